@@ -1,0 +1,130 @@
+//! Our checkpoints: safetensors with tensor names as PyTorch has them, and one metadata entry `runner`.
+//!
+//! The entry is a JSON text of [`Meta`]. It is a single entry because safetensors writes its metadata in the order of
+//! a hash map: with one entry, equal models give equal files.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::arch::{Architecture, State};
+use crate::result::{StoreError, write_atomic};
+
+/// What a checkpoint says about its model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Meta {
+    /// Architecture and its settings.
+    pub architecture: Architecture,
+    /// Shape of one image, `[C, H, W]`.
+    pub image: Vec<usize>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Indices into the training set it was trained on.
+    pub train_indices: Vec<u64>,
+    /// Indices held out for validation.
+    pub val_indices: Vec<u64>,
+    /// The job that made it.
+    pub job: String,
+    /// That job's key.
+    pub key: String,
+}
+
+/// A loaded checkpoint.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Tensors on the CPU; in the file's order.
+    pub state: State,
+    /// What it says.
+    pub meta: Meta,
+}
+
+/// A checkpoint cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("cannot read the checkpoint `{}`", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Not a checkpoint of ours, or damaged.
+    #[error("`{}` is not a sound checkpoint: {problem}", path.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Writing failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Writes a checkpoint atomically and returns the blake3 of the file.
+pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, CheckpointError> {
+    let corrupt = |problem: String| CheckpointError::Corrupt {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let mut buffers = Vec::with_capacity(state.len());
+    for (name, tensor) in state {
+        let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        buffers.push((name.as_str(), tensor.dims().to_vec(), bytes));
+    }
+    let mut views = Vec::with_capacity(buffers.len());
+    for (name, shape, bytes) in &buffers {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| corrupt(e.to_string()))?;
+        views.push((*name, view));
+    }
+    let json = serde_json::to_string(meta).map_err(|e| corrupt(e.to_string()))?;
+    let metadata = HashMap::from([("runner".to_string(), json)]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| corrupt(e.to_string()))?;
+    write_atomic(path, &bytes)?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+/// Reads a checkpoint; with `hash`, only if the file's blake3 is that.
+pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointError> {
+    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let corrupt = |problem: String| CheckpointError::Corrupt {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let found = blake3::hash(&bytes).to_hex();
+    if hash.is_some_and(|hash| hash != found.as_str()) {
+        return Err(corrupt("its content is not what the record of its job says".into()));
+    }
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| corrupt(e.to_string()))?;
+    let meta = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get("runner"))
+        .ok_or_else(|| corrupt("it has no `runner` metadata".into()))?;
+    let meta = serde_json::from_str(meta).map_err(|e| corrupt(format!("its metadata: {e}")))?;
+    let mut state = State::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).map_err(|e| corrupt(e.to_string()))?.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(corrupt(format!("`{name}` is {:?}, not F32", view.dtype())));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        state.push((name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?));
+    }
+    Ok(Checkpoint { state, meta })
+}

@@ -1,0 +1,40 @@
+//! Reads PyTorch checkpoints without running them.
+//!
+//! `torch.save` writes a zip archive of uncompressed entries:
+//!
+//! | entry | what | checked |
+//! | --- | --- | --- |
+//! | `ROOT/data.pkl` | a pickle (protocol 2): the object tree | bounded by [`Limits`], classes against an allow-list |
+//! | `ROOT/data/KEY` | the bytes of one storage | CRC, and length against the element count in the pickle |
+//! | `ROOT/byteorder` | `little` or `big` (torch 2.1 and later) | must be `little`; absent means `little` |
+//!
+//! `ROOT` is any name: it is the name under which the file was saved, which renaming the file does not change.
+//!
+//! The pickle is a program for a stack machine whose instructions may call any Python function. Here it is run by
+//! a machine of its own (`pickle.rs`) that only builds a tree of plain values; the few functions that PyTorch's
+//! pickles need (`_rebuild_tensor_v2`, `OrderedDict`, ...) are re-implemented, and any other name is an error.
+//! Values lie in an arena and refer to each other by handle, so what a pickle shares stays shared, cycles are
+//! harmless, and dropping the tree does not recurse.
+//!
+//! Two shapes of file are understood: a whole module (`torch.save(model)`), of PyTorch's own classes or of the
+//! reference's models, and a plain state dict (`torch.save(model.state_dict())`). The tensors come out under the
+//! names and in the order of `state_dict()`: parameters, then persistent buffers, then submodules.
+
+mod attribute;
+mod classes;
+mod container;
+mod error;
+mod file;
+mod limits;
+mod machine;
+mod module;
+mod pickle;
+mod reader;
+mod reduce;
+mod tensor;
+mod value;
+
+pub use attribute::Attribute;
+pub use error::{EntryProblem, LayoutProblem, PickleProblem, TensorProblem, TorchError};
+pub use file::{TorchFile, read, read_with};
+pub use limits::Limits;

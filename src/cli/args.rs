@@ -1,0 +1,248 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Declarative experiments in neural network model fusion.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// Options of all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of all commands.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder of results, one folder per experiment in it
+    #[arg(long, global = true, value_name = "DIR", default_value = "results", env = "RUNNER_RESULTS")]
+    pub results: PathBuf,
+    /// Folder of table templates; those compiled in are used where it has none
+    #[arg(long, global = true, value_name = "DIR", default_value = "templates", env = "RUNNER_TEMPLATES")]
+    pub templates: PathBuf,
+    /// Folder of data sets; wins over the manifest's `dataset.dir`
+    #[arg(long, global = true, value_name = "DIR", env = "RUNNER_DATA")]
+    pub data_dir: Option<PathBuf>,
+    /// Say more on standard error (-v: info, -vv: debug)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Form of log lines on standard error and in job logs
+    #[arg(long, global = true, value_name = "FORM", default_value = "human", env = "RUNNER_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run what is missing of an experiment, then write and print its tables
+    Exec(ExecArgs),
+    /// Check a manifest and everything it refers to, without running anything
+    Check(ManifestArgs),
+    /// List the jobs of a manifest
+    List(ListArgs),
+    /// Show a manifest as it is understood
+    Config(ConfigArgs),
+    /// Print the JSON Schema of manifests, for editors
+    Schema(SchemaArgs),
+    /// Show what is finished, failed or missing
+    Status(StatusArgs),
+    /// Show the log of a job
+    Logs(LogsArgs),
+    /// Render tables from results
+    Table(TableArgs),
+    /// Run one serialised job (used by executors)
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// A manifest and changes to it.
+#[derive(Debug, Args)]
+pub struct ManifestArgs {
+    /// The manifest, a TOML file
+    pub manifest: PathBuf,
+    /// Changes to the manifest: `base.epochs=3`, or `split.parts=2,4` for an axis
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The same as a trailing `KEY=VALUE`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Device to compute on: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+}
+
+/// Which jobs.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// Only jobs that pass the filter, such as `method=hf-*,parts=2`; several filters add up
+    #[arg(short = 'E', long = "filter", value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// Only a share of the jobs: `slice:1/4` is every fourth, starting with the first
+    #[arg(long, value_name = "slice:M/N")]
+    pub partition: Option<String>,
+}
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Which jobs.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Show what would run and why; write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Jobs at a time [default: number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Run only jobs that failed before, and those skipped because of them
+    #[arg(long, value_name = "WHICH")]
+    pub rerun: Option<Rerun>,
+    /// Run jobs although they are up to date: all, or those that pass the filter
+    #[arg(short, long, value_name = "FILTER", num_args = 0..=1, default_missing_value = "*", require_equals = true)]
+    pub force: Option<String>,
+    /// Start nothing new after the first failure
+    #[arg(long, conflicts_with = "max_fail")]
+    pub fail_fast: bool,
+    /// Start nothing new after N failures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_fail: Option<u32>,
+    /// Try a failed job again, up to N times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: usize,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+    /// Wait for another `exec` on the same results instead of refusing
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Which jobs run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rerun {
+    /// Those that failed.
+    Failed,
+}
+
+/// Form of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line, as things happen.
+    Jsonl,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Which jobs.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Write out every default
+    #[arg(long)]
+    pub resolve: bool,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// The reference of all keys as Markdown instead (the source of docs/manifest.md)
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A job's name, or a part of it that no other job has
+    pub job: String,
+    /// Go on as the job writes
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Arguments of `table`.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Template [default: those of the manifest]
+    #[arg(long)]
+    pub template: Option<String>,
+    /// Metric: accuracy, f1, loss, roc_auc [default: those of the manifest]
+    #[arg(long)]
+    pub metric: Vec<String>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "markdown")]
+    pub format: TableFormat,
+}
+
+/// Form of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For a terminal or a README.
+    Markdown,
+    /// For a paper.
+    Latex,
+    /// For a spreadsheet.
+    Csv,
+    /// For a program.
+    Json,
+}
+
+/// Arguments of `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// A serialised job
+    pub job: PathBuf,
+    /// Name of the experiment
+    #[arg(long)]
+    pub experiment: String,
+    /// Device to compute on
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}

@@ -1,0 +1,18 @@
+//! `runner config`: a manifest as it is understood.
+
+use std::io::Write;
+
+use super::CliError;
+use super::args::ConfigArgs;
+use super::setup;
+use crate::manifest::resolve;
+
+/// Runs the command.
+pub fn run(args: &ConfigArgs) -> Result<(), CliError> {
+    let layers = setup::layers(&args.manifest)?;
+    let resolved = resolve(&layers)?;
+    let value = if args.resolve { resolved.manifest } else { layers.merged() };
+    let text = toml::to_string(&value).map_err(|error| CliError::Internal(error.to_string()))?;
+    write!(std::io::stdout(), "{text}")?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Errors of commands: how they look, and their exit codes.
+
+use std::io::Write;
+
+use crate::manifest::{ManifestError, Problem};
+use crate::report::ReportError;
+use crate::result::StoreError;
+
+/// A command did not do what it was asked for.
+#[derive(Debug)]
+pub enum CliError {
+    /// Usage, manifest, data, results: something the user can mend.
+    User(ManifestError),
+    /// No job passes the filters.
+    NothingSelected,
+    /// Jobs failed; they have been reported.
+    JobsFailed,
+    /// Stopped by the user; it has been reported.
+    Interrupted,
+    /// Standard output was closed: the reader has seen enough.
+    ClosedPipe,
+    /// A bug.
+    Internal(String),
+}
+
+impl CliError {
+    /// A problem of usage.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::User(Problem::new(message).hint(hint).into())
+    }
+
+    /// The process' exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Internal(_) => 1,
+            Self::User(_) => 2,
+            Self::NothingSelected => 4,
+            Self::JobsFailed => 100,
+            Self::Interrupted => 130,
+            Self::ClosedPipe => 0,
+        }
+    }
+
+    /// Tells the user, on standard error.
+    pub fn print(&self) {
+        let text = match self {
+            Self::User(error) => error.to_string(),
+            Self::NothingSelected => {
+                "error: no job is selected\n\nhint: `runner list MANIFEST` shows the names that filters are compared with".into()
+            }
+            Self::Internal(message) => format!("internal error: {message}"),
+            Self::JobsFailed | Self::Interrupted | Self::ClosedPipe => return,
+        };
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+impl From<ManifestError> for CliError {
+    fn from(error: ManifestError) -> Self {
+        Self::User(error)
+    }
+}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        Self::User(problem.into())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let mut problem = Problem::new(chain(&error));
+        problem.hint = error.hint().map(String::from);
+        problem.into()
+    }
+}
+
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> Self {
+        let mut problem = Problem::new(chain(&error));
+        problem.hint = error.hint();
+        problem.into()
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Problem::new(error.to_string()).into(),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = cause.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = cause.source();
+    }
+    text
+}

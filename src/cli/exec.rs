@@ -1,0 +1,265 @@
+//! `runner exec`: plan, run what is missing, aggregate, render.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::CliError;
+use super::args::{ExecArgs, Format, Global, Rerun};
+use super::progress::Progress;
+use super::provenance::{manifest_hash, provenance};
+use super::setup::{self, Experiment};
+use crate::job::{DataCache, Resources, place};
+use crate::report::{Rendered, render_all};
+use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, TableRequest, create_dir};
+use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, decide, dispatch};
+
+/// Runs the command.
+pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
+    let experiment = setup::experiment(&args.manifest, global)?;
+    let selection = selection(args)?;
+    if args.dry_run {
+        let decisions = decide(&experiment.plan, &experiment.store, &selection);
+        require_some(&decisions)?;
+        return show_plan(&experiment, &decisions, args.format);
+    }
+    create_dir(&experiment.store.cache())?;
+    let _lock = lock(&experiment.store, args.wait)?;
+    let store = Store::open(experiment.store.root())?;
+    let decisions = decide(&experiment.plan, &store, &selection);
+    require_some(&decisions)?;
+    store.save_index(&index(&experiment))?;
+
+    let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
+    let outcome = if todo.is_empty() { Outcome::default() } else { run_jobs(&experiment, &store, &todo, args, global)? };
+    let summary = Summary {
+        jobs: experiment.plan.jobs.len(),
+        cached: decisions.iter().filter(|d| d.reason == Reason::Cached).count(),
+        ok: outcome.count(Status::Ok),
+        failed: outcome.count(Status::Failed),
+        skipped: outcome.count(Status::Skipped),
+    };
+    match outcome.halt {
+        Some(Halt::Interrupted) => {
+            let left = todo.len() - outcome.finished.len();
+            let _ = writeln!(
+                std::io::stderr(),
+                "interrupted: {} jobs finished, {left} left. Run the same command again to go on.",
+                outcome.finished.len()
+            );
+            return Err(CliError::Interrupted);
+        }
+        Some(Halt::Broken(error)) => {
+            let failure = error.failure();
+            let mut problem = crate::manifest::Problem::new(failure.chain.join(": "));
+            problem.hint = failure.hint;
+            return Err(problem.into());
+        }
+        None => {}
+    }
+    // With nothing but failures there is no table to make; the failures have been shown.
+    let rendered = match render_all(&store, &experiment.templates) {
+        Ok(rendered) => rendered,
+        Err(error) if summary.failed > 0 => {
+            let _ = writeln!(std::io::stderr(), "warning: no table: {error}");
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    show_outcome(&experiment, &store, &summary, &rendered, args.format)?;
+    if summary.failed > 0 { Err(CliError::JobsFailed) } else { Ok(()) }
+}
+
+struct Summary {
+    jobs: usize,
+    cached: usize,
+    ok: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
+    let (filters, slice) = setup::selection(&args.select)?;
+    Ok(Selection {
+        filters,
+        slice,
+        only_unfinished: args.rerun == Some(Rerun::Failed),
+        force: args.force.as_deref().map(setup::filter).transpose()?.into_iter().collect(),
+    })
+}
+
+fn require_some(decisions: &[Decision]) -> Result<(), CliError> {
+    match decisions.iter().all(|decision| decision.reason == Reason::NotSelected) {
+        true => Err(CliError::NothingSelected),
+        false => Ok(()),
+    }
+}
+
+fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
+    if wait && let Err(error) = Lock::acquire(&store.lock_path(), false) {
+        let _ = writeln!(std::io::stderr(), "{error}; waiting");
+    } else if wait {
+        // It was free a moment ago.
+    }
+    Ok(Lock::acquire(&store.lock_path(), wait)?)
+}
+
+fn index(experiment: &Experiment) -> Index {
+    let manifest = &experiment.manifest;
+    Index {
+        schema: SCHEMA,
+        experiment: manifest.name.clone(),
+        dataset: manifest.points.first().map(|p| p.settings.dataset.name.clone()).unwrap_or_default(),
+        manifest_hash: manifest_hash(manifest),
+        tables: manifest
+            .reports
+            .iter()
+            .map(|report| TableRequest {
+                template: report.template.clone(),
+                metrics: report.metric.clone(),
+            })
+            .collect(),
+        jobs: experiment
+            .plan
+            .jobs
+            .iter()
+            .map(|job| IndexEntry {
+                job: job.name.clone(),
+                key: job.key.clone(),
+                kind: job.kind(),
+                place: Some(place(job)),
+            })
+            .collect(),
+    }
+}
+
+fn run_jobs(
+    experiment: &Experiment,
+    store: &Store,
+    todo: &BTreeSet<usize>,
+    args: &ExecArgs,
+    global: &Global,
+) -> Result<Outcome, CliError> {
+    let provenance = provenance(&args.manifest.manifest, &experiment.manifest, &experiment.device_name);
+    if provenance.manifest_committed != Some(true) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the manifest is not committed as it is: the results say so in their provenance"
+        );
+    }
+    let timeout = experiment.manifest.resources.timeout.as_deref();
+    let resources = Resources {
+        device: experiment.device.clone(),
+        device_name: experiment.device_name.clone(),
+        data_dir: global.data_dir.clone(),
+        timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+        store: store.clone(),
+        data: Arc::new(DataCache::default()),
+        provenance: provenance.clone(),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
+    let mut executor = Local::new(workers, cores, &resources)?;
+    let stop = stop_flag()?;
+    let mut progress = Progress::new(todo.len(), args.format);
+    let options = Options {
+        max_fail: if args.fail_fast { Some(1) } else { args.max_fail.map(|n| n as usize) },
+        retries: args.retries,
+        stop: &stop,
+        store,
+        provenance: &provenance,
+    };
+    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| progress.show(&event));
+    progress.finish();
+    Ok(outcome)
+}
+
+/// A flag that Ctrl-C and SIGTERM set; the second time they end the program at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        let _ = writeln!(std::io::stderr(), "\nstopping (once more to stop at once) ...");
+    })
+    .map_err(|error| CliError::Internal(error.to_string()))?;
+    Ok(stop)
+}
+
+fn show_plan(experiment: &Experiment, decisions: &[Decision], format: Format) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let jobs = experiment.plan.jobs.iter().zip(decisions);
+    let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| {
+        json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() })
+    };
+    match format {
+        Format::Json => writeln!(out, "{:#}", jobs.map(json).collect::<serde_json::Value>())?,
+        Format::Jsonl => {
+            for entry in jobs {
+                writeln!(out, "{}", json(entry))?;
+            }
+        }
+        Format::Human => {
+            for (job, decision) in jobs {
+                let action = if decision.run { "run " } else { "keep" };
+                writeln!(out, "{action}  {}  ({})", job.name, decision.reason)?;
+            }
+            let run = decisions.iter().filter(|d| d.run).count();
+            writeln!(out, "{run} of {} jobs would run", decisions.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn show_outcome(
+    experiment: &Experiment,
+    store: &Store,
+    summary: &Summary,
+    rendered: &[Rendered],
+    format: Format,
+) -> Result<(), CliError> {
+    let document = || {
+        json!({
+            "experiment": experiment.manifest.name,
+            "results": store.root(),
+            "jobs": summary.jobs,
+            "up-to-date": summary.cached,
+            "ok": summary.ok,
+            "failed": summary.failed,
+            "skipped": summary.skipped,
+            "tables": rendered.iter().flat_map(|r| &r.files).collect::<Vec<_>>(),
+        })
+    };
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Json => writeln!(out, "{:#}", document())?,
+        Format::Jsonl => writeln!(out, "{}", json!({ "event": "summary", "summary": document() }))?,
+        Format::Human => {
+            for table in rendered {
+                writeln!(out, "{}", table.markdown.trim_end())?;
+                writeln!(out)?;
+            }
+        }
+    }
+    let mut err = std::io::stderr().lock();
+    for warning in rendered.iter().flat_map(|table| &table.warnings) {
+        writeln!(err, "warning: {warning}")?;
+    }
+    writeln!(
+        err,
+        "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped; results in {}",
+        experiment.manifest.name,
+        summary.jobs,
+        summary.cached,
+        summary.ok,
+        summary.failed,
+        summary.skipped,
+        store.root().display()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `runner logs`: the log of one job.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::CliError;
+use super::args::{Global, LogsArgs};
+
+/// Runs the command.
+pub fn run(args: &LogsArgs, global: &Global) -> Result<(), CliError> {
+    let path = find(args, global)?;
+    let mut file = File::open(&path)?;
+    let mut out = std::io::stdout().lock();
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        file.read_to_end(&mut buffer)?;
+        out.write_all(&buffer)?;
+        out.flush()?;
+        if !args.follow {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The log whose name is the given one, or the only one that contains it.
+fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for experiment in std::fs::read_dir(&global.results).into_iter().flatten().flatten() {
+        let logs = experiment.path().join("cache").join("logs");
+        for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {
+            let path = log.path();
+            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            if name == args.job {
+                return Ok(path);
+            }
+            if name.contains(&args.job) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    match found.as_slice() {
+        [] => Err(CliError::usage(
+            format!("no job has a log named like `{}`", args.job),
+            "`runner status EXPERIMENT` and `runner list MANIFEST` show names of jobs",
+        )),
+        [one] => Ok(one.clone()),
+        many => {
+            let names: Vec<String> = many
+                .iter()
+                .take(5)
+                .filter_map(|path| Some(format!("`{}`", path.file_stem()?.to_string_lossy())))
+                .collect();
+            Err(CliError::usage(
+                format!("{} jobs have logs named like `{}`", many.len(), args.job),
+                format!("give more of the name: {}{}", names.join(", "), if many.len() > 5 { ", ..." } else { "" }),
+            ))
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The command line: one file per command. The only part that prints, and that reads the environment.
+
+mod args;
+mod check;
+mod config;
+mod error;
+mod exec;
+mod list;
+mod logging;
+mod logs;
+mod progress;
+mod provenance;
+mod schema;
+mod setup;
+mod status;
+mod table;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Cli;
+use args::Command;
+use error::CliError;
+
+/// Parses the command line, runs the command, and turns its outcome into an exit code:
+///
+/// | code | meaning |
+/// | --- | --- |
+/// | 0 | all is well |
+/// | 1 | internal error |
+/// | 2 | usage, manifest or data |
+/// | 4 | nothing selected |
+/// | 100 | some jobs failed |
+/// | 130 | interrupted |
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(&cli.global);
+    let result = match &cli.command {
+        Command::Exec(args) => exec::run(args, &cli.global),
+        Command::Check(args) => check::run(args, &cli.global),
+        Command::List(args) => list::run(args, &cli.global),
+        Command::Config(args) => config::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Status(args) => status::run(args, &cli.global),
+        Command::Logs(args) => logs::run(args, &cli.global),
+        Command::Table(args) => table::run(args, &cli.global),
+        Command::Worker(args) => worker::run(args, &cli.global),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print();
+            ExitCode::from(error.code())
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `runner status`: what is finished, failed, skipped, missing.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde_json::json;
+
+use super::CliError;
+use super::args::{Format, Global, StatusArgs};
+use super::setup;
+use crate::result::{Lock, Lookup, Status, StoreError};
+
+/// Runs the command.
+pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
+    let store = setup::store_of(&args.experiment, global)?;
+    let index = store.load_index()?;
+    let running = matches!(
+        store.lock_path().exists().then(|| Lock::acquire(&store.lock_path(), false)),
+        Some(Err(StoreError::Locked { .. }))
+    );
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(index.jobs.len());
+    for entry in &index.jobs {
+        let (state, error) = match store.lookup(&entry.job, &entry.key) {
+            Lookup::Found(record) => (record.status.as_str(), record.error.map(|e| e.chain.join(": "))),
+            Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),
+            Lookup::Missing => ("missing", None),
+        };
+        *counts.entry(state).or_default() += 1;
+        jobs.push((&entry.job, state, error));
+    }
+    let mut out = std::io::stdout().lock();
+    let json = |(job, state, error): &(&String, &str, Option<String>)| json!({ "job": job, "status": state, "error": error });
+    match args.format {
+        Format::Json => {
+            let jobs: Vec<_> = jobs.iter().map(json).collect();
+            let document = json!({ "experiment": index.experiment, "running": running, "counts": counts, "jobs": jobs });
+            writeln!(out, "{document:#}")?;
+        }
+        Format::Jsonl => {
+            for job in &jobs {
+                writeln!(out, "{}", json(job))?;
+            }
+        }
+        Format::Human => {
+            for (job, state, error) in &jobs {
+                if *state != Status::Ok.as_str() {
+                    let error = error.as_deref().map(|error| format!("  ({error})")).unwrap_or_default();
+                    writeln!(out, "{state:8} {job}{error}")?;
+                }
+            }
+            let counts: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
+            let running = if running { "; an exec is running" } else { "" };
+            writeln!(out, "{}: {} jobs: {}{running}", index.experiment, jobs.len(), counts.join(", "))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Errors of data sets, splits and samples.
+
+use std::path::{Path, PathBuf};
+
+/// A data set could not be had, or not be cut as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// No data set of that name.
+    #[error("unknown data set `{name}`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The known name most like it.
+        nearest: Option<&'static str>,
+    },
+    /// The data set lies in files, and no folder was given.
+    #[error("data set `{name}` needs a data folder")]
+    NoFolder {
+        /// The data set.
+        name: &'static str,
+    },
+    /// A file is nowhere to be found.
+    #[error(
+        "data set `{name}`: cannot find `{file}` or `{file}.gz` in {}",
+        list(searched)
+    )]
+    Missing {
+        /// The data set.
+        name: &'static str,
+        /// The file, without `.gz`.
+        file: &'static str,
+        /// The folders looked into, in order.
+        searched: Vec<PathBuf>,
+    },
+    /// The operating system refused, or the file does not decompress.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// The system's or the decompressor's word.
+        source: std::io::Error,
+    },
+    /// The file is longer, or decompresses to more, than any file of its kind.
+    #[error("`{}` has more than {limit} bytes of content", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// The most bytes that are read.
+        limit: u64,
+    },
+    /// The content is not what its format says.
+    #[error("`{}` is not a valid {format} file: {problem}", path.display())]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// The format expected.
+        format: &'static str,
+        /// What is wrong, with the numbers found.
+        problem: String,
+    },
+    /// The content is well formed but not the published one.
+    #[error("`{}` has an unexpected checksum: expected {expected}, found {found}", path.display())]
+    Checksum {
+        /// Which file.
+        path: PathBuf,
+        /// blake3 of the published file's decompressed content.
+        expected: String,
+        /// blake3 of what was found, decompressed.
+        found: String,
+    },
+    /// A split, hold-out or sample that cannot be made.
+    #[error("cannot {what}: {problem}")]
+    Impossible {
+        /// What was tried, such as `split the training set`.
+        what: &'static str,
+        /// Why not, with the numbers.
+        problem: String,
+    },
+}
+
+impl DataError {
+    pub(super) fn read(path: &Path, source: std::io::Error) -> Self {
+        Self::Read {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    pub(super) fn format(path: &Path, format: &'static str, problem: impl Into<String>) -> Self {
+        Self::Format {
+            path: path.to_path_buf(),
+            format,
+            problem: problem.into(),
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown {
+                nearest: Some(nearest),
+                ..
+            } => Some(format!("did you mean `{nearest}`?")),
+            Self::Unknown { nearest: None, .. } => {
+                let known: Vec<_> = super::NAMES
+                    .iter()
+                    .map(|info| format!("`{}`", info.name))
+                    .collect();
+                Some(format!("known data sets are {}", known.join(", ")))
+            }
+            Self::NoFolder { name } => Some(format!("name the folder that holds the files of `{name}`")),
+            Self::Missing { .. } => Some("put the file into one of these folders".to_owned()),
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("make the file readable".to_owned())
+            }
+            Self::Read { .. } | Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => {
+                Some("the file is damaged or another one: download it again".to_owned())
+            }
+            Self::Impossible { .. } => None,
+        }
+    }
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    let quoted: Vec<_> = folders
+        .iter()
+        .map(|folder| format!("`{}`", folder.display()))
+        .collect();
+    quoted.join(", ")
+}

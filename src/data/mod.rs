@@ -1,0 +1,27 @@
+//! Data sets, their splits over base models, and fusion sets. Tensors out; no job, path of results or log.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `set` | [`DataSet`] and [`Part`]: pixels and labels in memory, tensors on demand |
+//! | `catalogue` | [`NAMES`], [`load`], [`check`] |
+//! | `digits` | UCI 8x8 digits, embedded |
+//! | `mnist`, `idx` | MNIST and its file format |
+//! | `split` | [`split()`] the training set over models, [`hold_out`] validation samples |
+//! | `sample` | [`balanced_sample`]: the fusion set |
+//!
+//! Everything random takes a generator from [`crate::seed`]; equal generators give equal results.
+
+mod catalogue;
+mod digits;
+mod error;
+mod idx;
+mod mnist;
+mod sample;
+mod set;
+mod split;
+
+pub use catalogue::{DataSetInfo, NAMES, check, load};
+pub use error::DataError;
+pub use sample::balanced_sample;
+pub use set::{DataSet, Normalisation, Part};
+pub use split::{SplitKind, SplitOptions, check_split, hold_out, split};

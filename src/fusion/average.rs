@@ -1,0 +1,45 @@
+//! Vanilla averaging: the mean of all parameters, neuron i with neuron i.
+//!
+//! `W = (1/k) sum_j W_j` for every tensor of the state dict; the sum runs in model order in f32, as in the reference.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Fused, FusionError, Inputs, require_equal_shapes};
+
+/// Parameters of `vanilla-averaging`: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VanillaAveraging {}
+
+impl VanillaAveraging {
+    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
+        require_equal_shapes("vanilla-averaging", inputs.models)?;
+        let Some((first, rest)) = inputs.models.split_first() else {
+            return Err(FusionError::Missing {
+                method: "vanilla-averaging",
+                what: "at least one model",
+            });
+        };
+        let mut network = first.clone();
+        let k = inputs.models.len() as f64;
+        for (l, layer) in network.layers.iter_mut().enumerate() {
+            let mut weight = layer.weight.clone();
+            for other in rest {
+                weight = (weight + &other.layers[l].weight)?;
+            }
+            layer.weight = (weight / k)?;
+            if let Some(bias) = &mut layer.bias {
+                let mut sum = bias.clone();
+                for other in rest.iter().filter_map(|other| other.layers[l].bias.as_ref()) {
+                    sum = (sum + other)?;
+                }
+                *bias = (sum / k)?;
+            }
+        }
+        Ok(Fused::Network {
+            network,
+            layers: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! Fusion methods: several trained networks in, one network (or an ensemble) out.
+//!
+//! One file per method, with its parameters, formula and departures from the reference. [`Method`] is the closed set
+//! of them; [`METHODS`] is the one table behind help, suggestions and arity checks. To add a method: write its file
+//! with a parameter struct and a `fuse` function, add a variant to [`Method`] and a row to [`METHODS`], and read it in
+//! `manifest/resolve.rs`; the compiler lists the rest.
+
+mod average;
+mod ensemble;
+mod hf_linear;
+
+pub use average::VanillaAveraging;
+pub use ensemble::{Ensemble, head_weights};
+pub use hf_linear::{HfLayer, HfLinear};
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::arch::{ArchError, Network};
+use crate::importance::Importance;
+use crate::linalg::LinalgError;
+
+/// How many models a method takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    /// Exactly two.
+    Pair,
+    /// Two or more.
+    Any,
+}
+
+/// What the program says about a method.
+#[derive(Debug)]
+pub struct MethodInfo {
+    /// As in the manifest.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Where it comes from.
+    pub paper: &'static str,
+    /// How many models it takes.
+    pub arity: Arity,
+    /// Its parameters' names.
+    pub parameters: &'static [&'static str],
+    /// Raised when its arithmetic changes, so that older results are computed anew.
+    pub version: u32,
+}
+
+/// All methods.
+pub const METHODS: &[MethodInfo] = &[
+    MethodInfo {
+        name: "vanilla-averaging",
+        summary: "mean of all parameters",
+        paper: "baseline",
+        arity: Arity::Any,
+        parameters: &[],
+        version: 1,
+    },
+    MethodInfo {
+        name: "ensemble",
+        summary: "mean of the models' softmax outputs, optionally weighted per class",
+        paper: "baseline",
+        arity: Arity::Any,
+        parameters: &["head-weights", "compat"],
+        version: 1,
+    },
+    MethodInfo {
+        name: "hf-linear",
+        summary: "Hungarian matching of neurons, each layer solved by least squares",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Pair,
+        parameters: &["importance", "norm-acts", "cutoff"],
+        version: 1,
+    },
+];
+
+/// A method with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum Method {
+    /// See [`average`](self).
+    VanillaAveraging(VanillaAveraging),
+    /// See [`Ensemble`].
+    Ensemble(Ensemble),
+    /// See [`HfLinear`].
+    HfLinear(HfLinear),
+}
+
+impl Method {
+    /// As in the manifest.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VanillaAveraging(_) => "vanilla-averaging",
+            Self::Ensemble(_) => "ensemble",
+            Self::HfLinear(_) => "hf-linear",
+        }
+    }
+
+    /// Its row of [`METHODS`].
+    pub fn info(&self) -> &'static MethodInfo {
+        let row = METHODS.iter().position(|info| info.name == self.name());
+        &METHODS[row.unwrap_or_default()]
+    }
+
+    /// The importance score, for methods that take one.
+    pub fn importance(&self) -> Option<Importance> {
+        match self {
+            Self::VanillaAveraging(_) | Self::Ensemble(_) => None,
+            Self::HfLinear(parameters) => Some(parameters.importance),
+        }
+    }
+
+    /// Whether it needs activations, hence a fusion set.
+    pub fn uses_fusion_set(&self) -> bool {
+        matches!(self, Self::HfLinear(_))
+    }
+}
+
+/// How recorded numbers of the reference can be met where it departs from the definitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compat {
+    /// As defined.
+    #[default]
+    None,
+    /// As the reference computes it.
+    Reference,
+}
+
+/// What a method works on.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The models, of equal architecture and on one device.
+    pub models: &'a [Network],
+    /// Fusion set `[N, C, H, W]`, for methods with [`Method::uses_fusion_set`].
+    pub images: Option<&'a Tensor>,
+    /// Class counts of the samples each model was trained on, `[model][class]`; needed for head weights.
+    pub class_counts: Option<&'a [Vec<u64>]>,
+}
+
+/// The outcome.
+#[derive(Debug)]
+pub enum Fused {
+    /// One network of the models' size.
+    Network {
+        /// The network.
+        network: Network,
+        /// One entry per layer, where the method has something to say.
+        layers: Vec<HfLayer>,
+    },
+    /// The models themselves, with a weight per model and class.
+    Ensemble {
+        /// `[model][class]`, columns sum to 1; `None` for equal weights.
+        weights: Option<Vec<Vec<f64>>>,
+    },
+}
+
+/// Fusion failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FusionError {
+    /// The number of models does not fit.
+    #[error("`{method}` fuses exactly two models, not {found}")]
+    Arity {
+        /// The method.
+        method: &'static str,
+        /// How many there are.
+        found: usize,
+    },
+    /// The models differ where they must not.
+    #[error("`{method}` needs models of one architecture, but `{tensor}` is {first:?} in model 0 and {other:?} in model {model}")]
+    Shapes {
+        /// The method.
+        method: &'static str,
+        /// The tensor.
+        tensor: String,
+        /// Shape in model 0.
+        first: Vec<usize>,
+        /// Shape in the other model.
+        other: Vec<usize>,
+        /// The other model's index.
+        model: usize,
+    },
+    /// An input that the method needs is absent.
+    #[error("`{method}` needs {what}")]
+    Missing {
+        /// The method.
+        method: &'static str,
+        /// What is absent.
+        what: &'static str,
+    },
+    /// Activations that are not finite.
+    #[error("layer `{layer}` of model {model} has activations that are not finite")]
+    NotFinite {
+        /// The layer's name.
+        layer: String,
+        /// Which model.
+        model: usize,
+    },
+    /// The linear algebra failed.
+    #[error("layer `{layer}` cannot be solved")]
+    Linalg {
+        /// The layer's name.
+        layer: String,
+        /// Why.
+        source: LinalgError,
+    },
+    /// A network cannot be built.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// Candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Runs a method.
+pub fn fuse(method: &Method, inputs: &Inputs) -> Result<Fused, FusionError> {
+    let info = method.info();
+    if info.arity == Arity::Pair && inputs.models.len() != 2 {
+        return Err(FusionError::Arity {
+            method: info.name,
+            found: inputs.models.len(),
+        });
+    }
+    match method {
+        Method::VanillaAveraging(parameters) => parameters.fuse(inputs),
+        Method::Ensemble(parameters) => parameters.fuse(inputs),
+        Method::HfLinear(parameters) => parameters.fuse(inputs),
+    }
+}
+
+/// Checks that all models have the tensors of the first.
+pub(crate) fn require_equal_shapes(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
+    let first = models.first().map(Network::state).unwrap_or_default();
+    for (model, network) in models.iter().enumerate().skip(1) {
+        let state = network.state();
+        for (i, (tensor, value)) in first.iter().enumerate() {
+            let other = state.get(i).map(|(_, t)| t.dims().to_vec()).unwrap_or_default();
+            if value.dims() != other {
+                return Err(FusionError::Shapes {
+                    method,
+                    tensor: tensor.clone(),
+                    first: value.dims().to_vec(),
+                    other,
+                    model,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_every_method_and_its_parameters() {
+        let methods = [
+            Method::VanillaAveraging(VanillaAveraging::default()),
+            Method::Ensemble(Ensemble::default()),
+            Method::HfLinear(HfLinear { cutoff: Some(0.1), ..HfLinear::default() }),
+        ];
+        assert_eq!(methods.len(), METHODS.len());
+        for (method, info) in methods.iter().zip(METHODS) {
+            let json = serde_json::to_value(method).expect("serialisable");
+            let mut keys: Vec<&str> = json.as_object().expect("table").keys().map(String::as_str).collect();
+            keys.retain(|key| *key != "method");
+            let mut listed = info.parameters.to_vec();
+            listed.sort_unstable();
+            assert_eq!((json["method"].as_str(), keys), (Some(info.name), listed));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a job runs with: its device, its limits, the data it shares with others, where results are.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+
+use super::JobError;
+use crate::data::{self, DataSet};
+use crate::event::JobEvent;
+use crate::result::{Provenance, Store};
+
+/// Data sets loaded so far; jobs of one process share one copy of each.
+#[derive(Debug, Default)]
+pub struct DataCache {
+    loaded: Mutex<BTreeMap<String, Arc<DataSet>>>,
+}
+
+impl DataCache {
+    fn get(&self, name: &str, dir: Option<&std::path::Path>) -> Result<Arc<DataSet>, JobError> {
+        // Loading under the lock makes others wait for the copy instead of loading their own.
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(set) = loaded.get(name) {
+            return Ok(set.clone());
+        }
+        let set = data::load(name, dir).map(Arc::new).map_err(|source| JobError::Data {
+            name: name.to_string(),
+            source,
+        })?;
+        loaded.insert(name.to_string(), set.clone());
+        Ok(set)
+    }
+}
+
+/// What the schedule gives to every job.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    /// Where tensors live.
+    pub device: Device,
+    /// Its name in records: `cpu`, `cuda:0`.
+    pub device_name: String,
+    /// Folder of data sets; wins over the manifest's.
+    pub data_dir: Option<PathBuf>,
+    /// Longest time a job may take.
+    pub timeout: Option<Duration>,
+    /// Results of the experiment.
+    pub store: Store,
+    /// Shared data sets.
+    pub data: Arc<DataCache>,
+    /// What all records of this run say about where they come from; time and memory are filled in per job.
+    pub provenance: Provenance,
+}
+
+/// One job's view: resources, the way to report, and a stop watch.
+pub struct Context<'a> {
+    /// What it runs with.
+    pub resources: &'a Resources,
+    on_event: &'a mut dyn FnMut(JobEvent) -> ControlFlow<()>,
+    started: Instant,
+    phase: Option<(&'static str, Instant)>,
+    /// Seconds by phase.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+impl<'a> Context<'a> {
+    /// Starts the watch.
+    pub fn new(resources: &'a Resources, on_event: &'a mut dyn FnMut(JobEvent) -> ControlFlow<()>) -> Self {
+        Self {
+            resources,
+            on_event,
+            started: Instant::now(),
+            phase: None,
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a phase, which ends the one before.
+    pub fn phase(&mut self, name: &'static str) -> Result<(), JobError> {
+        self.end_phase();
+        tracing::debug!(phase = name, "phase");
+        self.phase = Some((name, Instant::now()));
+        self.report(JobEvent::Phase { name })
+    }
+
+    /// Reports, and learns whether to go on.
+    pub fn report(&mut self, event: JobEvent) -> Result<(), JobError> {
+        if (self.on_event)(event).is_break() {
+            return Err(JobError::Cancelled);
+        }
+        match self.resources.timeout {
+            Some(limit) if self.started.elapsed() > limit => Err(JobError::Timeout { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the last phase and sums up.
+    pub fn finish(&mut self) {
+        self.end_phase();
+        self.seconds.insert("total".into(), self.started.elapsed().as_secs_f64());
+    }
+
+    fn end_phase(&mut self) {
+        if let Some((name, since)) = self.phase.take() {
+            *self.seconds.entry(name.into()).or_default() += since.elapsed().as_secs_f64();
+        }
+    }
+
+    /// The data set, loaded once per process.
+    pub fn dataset(&self, settings: &crate::manifest::DatasetSettings) -> Result<Arc<DataSet>, JobError> {
+        let dir = self.resources.data_dir.as_deref().or(settings.dir.as_deref());
+        self.resources.data.get(&settings.name, dir)
+    }
+}

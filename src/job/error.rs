@@ -1,0 +1,113 @@
+//! Why a job stopped.
+
+use crate::arch::ArchError;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::torch::TorchError;
+use crate::data::DataError;
+use crate::fusion::FusionError;
+use crate::metrics::MetricError;
+use crate::result::{Failure, StoreError};
+use crate::train::TrainError;
+
+/// A job did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The schedule asked it to stop; there is no record.
+    #[error("cancelled")]
+    Cancelled,
+    /// It took too long.
+    #[error("the job took longer than {}", humantime::format_duration(*limit))]
+    Timeout {
+        /// The limit.
+        limit: std::time::Duration,
+    },
+    /// The data set.
+    #[error("data set `{name}`")]
+    Data {
+        /// Which one.
+        name: String,
+        /// Why.
+        source: DataError,
+    },
+    /// The record of a job that this one needs does not fit.
+    #[error("the record of `{job}` does not hold {what}")]
+    Dependency {
+        /// The other job.
+        job: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A PyTorch file.
+    #[error("importing a base model")]
+    Torch(#[from] TorchError),
+    /// A model that does not fit its architecture.
+    #[error("building a network")]
+    Arch(#[from] ArchError),
+    /// A checkpoint.
+    #[error("a checkpoint")]
+    Checkpoint(#[from] CheckpointError),
+    /// A file of a fusion set.
+    #[error("the fusion set `{}`: {problem}", path.display())]
+    FusionSet {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Sampling the fusion set.
+    #[error("sampling the fusion set")]
+    Sample(#[source] DataError),
+    /// Training.
+    #[error("training")]
+    Train(#[source] TrainError),
+    /// Fusing.
+    #[error("fusing")]
+    Fusion(#[from] FusionError),
+    /// Evaluating.
+    #[error("evaluating")]
+    Metric(#[from] MetricError),
+    /// Candle.
+    #[error("computing")]
+    Candle(#[from] candle_core::Error),
+    /// Reading or writing results.
+    #[error("results")]
+    Store(#[from] StoreError),
+    /// A bug; the job's thread panicked.
+    #[error("internal error: {0}")]
+    Panic(String),
+}
+
+impl JobError {
+    /// The chain of causes for the record.
+    pub fn failure(&self) -> Failure {
+        let mut chain = vec![self.to_string()];
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let text = error.to_string();
+            // A transparent wrapper repeats its source.
+            if chain.last() != Some(&text) {
+                chain.push(text);
+            }
+            source = error.source();
+        }
+        Failure {
+            chain,
+            hint: self.hint(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Data { source, .. } | Self::Sample(source) => source.hint(),
+            Self::Torch(error) => error.hint().map(String::from),
+            Self::Store(error) => error.hint().map(String::from),
+            Self::Checkpoint(CheckpointError::Store(error)) => error.hint().map(String::from),
+            Self::Checkpoint(_) => {
+                Some("run `runner exec` again: checkpoints that cannot be trusted are made anew".into())
+            }
+            Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),
+            Self::Panic(_) => Some("please report it with the job's log (`runner logs JOB`)".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Fusing the base models of one point and seed.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::json;
+
+use super::run::{Outcome, checkpoint_entry};
+use super::train::{class_counts, save};
+use super::{Context, JobError, evaluate};
+use crate::arch::Network;
+use crate::checkpoint::{self, Meta};
+use crate::data::{self, DataSet};
+use crate::fusion::{self, Compat, Fused, Inputs, Method};
+use crate::manifest::ModelOrder;
+use crate::plan::{Fuse, JobSpec};
+use crate::result::Record;
+use crate::seed;
+
+/// A base model as fusion sees it.
+struct Base {
+    name: String,
+    network: Network,
+    meta: Meta,
+    accuracy: f64,
+}
+
+/// Loads, fuses, evaluates, saves.
+pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result<Outcome, JobError> {
+    context.phase("load")?;
+    let set = context.dataset(&spec.settings.dataset)?;
+    let bases = bases(spec, &set, context)?;
+    let counts: Vec<Vec<u64>> = bases
+        .iter()
+        .map(|base| {
+            let all = base.meta.train_indices.iter().chain(&base.meta.val_indices);
+            class_counts(&set, all.map(|&i| i as usize))
+        })
+        .collect();
+    let known = counts.iter().all(|counts| counts.iter().any(|&n| n > 0));
+    let (images, sample) = match task.method.uses_fusion_set() {
+        true => fusion_set(spec, task, &bases, &set, &context.resources.device).map(|(x, s)| (Some(x), s))?,
+        false => (None, Vec::new()),
+    };
+    let models: Vec<String> = bases.iter().map(|base| base.name.clone()).collect();
+    let networks: Vec<Network> = bases.into_iter().map(|base| base.network).collect();
+
+    context.phase("fuse")?;
+    let fused = fusion::fuse(
+        &task.method,
+        &Inputs {
+            models: &networks,
+            images: images.as_ref(),
+            class_counts: known.then_some(counts.as_slice()),
+        },
+    )?;
+
+    context.phase("evaluate")?;
+    match fused {
+        Fused::Ensemble { weights } => {
+            let reference = matches!(&task.method, Method::Ensemble(e) if e.compat == Compat::Reference);
+            let metrics = evaluate::ensemble(&networks, weights.as_deref(), reference, &set, context)?;
+            Ok(Outcome {
+                metrics,
+                models,
+                diagnostics: weights.map_or(serde_json::Value::Null, |weights| json!({ "head-weights": weights })),
+            })
+        }
+        Fused::Network { network, layers } => {
+            let metrics = evaluate::network(&network, &set, context)?;
+            context.phase("save")?;
+            let hash = save(spec, &network, &set, (&[], &[]), context)?;
+            let mut diagnostics = json!({ "checkpoint": checkpoint_entry(&hash) });
+            if !layers.is_empty() {
+                diagnostics["layers"] = json!(layers);
+            }
+            if let Some(images) = &images {
+                diagnostics["fusion-samples"] = json!(images.dim(0)?);
+            }
+            if !sample.is_empty() {
+                diagnostics["fusion-indices"] = json!(sample);
+            }
+            Ok(Outcome { metrics, models, diagnostics })
+        }
+    }
+}
+
+/// The base models in the order asked for.
+fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, JobError> {
+    let store = &context.resources.store;
+    let mut bases = Vec::with_capacity(spec.needs.len());
+    for (i, need) in spec.needs.iter().enumerate() {
+        let record: Record = store.load(&need.job)?;
+        let missing = |what| JobError::Dependency {
+            job: need.job.clone(),
+            what,
+        };
+        let hash = record.diagnostics["checkpoint"]["blake3"].as_str().ok_or_else(|| missing("its checkpoint's hash"))?;
+        let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
+        let meta = loaded.meta;
+        let network =
+            Network::from_state(&meta.architecture, &meta.image, set.classes, &loaded.state, &context.resources.device)?;
+        bases.push(Base {
+            name: format!("model_{i}"),
+            network,
+            meta,
+            accuracy: record.metrics.as_ref().ok_or_else(|| missing("metrics"))?.accuracy,
+        });
+    }
+    if spec.settings.base.order == ModelOrder::TestAccuracy {
+        // A stable sort: equal models stay in the order of their parts.
+        bases.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy));
+    }
+    Ok(bases)
+}
+
+/// Images of the fusion set and, unless it was recorded as images, their indices in the training set.
+fn fusion_set(
+    spec: &JobSpec,
+    task: &Fuse,
+    bases: &[Base],
+    set: &DataSet,
+    device: &Device,
+) -> Result<(Tensor, Vec<usize>), JobError> {
+    if let Some(path) = &task.fusion_set {
+        return Ok((recorded(path, set, device)?, Vec::new()));
+    }
+    let settings = &spec.settings.fusion_set;
+    let sample = match (&settings.indices, bases.first()) {
+        (Some(indices), _) => indices.clone(),
+        (None, Some(first)) => {
+            let mut pool: Vec<usize> =
+                first.meta.train_indices.iter().chain(&first.meta.val_indices).map(|&i| i as usize).collect();
+            pool.sort_unstable();
+            let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
+            data::balanced_sample(&pool, set.train.labels(), set.classes, settings.samples, &mut rng)
+                .map_err(JobError::Sample)?
+        }
+        (None, None) => Vec::new(),
+    };
+    Ok((set.train.images(Some(&sample), device)?, sample))
+}
+
+/// A fusion set recorded as a safetensors file: `fusion.images`, normalised, `[N, C, H, W]`.
+fn recorded(path: &Path, set: &DataSet, device: &Device) -> Result<Tensor, JobError> {
+    let fail = |problem: String| JobError::FusionSet {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
+    let view = file.tensor("fusion.images").map_err(|error| fail(error.to_string()))?;
+    let shape = view.shape();
+    if view.dtype() != safetensors::Dtype::F32 || shape.len() != 4 || shape[1..] != set.shape || shape[0] == 0 {
+        let found = format!("{:?} {shape:?}", view.dtype());
+        return Err(fail(format!("`fusion.images` is {found}, not F32 [N, {:?}]", set.shape)));
+    }
+    Ok(Tensor::from_raw_buffer(view.data(), DType::F32, shape, device)?)
+}

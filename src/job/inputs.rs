@@ -1,0 +1,174 @@
+//! A look at the outside before anything runs: data sets, files to import, recorded fusion sets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::arch::{Network, State};
+use crate::checkpoint::torch;
+use crate::data::{self, DataSetInfo};
+use crate::manifest::{Layers, ManifestError, Problem, Resolved, Settings};
+use crate::plan::{Inputs, ModelFile, fill};
+
+/// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
+pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> Result<Inputs, ManifestError> {
+    let mut inputs = Inputs::default();
+    let mut problems: Vec<Problem> = Vec::new();
+    // Files by content are read once, however many points name them.
+    let mut files: BTreeMap<PathBuf, Result<(String, State), String>> = BTreeMap::new();
+    for point in &manifest.points {
+        let settings = &point.settings;
+        let name = &settings.dataset.name;
+        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else { continue };
+        if !inputs.datasets.contains_key(name) {
+            match data::check(name, data_dir.or(settings.dataset.dir.as_deref())) {
+                Ok(hash) => {
+                    inputs.datasets.insert(name.clone(), hash);
+                }
+                Err(error) => {
+                    let mut problem = at(layers, &["dataset", "name"], chain(&error));
+                    problem.hint = error.hint();
+                    inputs.datasets.insert(name.clone(), String::new());
+                    problems.push(problem);
+                }
+            }
+        }
+        let uses_set = point.fusions.iter().any(|fusion| fusion.method.uses_fusion_set());
+        if uses_set {
+            check_fusion_set(layers, settings, info, &mut problems);
+        }
+        for &seed in &point.seeds {
+            if let Some(pattern) = &settings.base.models {
+                let filled = fill(pattern, settings, seed);
+                if !inputs.models.contains_key(&filled) {
+                    let found = models(layers, &filled, settings, info, &mut files, &mut problems);
+                    inputs.models.insert(filled, found);
+                }
+            }
+            if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
+                let filled = fill(pattern, settings, seed);
+                if !inputs.fusion_sets.contains_key(&filled) {
+                    let hash = std::fs::read(&filled).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+                    if let Err(error) = &hash {
+                        let message = format!("cannot read the fusion set `{filled}`: {error}");
+                        problems.push(at(layers, &["fusion-set", "file"], message));
+                    }
+                    inputs.fusion_sets.insert(filled, hash.unwrap_or_default());
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(inputs) } else { Err(ManifestError { problems }) }
+}
+
+fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, problems: &mut Vec<Problem>) {
+    let set = &settings.fusion_set;
+    let problem = if let Some(index) = set.indices.iter().flatten().find(|&&i| i >= info.train) {
+        at(
+            layers,
+            &["fusion-set", "indices"],
+            format!("`fusion-set.indices` has {index}, but `{}` has {} training images", info.name, info.train),
+        )
+    } else if set.indices.is_none() && set.file.is_none() && set.samples > info.train {
+        at(
+            layers,
+            &["fusion-set", "samples"],
+            format!(
+                "`fusion-set.samples` is {}, but `{}` has only {} training images",
+                set.samples, info.name, info.train
+            ),
+        )
+    } else {
+        return;
+    };
+    if !problems.contains(&problem) {
+        problems.push(problem);
+    }
+}
+
+/// The files of one pattern, in the order of the numbers in their names, each checked against `[model]`.
+fn models(
+    layers: &Layers,
+    pattern: &str,
+    settings: &Settings,
+    info: &DataSetInfo,
+    files: &mut BTreeMap<PathBuf, Result<(String, State), String>>,
+    problems: &mut Vec<Problem>,
+) -> Vec<ModelFile> {
+    let key = ["base", "models"];
+    let mut paths: Vec<PathBuf> = match glob::glob(pattern) {
+        Ok(paths) => paths.flatten().collect(),
+        Err(error) => {
+            problems.push(at(layers, &key, format!("`{pattern}` is not a pattern: {error}")));
+            return Vec::new();
+        }
+    };
+    paths.sort_by_key(|path| (number(path), path.clone()));
+    let parts = settings.split.parts;
+    if paths.len() != parts {
+        let message = format!("`{pattern}` matches {} files, but the split has {parts} parts", paths.len());
+        problems.push(
+            at(layers, &key, message).hint("one file per part; paths are relative to the folder `runner` is started in"),
+        );
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for path in paths {
+        let read = files.entry(path.clone()).or_insert_with(|| {
+            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+            let file = torch::read(&path).map_err(|error| chain(&error))?;
+            Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
+        });
+        match read {
+            Err(message) => problems.push(at(layers, &key, message.clone())),
+            Ok((hash, state)) => {
+                let device = candle_core::Device::Cpu;
+                match Network::from_state(&settings.model, &info.shape, info.classes, state, &device) {
+                    Err(error) => {
+                        let message = format!("`{}` does not fit `[model]`: {error}", path.display());
+                        problems.push(at(layers, &key, message));
+                    }
+                    Ok(_) => found.push(ModelFile {
+                        path: path.clone(),
+                        hash: hash.clone(),
+                    }),
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The last number in a file's name: `model_10.pt` comes after `model_2.pt`.
+fn number(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_string_lossy().into_owned();
+    let digits: String = stem.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.chars().rev().collect::<String>().parse().ok()
+}
+
+fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    layers.problem(&path, false, message)
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_ordered_by_number_not_by_text() {
+        let mut paths: Vec<PathBuf> = ["m/model_10.pt", "m/model_2.pt"].map(PathBuf::from).to_vec();
+        paths.sort_by_key(|path| number(path));
+        assert_eq!(paths, ["m/model_2.pt", "m/model_10.pt"].map(PathBuf::from));
+    }
+}

@@ -1,0 +1,157 @@
+//! Running one job, whatever the executor.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::{Context, JobError, Resources, fuse, train};
+use crate::event::JobEvent;
+use crate::plan::{JobSpec, Task};
+use crate::result::{Failure, Metrics, Place, Provenance, Record, SCHEMA, Status, StoreError};
+
+/// What a job found out.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub metrics: Metrics,
+    pub models: Vec<String>,
+    pub diagnostics: Value,
+}
+
+/// Runs a job and returns its record, unsaved.
+pub fn run(
+    spec: &JobSpec,
+    resources: &Resources,
+    on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
+) -> Result<Record, JobError> {
+    let provenance = started_now(&resources.provenance);
+    let mut context = Context::new(resources, on_event);
+    let outcome = match &spec.task {
+        Task::Train(base) => train::train(spec, base, &mut context),
+        Task::Evaluate(base) => train::import(spec, base, &mut context),
+        Task::Fuse(task) => fuse::fuse(spec, task, &mut context),
+    }?;
+    context.finish();
+    Ok(Record {
+        status: Status::Ok,
+        models: outcome.models,
+        metrics: Some(outcome.metrics),
+        diagnostics: outcome.diagnostics,
+        seconds: context.seconds,
+        provenance: Provenance {
+            peak_memory: peak_memory(),
+            ..provenance
+        },
+        ..blank(spec, &resources.provenance)
+    })
+}
+
+/// Runs a job and saves its record, be it a success or a failure. A panic is a failure of this job alone.
+///
+/// # Errors
+/// [`JobError::Cancelled`], which leaves no record, and records that cannot be written.
+pub fn execute(
+    spec: &JobSpec,
+    resources: &Resources,
+    on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
+) -> Result<Record, JobError> {
+    let started = std::time::Instant::now();
+    let provenance = started_now(&resources.provenance);
+    tracing::info!(job = %spec.name, "started");
+    let result = catch_unwind(AssertUnwindSafe(|| run(spec, resources, on_event)))
+        .unwrap_or_else(|panic| Err(JobError::Panic(panic_text(panic.as_ref()))));
+    let record = match result {
+        Ok(record) => record,
+        Err(JobError::Cancelled) => return Err(JobError::Cancelled),
+        Err(error) => {
+            let failure = error.failure();
+            tracing::error!(job = %spec.name, error = %failure.chain.join(": "), "failed");
+            Record {
+                error: Some(failure),
+                seconds: BTreeMap::from([("total".into(), started.elapsed().as_secs_f64())]),
+                provenance,
+                ..blank(spec, &resources.provenance)
+            }
+        }
+    };
+    let record = resources.store.save(record)?;
+    tracing::info!(job = %spec.name, status = record.status.as_str(), "finished");
+    Ok(record)
+}
+
+/// The record of a job that cannot run because `failed` did not finish.
+pub fn skipped(spec: &JobSpec, failed: &str, provenance: &Provenance) -> Result<Record, StoreError> {
+    Ok(Record {
+        status: Status::Skipped,
+        error: Some(Failure {
+            chain: vec![format!("it needs `{failed}`, which did not finish")],
+            hint: None,
+        }),
+        provenance: started_now(provenance),
+        ..blank(spec, provenance)
+    })
+}
+
+/// Where the job's record stands in tables.
+pub fn place(spec: &JobSpec) -> Place {
+    Place::from(&blank(spec, &Provenance::default()))
+}
+
+/// A record with everything that is known before the job runs; it says `failed` until told otherwise.
+fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
+    let method = match &spec.task {
+        Task::Fuse(fuse) => Some(&fuse.method),
+        _ => None,
+    };
+    Record {
+        schema: SCHEMA,
+        key: spec.key.clone(),
+        job: spec.name.clone(),
+        kind: spec.kind(),
+        status: Status::Failed,
+        axes: spec.axes.clone(),
+        seed: spec.seed,
+        method_seed: spec.method_seed,
+        parts: spec.settings.split.parts,
+        models: spec.models(),
+        method: method.map(|method| method.name().to_string()),
+        importance: method.and_then(|method| method.importance()).map(|i| i.as_str().to_string()),
+        label: spec.label.clone(),
+        settings: spec.identity_settings(),
+        inputs: spec.inputs.clone(),
+        metrics: None,
+        diagnostics: Value::Null,
+        error: None,
+        seconds: BTreeMap::new(),
+        provenance: provenance.clone(),
+        checksum: String::new(),
+    }
+}
+
+fn started_now(provenance: &Provenance) -> Provenance {
+    Provenance {
+        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        ..provenance.clone()
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}
+
+/// Peak resident memory of this process in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// What `diagnostics` says about a written checkpoint.
+pub(super) fn checkpoint_entry(hash: &str) -> Value {
+    json!({ "blake3": hash })
+}

@@ -1,0 +1,50 @@
+//! `runner`: declarative experiments in neural network model fusion.
+//!
+//! A manifest becomes jobs, jobs become records, records become tables:
+//!
+//! ```text
+//! manifest -> plan -> schedule -> job -> record (result) -> report
+//! ```
+//!
+//! One direction, each stage testable without the next. Arrows below say "may use"; a test holds the code to them.
+//!
+//! | module | what | may use |
+//! | --- | --- | --- |
+//! | [`cli`] | commands; the only place that prints and reads the environment | everything |
+//! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
+//! | [`plan`] | jobs, keys, filters; pure | manifest, fusion, result |
+//! | [`schedule`] | what runs and why; dispatcher, executors | plan, job, event, result, checkpoint |
+//! | [`job`] | one job: specification to record | plan, manifest, fusion, arch, data, checkpoint, train, metrics, seed, event, result |
+//! | [`event`] | the seam between schedule and user interface | result |
+//! | [`result`] | record, index, atomic store | nothing of ours |
+//! | [`report`] | statistics, tables | result |
+//! | [`fusion`] | one file per method | arch, importance, linalg |
+//! | [`importance`] | scores of neurons | nothing of ours |
+//! | [`arch`] | networks as chains of layers | nothing of ours |
+//! | [`data`] | data sets, splits, fusion sets | nothing of ours |
+//! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
+//! | [`train`] | optimisers, schedules, losses, loop | arch |
+//! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
+//! | [`linalg`] | least squares, assignment | nothing of ours |
+//! | [`seed`] | generators by purpose | nothing of ours |
+
+pub mod arch;
+pub mod checkpoint;
+pub mod cli;
+pub mod data;
+pub mod event;
+pub mod fusion;
+pub mod importance;
+pub mod job;
+pub mod linalg;
+pub mod manifest;
+pub mod metrics;
+pub mod plan;
+pub mod report;
+pub mod result;
+pub mod schedule;
+pub mod seed;
+pub mod train;
+
+#[cfg(test)]
+mod testing;

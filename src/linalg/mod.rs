@@ -1,0 +1,20 @@
+//! Linear algebra on plain numbers: matrices in and out, parameters as arguments; knows no job, path or log.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `assignment` | [`assign`]: the linear assignment problem, exactly |
+//! | `lstsq` | [`LeastSquares`]: minimum-norm least squares with a cutoff, and its projection |
+//! | `products` | matrix products on several threads |
+//!
+//! Results do not depend on the number of threads: what runs in parallel is cut into blocks of a fixed size, each
+//! computed by one thread.
+
+mod assignment;
+mod error;
+mod lstsq;
+mod products;
+
+pub use assignment::assign;
+pub use error::LinalgError;
+pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares};
+pub use products::{gram, product};

@@ -1,0 +1,101 @@
+//! Axes: a list where a single value belongs multiplies the points.
+
+use figment::value::{Dict, Value};
+
+use super::Layers;
+use super::Problem;
+
+/// Keys that are lists by nature, and how deeply nested. Only a list of such lists is an axis there.
+const LISTS: &[(&str, usize)] = &[("model.hidden", 1), ("split.classes", 2), ("fusion-set.indices", 1)];
+
+/// One axis: a key and the values it runs over.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    /// Path from the top, such as `["split", "parts"]`.
+    pub path: Vec<String>,
+    pub values: Vec<Value>,
+}
+
+/// One choice of a value on each axis: the value's index.
+pub(super) type Choice = Vec<usize>;
+
+/// Finds the axes below `value`; an empty list is a problem.
+pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut Vec<Axis>, problems: &mut Vec<Problem>) {
+    match value {
+        Value::Dict(_, dict) => {
+            for (key, value) in dict {
+                let mut path = path.to_vec();
+                path.push(key.clone());
+                find(layers, &path, value, found, problems);
+            }
+        }
+        Value::Array(_, items) => {
+            let name = path.join(".");
+            let natural = LISTS.iter().find(|(key, _)| *key == name).map_or(0, |(_, depth)| *depth);
+            if depth(value) <= natural {
+                return;
+            }
+            if items.is_empty() {
+                problems.push(
+                    layers
+                        .problem(path, false, format!("the axis `{name}` is empty"))
+                        .hint("give at least one value, or leave the key out for its default"),
+                );
+                return;
+            }
+            found.push(Axis {
+                path: path.to_vec(),
+                values: items.clone(),
+            });
+        }
+        _ => {}
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(_, items) => 1 + items.first().map_or(0, depth),
+        _ => 0,
+    }
+}
+
+/// All combinations, the last axis fastest.
+pub(super) fn combinations(axes: &[Axis]) -> Vec<Choice> {
+    axes.iter().fold(vec![Vec::new()], |choices, axis| {
+        choices
+            .into_iter()
+            .flat_map(|choice| {
+                (0..axis.values.len()).map(move |i| {
+                    let mut next = choice.clone();
+                    next.push(i);
+                    next
+                })
+            })
+            .collect()
+    })
+}
+
+/// `dict` with one value per axis; `skip` leading components of the axes' paths lie outside of it.
+pub(super) fn fix(dict: &Dict, axes: &[Axis], choice: &[usize], skip: usize) -> Dict {
+    let mut fixed = dict.clone();
+    for (axis, &i) in axes.iter().zip(choice) {
+        put(&mut fixed, &axis.path[skip..], axis.values[i].clone());
+    }
+    fixed
+}
+
+/// Sets the value at `path`, making tables on the way.
+pub(super) fn put(dict: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            dict.insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let entry = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = entry {
+                put(inner, rest, value);
+            }
+        }
+    }
+}

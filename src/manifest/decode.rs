@@ -1,0 +1,191 @@
+//! From an untyped dictionary to a typed section, collecting every problem on the way.
+
+use figment::error::Kind;
+use figment::value::{Dict, Value};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use super::axes::Axis;
+use super::{Layers, Problem};
+
+/// Reads one section; the axes' choice tells which element of a list an error is about.
+pub(super) struct Decoder<'a> {
+    pub layers: &'a Layers,
+    pub axes: &'a [Axis],
+    pub choice: &'a [usize],
+}
+
+impl Decoder<'_> {
+    /// Decodes `dict`, which stands at `path` in the manifest. After a problem the key at fault is dropped and the
+    /// rest is tried again, so that one report holds all of them; the value returned then stands in with defaults.
+    pub fn decode<T>(&self, mut dict: Dict, path: &[String], problems: &mut Vec<Problem>) -> Option<T>
+    where
+        T: DeserializeOwned + Serialize + JsonSchema,
+    {
+        let before = problems.len();
+        for _ in 0..64 {
+            let error = match Value::from(dict.clone()).deserialize::<T>() {
+                Ok(typed) => {
+                    if problems.len() == before {
+                        self.check_ranges(&typed, path, problems);
+                    }
+                    return Some(typed);
+                }
+                Err(error) => error,
+            };
+            let inner = error.path.clone();
+            let mut at = path.to_vec();
+            at.extend(inner.iter().cloned());
+            match &error.kind {
+                Kind::UnknownField(name, valid) => {
+                    let mut key = inner.clone();
+                    if key.last() != Some(name) {
+                        key.push(name.clone());
+                        at.push(name.clone());
+                    }
+                    problems.push(unknown_key(self.layers, &at, valid));
+                    if !remove(&mut dict, &key) {
+                        return None;
+                    }
+                }
+                Kind::MissingField(name) => {
+                    // A key that was dropped above for its own problem is not missing.
+                    if problems.len() == before {
+                        let section = if at.is_empty() { "the manifest".into() } else { format!("`{}`", at.join(".")) };
+                        problems.push(
+                            self.layers
+                                .problem(&at, true, format!("{section} lacks the key `{name}`"))
+                                .hint(format!("add `{name} = ...`; `runner schema` and docs/manifest.md list all keys")),
+                        );
+                    }
+                    return None;
+                }
+                kind => {
+                    problems.push(self.bad_value(&at, kind));
+                    if inner.is_empty() || !remove(&mut dict, &inner) {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn bad_value(&self, at: &[String], kind: &Kind) -> Problem {
+        let name = at.join(".");
+        let message = match kind {
+            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+                format!("`{name}` must be {}, not {found}", plain_type(expected))
+            }
+            Kind::UnknownVariant(found, _) => format!("unknown value `{found}` for `{name}`"),
+            other => format!("`{name}`: {other}"),
+        };
+        let problem = self.layers.problem(&self.with_element(at), false, message);
+        match kind {
+            Kind::UnknownVariant(found, valid) => problem.hint(suggestion(found, valid)),
+            _ => problem,
+        }
+    }
+
+    /// The path of the axis' element that is being tried, if `at` is an axis.
+    fn with_element(&self, at: &[String]) -> Vec<String> {
+        let mut path = at.to_vec();
+        if let Some(i) = self.axes.iter().position(|axis| axis.path == at) {
+            path.push(self.choice[i].to_string());
+        }
+        path
+    }
+
+    /// Holds the typed section to the ranges its schema documents, so that there is one place for both.
+    fn check_ranges<T: Serialize + JsonSchema>(&self, typed: &T, path: &[String], problems: &mut Vec<Problem>) {
+        let generator = SchemaSettings::draft2020_12()
+            .with(|settings| settings.inline_subschemas = true)
+            .into_generator();
+        let schema = generator.into_root_schema_for::<T>().to_value();
+        let value = serde_json::to_value(typed).unwrap_or(Json::Null);
+        self.walk_ranges(&schema, &value, path, problems);
+    }
+
+    fn walk_ranges(&self, schema: &Json, value: &Json, path: &[String], problems: &mut Vec<Problem>) {
+        if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
+            for (key, value) in fields {
+                if let Some(schema) = properties.get(key) {
+                    let mut path = path.to_vec();
+                    path.push(key.clone());
+                    self.walk_ranges(schema, value, &path, problems);
+                }
+            }
+        }
+        if let Some(items) = value.as_array() {
+            for (i, item) in items.iter().enumerate() {
+                let mut path = path.to_vec();
+                path.push(i.to_string());
+                self.walk_ranges(&schema["items"], item, &path, problems);
+            }
+        }
+        let Some(number) = value.as_f64() else { return };
+        let bounds = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
+        let message = match bounds {
+            (Some(min), Some(max)) if !(min..=max).contains(&number) => format!("between {min} and {max}"),
+            (Some(min), None) if !(number >= min) => format!("at least {min}"),
+            _ => return,
+        };
+        let name = path.join(".");
+        problems.push(self.layers.problem(
+            &self.with_element(path),
+            false,
+            format!("`{name}` must be {message}, not {value}"),
+        ));
+    }
+}
+
+/// An unknown key, with the nearest valid one.
+pub(super) fn unknown_key(layers: &Layers, at: &[String], valid: &[&str]) -> Problem {
+    let name = at.last().map_or("", String::as_str);
+    layers
+        .problem(at, true, format!("unknown key `{name}`"))
+        .hint(suggestion(name, valid))
+}
+
+/// "did you mean ...?" or the list of what there is.
+pub(super) fn suggestion(name: &str, valid: &[&str]) -> String {
+    match nearest(name, valid) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if valid.is_empty() => "no keys are expected here".to_string(),
+        None => format!("one of {}", valid.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The valid name that `name` most likely is a misspelling of.
+pub fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
+    valid
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), candidate), *candidate))
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Rust's names of types in words a user knows.
+fn plain_type(expected: &str) -> String {
+    match expected {
+        "usize" | "u64" | "u32" => "a whole number, 0 or more".to_string(),
+        "f64" | "f32" => "a number".to_string(),
+        "a boolean" => "true or false".to_string(),
+        other => other.strip_prefix("struct ").map_or_else(|| other.to_string(), |_| "a table".to_string()),
+    }
+}
+
+fn remove(dict: &mut Dict, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [last] => dict.remove(last).is_some(),
+        [first, rest @ ..] => match dict.get_mut(first) {
+            Some(Value::Dict(_, inner)) => remove(inner, rest),
+            Some(Value::Array(..)) => dict.remove(first).is_some(),
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,98 @@
+//! Problems of a manifest, and their form on a terminal.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where in a file a problem is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// The line's text.
+    pub text: String,
+    /// Characters to underline.
+    pub width: usize,
+}
+
+/// One thing to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// Where, if it is in a file.
+    pub location: Option<Location>,
+    /// Where, if it is not: `environment variable ...`, `--set ...`.
+    pub origin: Option<String>,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem with no place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            location: None,
+            origin: None,
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        if let Some(at) = &self.location {
+            write!(f, "\n  --> {}:{}:{}", at.file.display(), at.line, at.column)?;
+            let number = at.line.to_string();
+            let pad = " ".repeat(number.len());
+            write!(f, "\n {pad} |\n {number} | {}", at.text)?;
+            let indent = " ".repeat(at.column.saturating_sub(1));
+            write!(f, "\n {pad} | {indent}{}", "^".repeat(at.width.max(1)))?;
+        } else if let Some(origin) = &self.origin {
+            write!(f, "\n  --> {origin}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All problems of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ManifestError {
+    /// In the order of the text, as far as it is known.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Problem> for ManifestError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n\n")?;
+            }
+            write!(f, "error: {problem}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Layers of configuration, later wins: the file it extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::Serialized;
+use figment::value::{Dict, Tag, Value};
+
+use super::locate::{SourceFile, location_of_span};
+use super::{Location, ManifestError, Problem};
+
+/// Longest chain of `extends`.
+const MAX_EXTENDS: usize = 8;
+
+/// One value given outside the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// Key path, such as `["base", "optimizer", "lr"]`; a number indexes a list.
+    pub path: Vec<String>,
+    /// Its value as TOML, or plain text.
+    pub value: String,
+    /// How the user gave it, for messages: `--set base.epochs=3`, `environment variable RUNNER_BASE__EPOCHS`.
+    pub origin: String,
+}
+
+impl Override {
+    /// Reads `a.b=v`. `a=1,2` means the list `[1, 2]`.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Problem> {
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            Problem::new(format!("`{text}` is not of the form `key=value`"))
+                .hint("for example `--set base.epochs=3`, or `split.parts=2,4` for an axis")
+        })?;
+        let path: Vec<String> = path.split('.').map(|part| part.trim().to_string()).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(Problem::new(format!("`{text}` has an empty key")));
+        }
+        Ok(Self {
+            path,
+            value: value.trim().to_string(),
+            origin: format!("{origin}{text}"),
+        })
+    }
+
+    /// `RUNNER_BASE__BATCH_SIZE` sets `base.batch-size`: `__` separates keys, `_` stands for `-`.
+    pub fn from_environment(variable: &str, value: &str) -> Option<Self> {
+        let name = variable.strip_prefix("RUNNER_")?;
+        let path = name
+            .split("__")
+            .map(|part| part.to_lowercase().replace('_', "-"))
+            .collect();
+        Some(Self {
+            path,
+            value: value.to_string(),
+            origin: format!("environment variable {variable}"),
+        })
+    }
+
+    fn as_value(&self) -> Value {
+        let toml = |text: &str| -> Option<Value> {
+            let dict: Dict = toml::from_str(&format!("v = {text}")).ok()?;
+            dict.get("v").cloned()
+        };
+        let scalar = |text: &str| toml(text).unwrap_or_else(|| Value::from(text));
+        match toml(&self.value) {
+            Some(value) => value,
+            None if self.value.contains(',') => {
+                let items: Vec<Value> = self.value.split(',').map(|item| scalar(item.trim())).collect();
+                Value::Array(Tag::Default, items)
+            }
+            None => Value::from(self.value.as_str()),
+        }
+    }
+}
+
+/// The merged dictionary, and the texts it came from.
+#[derive(Debug)]
+pub struct Layers {
+    /// All layers as one.
+    pub(super) dict: Dict,
+    /// The manifest first, then what it extends.
+    files: Vec<SourceFile>,
+    overrides: Vec<Override>,
+}
+
+impl Layers {
+    /// Reads the manifest and everything it extends, and puts the overrides on top.
+    pub fn read(path: &Path, overrides: Vec<Override>) -> Result<Self, ManifestError> {
+        let mut files = Vec::new();
+        let mut dicts = Vec::new();
+        let mut next = Some((path.to_path_buf(), None));
+        while let Some((path, extended_at)) = next.take() {
+            if files.len() > MAX_EXTENDS {
+                return Err(Problem {
+                    location: extended_at,
+                    ..Problem::new(format!("more than {MAX_EXTENDS} manifests extend each other: is it a circle?"))
+                }
+                .into());
+            }
+            let (file, mut dict) = read_file(&path, extended_at)?;
+            if let Some(base) = dict.remove("extends") {
+                let at = file.locate(&["extends".to_string()], false);
+                let Value::String(_, base) = base else {
+                    return Err(Problem {
+                        location: at,
+                        ..Problem::new("`extends` must be the path of a manifest")
+                    }
+                    .into());
+                };
+                next = Some((path.parent().unwrap_or(Path::new(".")).join(base), at));
+            }
+            files.push(file);
+            dicts.push(dict);
+        }
+        let figment = dicts
+            .into_iter()
+            .rev()
+            .fold(Figment::new(), |figment, dict| figment.merge(Serialized::defaults(dict)));
+        let mut dict = figment
+            .extract::<Dict>()
+            .map_err(|error| Problem::new(error.to_string()))?;
+        for item in &overrides {
+            set(&mut dict, &item.path, item.as_value()).map_err(|message| Problem {
+                origin: Some(item.origin.clone()),
+                ..Problem::new(message)
+            })?;
+        }
+        Ok(Self {
+            dict,
+            files,
+            overrides,
+        })
+    }
+
+    /// A problem at `path`, placed where its value (or, with `at_key`, its key) comes from.
+    pub fn problem(&self, path: &[String], at_key: bool, message: impl Into<String>) -> Problem {
+        let mut problem = Problem::new(message);
+        if let Some(item) = self.overrides.iter().rev().find(|item| path.starts_with(&item.path)) {
+            problem.origin = Some(item.origin.clone());
+            return problem;
+        }
+        let best = self
+            .files
+            .iter()
+            .map(|file| (file.depth(path), file))
+            .reduce(|best, next| if next.0 > best.0 { next } else { best });
+        if let Some((depth, file)) = best {
+            problem.location = file.locate(&path[..depth], at_key && depth == path.len());
+        }
+        problem
+    }
+
+    /// The merged manifest as it was given, without defaults.
+    pub fn merged(&self) -> serde_json::Value {
+        serde_json::to_value(&self.dict).unwrap_or_default()
+    }
+
+    /// The experiment's name, if it has one.
+    pub fn name(&self) -> Option<String> {
+        self.dict.get("name").and_then(|name| name.as_str()).map(String::from)
+    }
+
+    /// The manifest's own path.
+    pub fn path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), |file| &file.path)
+    }
+}
+
+fn read_file(path: &Path, extended_at: Option<Location>) -> Result<(SourceFile, Dict), ManifestError> {
+    let text = std::fs::read_to_string(path).map_err(|source| Problem {
+        location: extended_at,
+        hint: (source.kind() == std::io::ErrorKind::NotFound)
+            .then(|| "check the path; `experiments/` holds the manifests that come with the project".to_string()),
+        ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
+    })?;
+    let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
+        location: span.map(|span| location_of_span(path, &text, span)),
+        ..Problem::new(format!("this is not valid TOML: {}", message.replace('\n', ", ")))
+    };
+    let file = SourceFile::parse(PathBuf::from(path), text.clone())
+        .map_err(|error| syntax(error.message(), error.span()))?;
+    let dict = toml::from_str::<Dict>(&text).map_err(|error| syntax(error.message(), error.span()))?;
+    Ok((file, dict))
+}
+
+/// Sets the value at `path`, making tables on the way.
+fn set(dict: &mut Dict, path: &[String], value: Value) -> Result<(), String> {
+    let Some((first, rest)) = path.split_first() else {
+        return Ok(());
+    };
+    if rest.is_empty() {
+        dict.insert(first.clone(), value);
+        return Ok(());
+    }
+    let entry = dict
+        .entry(first.clone())
+        .or_insert_with(|| Value::from(Dict::new()));
+    match entry {
+        Value::Dict(_, inner) => set(inner, rest, value),
+        Value::Array(_, items) => {
+            let len = items.len();
+            let item = rest[0].parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
+                format!("`{first}` is a list of {len}: `{}` is not one of its positions (from 0)", rest[0])
+            })?;
+            match item {
+                Value::Dict(_, inner) if rest.len() > 1 => set(inner, &rest[1..], value),
+                _ if rest.len() == 1 => {
+                    *item = value;
+                    Ok(())
+                }
+                _ => Err(format!("`{first}.{}` is not a table", rest[0])),
+            }
+        }
+        _ => Err(format!("`{first}` is a value, not a table")),
+    }
+}

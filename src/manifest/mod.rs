@@ -1,0 +1,27 @@
+//! From TOML text to resolved settings: layers of configuration, axes, checks, and errors that name line and column.
+//!
+//! ```text
+//! files (extends), environment, --set  ->  layers  ->  one dictionary  ->  axes  ->  points  ->  typed settings
+//! ```
+//! Typing happens after the expansion of the axes, one section at a time, so that every problem of a manifest is
+//! reported in one go and each with its place in the text. Nothing here knows of jobs, devices or candle.
+
+mod axes;
+mod decode;
+mod diagnostic;
+mod layers;
+mod locate;
+mod reference;
+mod resolve;
+mod select;
+mod settings;
+
+pub use decode::nearest;
+pub use diagnostic::{Location, ManifestError, Problem};
+pub use layers::{Layers, Override};
+pub use reference::{json_schema, markdown as reference_markdown};
+pub use resolve::{FusionPoint, Point, Resolved, resolve};
+pub use settings::{
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings,
+    ResourceSettings, Settings, SplitSettings,
+};

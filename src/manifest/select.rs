@@ -1,0 +1,120 @@
+//! `[[exclude]]` and `[[include]]`: picking combinations by key and value.
+
+use figment::value::{Dict, Value};
+use serde_json::Value as Json;
+
+use super::decode::suggestion;
+use super::{Layers, Problem};
+use crate::fusion::{METHODS, Method};
+
+/// Sections whose keys can be named in a selector.
+pub(super) const SECTIONS: [&str; 5] = ["dataset", "split", "model", "base", "fusion-set"];
+
+/// What a key of a selector speaks of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Target {
+    /// The base models' seed.
+    Seed,
+    /// The fusion method's name.
+    Method,
+    /// A setting of the base models or the fusion set, as a path.
+    Base(Vec<String>),
+    /// A parameter of the fusion method.
+    Parameter(String),
+}
+
+/// One `[[exclude]]` or `[[include]]` table.
+#[derive(Debug, Clone)]
+pub(super) struct Selector {
+    pub terms: Vec<(Target, Value)>,
+}
+
+impl Selector {
+    /// Reads the table at `path`; `settings` is a resolved point, whose keys are the valid ones.
+    pub fn parse(
+        layers: &Layers,
+        path: &[String],
+        dict: &Dict,
+        settings: &Json,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let parameters: Vec<&str> = METHODS.iter().flat_map(|info| info.parameters.iter().copied()).collect();
+        let mut terms = Vec::new();
+        let mut sound = true;
+        for (key, value) in dict {
+            let mut at = path.to_vec();
+            at.push(key.clone());
+            if let Some(target) = target(key, settings, &parameters) {
+                terms.push((target, value.clone()));
+            } else {
+                let mut valid = vec!["seed", "method"];
+                for section in SECTIONS {
+                    if let Some(fields) = settings[section].as_object() {
+                        valid.extend(fields.keys().map(String::as_str));
+                    }
+                }
+                valid.extend(&parameters);
+                problems.push(
+                    layers
+                        .problem(&at, true, format!("unknown key `{key}`"))
+                        .hint(suggestion(key, &valid)),
+                );
+                sound = false;
+            }
+        }
+        if terms.is_empty() && sound {
+            problems.push(layers.problem(path, false, format!("`{}` is empty", path[0])).hint(
+                "name what it is about, for example `parts = 4` and `method = \"hf-linear\"`",
+            ));
+            return None;
+        }
+        sound.then_some(Self { terms })
+    }
+
+    /// Whether it speaks of base models only, so that it concerns training jobs too.
+    pub fn is_base_only(&self) -> bool {
+        self.terms.iter().all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
+    }
+
+    /// Whether all terms hold. `method` is absent for base models.
+    pub fn matches(&self, settings: &Json, seed: u64, method: Option<&Method>) -> bool {
+        let parameters = method.map(|method| serde_json::to_value(method).unwrap_or(Json::Null));
+        self.terms.iter().all(|(target, wanted)| {
+            let actual = match target {
+                Target::Seed => Json::from(seed),
+                Target::Method => method.map_or(Json::Null, |method| Json::from(method.name())),
+                Target::Base(path) => path.iter().fold(settings, |value, key| &value[key.as_str()]).clone(),
+                Target::Parameter(name) => parameters.as_ref().map_or(Json::Null, |p| p[name.as_str()].clone()),
+            };
+            fits(wanted, &actual)
+        })
+    }
+}
+
+fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
+    match key {
+        "seed" => return Some(Target::Seed),
+        "method" => return Some(Target::Method),
+        _ => {}
+    }
+    if let Some((section, rest)) = key.split_once('.') {
+        let path: Vec<String> = std::iter::once(section).chain(rest.split('.')).map(String::from).collect();
+        let exists = path.iter().try_fold(settings, |value, part| value.get(part)).is_some();
+        return exists.then_some(Target::Base(path));
+    }
+    SECTIONS
+        .iter()
+        .find(|section| settings[**section].get(key).is_some())
+        .map(|section| Target::Base(vec![(*section).to_string(), key.to_string()]))
+        .or_else(|| parameters.contains(&key).then(|| Target::Parameter(key.to_string())))
+}
+
+/// Equal, or one of the listed; 4 and 4.0 are the same number.
+fn fits(wanted: &Value, actual: &Json) -> bool {
+    let equal = |wanted: &Json| match (wanted.as_f64(), actual.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
+        _ => wanted == actual,
+    };
+    let wanted = serde_json::to_value(wanted).unwrap_or(Json::Null);
+    equal(&wanted) || wanted.as_array().is_some_and(|any| any.iter().any(equal))
+}

@@ -1,0 +1,188 @@
+//! The typed sections of a manifest, with their defaults.
+//!
+//! Every scalar of `dataset`, `split`, `model`, `base` and `fusion-set` may be given as a list: an axis, which
+//! multiplies the jobs. By the time a section is read into these types, its axes are expanded.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Architecture;
+use crate::data::SplitKind;
+use crate::train::{OptimizerSettings, Select};
+
+/// Which data the models are trained, fused and evaluated on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DatasetSettings {
+    /// Name of the data set: `digits` (embedded) or `mnist`.
+    pub name: String,
+    /// Folder with the data set's files; `--data-dir` and `RUNNER_DATA` win over it. Not part of a job's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+}
+
+/// How the training set is divided among the base models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct SplitSettings {
+    /// Rule of the split.
+    pub kind: SplitKind,
+    /// Number of parts, one base model each.
+    #[schemars(range(min = 1))]
+    pub parts: usize,
+    /// Share of each part held out for validation.
+    #[schemars(range(min = 0.0, max = 0.9))]
+    pub val_ratio: f64,
+    /// The classes of each part, for `kind = "classes"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Vec<u32>>>,
+}
+
+impl Default for SplitSettings {
+    fn default() -> Self {
+        Self {
+            kind: SplitKind::Full,
+            parts: 2,
+            val_ratio: 0.05,
+            classes: None,
+        }
+    }
+}
+
+/// In which order the base models are numbered for fusion. Model 0 is the one others are aligned to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelOrder {
+    /// By the number of the part, or of the imported file.
+    Index,
+    /// By test accuracy, best first, as the reference does; ties by index.
+    TestAccuracy,
+}
+
+/// How the base models come to be: trained here, or imported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct BaseSettings {
+    /// Import instead of training: a glob pattern of PyTorch files, one per part, relative to the working directory.
+    /// `{parts}`, `{seed}` and `{kind}` are filled in; files are ordered by the number in their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<String>,
+    /// Epochs of training.
+    #[schemars(range(min = 1))]
+    pub epochs: usize,
+    /// Samples per step.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// The optimiser.
+    pub optimizer: OptimizerSettings,
+    /// Epochs over which the learning rate rises linearly from 0 (epoch 0 has learning rate 0); cosine afterwards.
+    pub warmup_epochs: usize,
+    /// Where the cosine schedule would end after all epochs.
+    #[schemars(range(min = 0.0))]
+    pub min_lr: f64,
+    /// Probability mass that is spread over the other classes.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub label_smoothing: f64,
+    /// Which epoch's weights are kept.
+    pub select: Select,
+    /// In which order the models are numbered.
+    pub order: ModelOrder,
+}
+
+impl Default for BaseSettings {
+    fn default() -> Self {
+        Self {
+            models: None,
+            epochs: 25,
+            batch_size: 128,
+            optimizer: OptimizerSettings::default(),
+            warmup_epochs: 5,
+            min_lr: 1e-5,
+            label_smoothing: 0.0,
+            select: Select::Validation,
+            order: ModelOrder::Index,
+        }
+    }
+}
+
+/// The samples whose activations fusion works on; one set for all methods of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FusionSetSettings {
+    /// Size of a class-balanced sample of model 0's training and validation samples.
+    #[schemars(range(min = 1))]
+    pub samples: usize,
+    /// A recorded set instead: a safetensors file with `fusion.images` (normalised, [N, C, H, W]) and
+    /// `fusion.labels`. `{parts}`, `{seed}` and `{kind}` are filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A recorded set instead: indices into the training set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indices: Option<Vec<usize>>,
+}
+
+impl Default for FusionSetSettings {
+    fn default() -> Self {
+        Self {
+            samples: 400,
+            file: None,
+            indices: None,
+        }
+    }
+}
+
+/// Bounds on what a job may use. Not part of a job's identity.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ResourceSettings {
+    /// Longest time a job may take, such as `"30m"`; then it fails and the rest goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+}
+
+/// One table to render.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ReportSettings {
+    /// Template name: `templates/<name>.tex` and `.md`, or a built-in one.
+    #[serde(default = "default_template")]
+    pub template: String,
+    /// Metrics, one table each: `accuracy`, `f1`, `loss`, `roc_auc`.
+    #[serde(default = "default_metric")]
+    pub metric: Vec<String>,
+}
+
+fn default_template() -> String {
+    "methods-by-split".to_string()
+}
+
+fn default_metric() -> Vec<String> {
+    vec!["accuracy".to_string()]
+}
+
+impl Default for ReportSettings {
+    fn default() -> Self {
+        Self {
+            template: default_template(),
+            metric: default_metric(),
+        }
+    }
+}
+
+/// One point of the expanded manifest: everything a base model and its fusion set depend on, except the seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Settings {
+    /// The data.
+    pub dataset: DatasetSettings,
+    /// Its division.
+    pub split: SplitSettings,
+    /// The network.
+    pub model: Architecture,
+    /// Training or import of base models.
+    pub base: BaseSettings,
+    /// The fusion set.
+    pub fusion_set: FusionSetSettings,
+}

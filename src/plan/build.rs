@@ -1,0 +1,228 @@
+//! The expansion of points and seeds into jobs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::key::{Identity, key};
+use super::{Base, Dependency, Fuse, JobSpec, Task};
+use crate::manifest::{FusionPoint, Point, Resolved, Settings};
+use crate::result::{Input, safe_name};
+
+/// One file to import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// blake3 of its content.
+    pub hash: String,
+}
+
+/// What the plan has to know about the outside: content hashes, gathered before.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Hash of each data set, by name.
+    pub datasets: BTreeMap<String, String>,
+    /// Files of each filled-in `base.models` pattern, in model order.
+    pub models: BTreeMap<String, Vec<ModelFile>>,
+    /// Hash of each filled-in `fusion-set.file`.
+    pub fusion_sets: BTreeMap<String, String>,
+}
+
+/// Jobs in manifest order, each after those it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The jobs.
+    pub jobs: Vec<Arc<JobSpec>>,
+    /// For each job the positions of those it needs.
+    pub needs: Vec<Vec<usize>>,
+}
+
+impl Plan {
+    /// For each job the positions of those that need it.
+    pub fn dependents(&self) -> Vec<Vec<usize>> {
+        let mut dependents = vec![Vec::new(); self.jobs.len()];
+        for (job, needs) in self.needs.iter().enumerate() {
+            for &need in needs {
+                dependents[need].push(job);
+            }
+        }
+        dependents
+    }
+}
+
+/// Fills `{parts}`, `{seed}` and `{kind}` into a path.
+pub fn fill(pattern: &str, settings: &Settings, seed: u64) -> String {
+    let kind = serde_json::to_value(settings.split.kind).unwrap_or(Value::Null);
+    pattern
+        .replace("{parts}", &settings.split.parts.to_string())
+        .replace("{seed}", &seed.to_string())
+        .replace("{kind}", kind.as_str().unwrap_or_default())
+}
+
+/// Makes the jobs of a resolved manifest. `device` is the kind of device they will run on, `cpu` or `cuda`.
+pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
+    let mut builder = Builder {
+        inputs,
+        device,
+        plan: Plan::default(),
+        known: HashMap::new(),
+    };
+    for point in &manifest.points {
+        for &seed in &point.seeds {
+            let bases = builder.bases(point, seed);
+            for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
+                for &method_seed in &manifest.method_seeds {
+                    builder.fuse(point, fusion, seed, method_seed, &bases);
+                }
+            }
+        }
+    }
+    builder.plan
+}
+
+struct Builder<'a> {
+    inputs: &'a Inputs,
+    device: &'a str,
+    plan: Plan,
+    known: HashMap<String, usize>,
+}
+
+impl Builder<'_> {
+    fn bases(&mut self, point: &Point, seed: u64) -> Vec<usize> {
+        let settings = &point.settings;
+        let files = settings
+            .base
+            .models
+            .as_deref()
+            .map(|pattern| self.inputs.models.get(&fill(pattern, settings, seed)).cloned().unwrap_or_default());
+        let dataset = self.dataset(settings);
+        let mut axes = point.axes.clone();
+        axes.retain(|key, _| !key.starts_with("fusion-set."));
+        (0..settings.split.parts)
+            .map(|model| {
+                let mut inputs = vec![dataset.clone()];
+                let task = match &files {
+                    None => Task::Train(Base { model, file: None }),
+                    Some(files) => {
+                        let file = files.get(model);
+                        inputs.push(Input {
+                            role: format!("model_{model}"),
+                            hash: file.map(|file| file.hash.clone()).unwrap_or_default(),
+                        });
+                        Task::Evaluate(Base {
+                            model,
+                            file: file.map(|file| file.path.clone()),
+                        })
+                    }
+                };
+                let job = JobSpec {
+                    name: format!("model_{model}"),
+                    key: String::new(),
+                    task,
+                    settings: settings.clone(),
+                    seed,
+                    method_seed: None,
+                    axes: axes.clone(),
+                    label: None,
+                    inputs,
+                    needs: Vec::new(),
+                };
+                self.add(job, Some(model), Vec::new())
+            })
+            .collect()
+    }
+
+    fn fuse(&mut self, point: &Point, fusion: &FusionPoint, seed: u64, method_seed: u64, bases: &[usize]) {
+        let settings = &point.settings;
+        let mut inputs = vec![self.dataset(settings)];
+        let mut file = None;
+        if let (true, Some(pattern)) = (fusion.method.uses_fusion_set(), &settings.fusion_set.file) {
+            let path = fill(pattern, settings, seed);
+            inputs.push(Input {
+                role: "fusion-set".into(),
+                hash: self.inputs.fusion_sets.get(&path).cloned().unwrap_or_default(),
+            });
+            file = Some(PathBuf::from(path));
+        }
+        let mut needs = Vec::new();
+        for (model, &base) in bases.iter().enumerate() {
+            let job = &self.plan.jobs[base];
+            needs.push(Dependency {
+                job: job.name.clone(),
+                key: job.key.clone(),
+            });
+            inputs.push(Input {
+                role: format!("model_{model}"),
+                hash: job.key.clone(),
+            });
+        }
+        let mut axes = point.axes.clone();
+        axes.extend(fusion.axes.clone());
+        let mut name = fusion.method.name().to_string();
+        if let Some(importance) = fusion.method.importance() {
+            name = format!("{name}-{}", importance.as_str());
+        }
+        let job = JobSpec {
+            name,
+            key: String::new(),
+            task: Task::Fuse(Box::new(Fuse {
+                method: fusion.method.clone(),
+                fusion_set: file,
+            })),
+            settings: settings.clone(),
+            seed,
+            method_seed: Some(method_seed),
+            axes,
+            label: fusion.label.clone(),
+            inputs,
+            needs,
+        };
+        self.add(job, None, bases.to_vec());
+    }
+
+    /// Gives the job its key and full name, and adds it unless it is there.
+    fn add(&mut self, mut job: JobSpec, model: Option<usize>, needs: Vec<usize>) -> usize {
+        let settings = job.identity_settings();
+        job.key = key(&Identity {
+            kind: job.kind(),
+            version: job.task.version(),
+            settings: &settings,
+            seed: job.seed,
+            method_seed: job.method_seed,
+            model,
+            inputs: &job.inputs,
+            device: self.device,
+        });
+        if let Some(&known) = self.known.get(&job.key) {
+            return known;
+        }
+        let mut name = format!("{}-{}", job.kind().as_str(), job.name);
+        for (axis, value) in &job.axes {
+            let leaf = axis.rsplit('.').next().unwrap_or(axis);
+            let text = value.as_str().map_or_else(|| value.to_string(), String::from);
+            name = format!("{name}-{leaf}={text}");
+        }
+        name = format!("{name}-seed={}", job.seed);
+        if let Some(method_seed) = job.method_seed.filter(|&seed| seed != 0) {
+            name = format!("{name}-method-seed={method_seed}");
+        }
+        let mut name = safe_name(&name);
+        name.truncate(150);
+        job.name = format!("{name}-{}", &job.key[..8]);
+        let position = self.plan.jobs.len();
+        self.known.insert(job.key.clone(), position);
+        self.plan.jobs.push(Arc::new(job));
+        self.plan.needs.push(needs);
+        position
+    }
+
+    fn dataset(&self, settings: &Settings) -> Input {
+        Input {
+            role: "dataset".into(),
+            hash: self.inputs.datasets.get(&settings.dataset.name).cloned().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `-E FILTER`: choosing jobs by name, kind, method and axes.
+//!
+//! A filter is a list of terms joined by `,`, all of which must hold; `!` negates a term. `key=pattern` compares a
+//! field (`kind`, `method`, `importance`, `seed`, `model`, or an axis by its full or last name); a bare pattern
+//! compares the job's name. Patterns may hold `*`, `?` and `[...]`; several values are joined by `|`.
+
+use glob::Pattern;
+
+use super::{JobSpec, Task};
+
+/// A parsed filter.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    terms: Vec<Term>,
+}
+
+#[derive(Debug, Clone)]
+struct Term {
+    negated: bool,
+    key: Option<String>,
+    any: Vec<Pattern>,
+}
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// An empty term, or a pattern that is not one, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let terms = text.split(',').map(Term::parse).collect::<Result<_, _>>()?;
+        Ok(Self { terms })
+    }
+
+    /// Whether the job passes.
+    pub fn matches(&self, job: &JobSpec) -> bool {
+        self.terms.iter().all(|term| term.matches(job) != term.negated)
+    }
+}
+
+impl Term {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        // Axis values stand in names as `parts=2`, so only a plain word before the sign is a key.
+        let (key, pattern) = match text.split_once('=') {
+            Some((key, pattern)) if key.chars().all(|c| c.is_alphanumeric() || ".-_".contains(c)) => {
+                (Some(key.to_string()), pattern)
+            }
+            _ => (None, text),
+        };
+        if pattern.is_empty() {
+            return Err("a filter has an empty term; for example `method=hf-*,parts=2`".into());
+        }
+        let any = pattern
+            .split('|')
+            .map(|pattern| {
+                let wide = if key.is_none() { format!("*{pattern}*") } else { pattern.to_string() };
+                Pattern::new(&wide).map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { negated, key, any })
+    }
+
+    fn matches(&self, job: &JobSpec) -> bool {
+        let fits = |value: &str| self.any.iter().any(|pattern| pattern.matches(value));
+        match self.key.as_deref() {
+            None => fits(&job.name),
+            Some("kind") => fits(job.kind().as_str()),
+            Some("seed") => fits(&job.seed.to_string()),
+            Some("model") => matches!(&job.task, Task::Train(base) | Task::Evaluate(base) if fits(&base.model.to_string())),
+            Some("method") => matches!(&job.task, Task::Fuse(fuse) if fits(fuse.method.name())),
+            Some("importance") => match &job.task {
+                Task::Fuse(fuse) => fuse.method.importance().is_some_and(|score| fits(score.as_str())),
+                _ => false,
+            },
+            Some("parts") => fits(&job.settings.split.parts.to_string()),
+            Some(key) => job.axes.iter().any(|(axis, value)| {
+                let named = axis == key || axis.rsplit('.').next() == Some(key);
+                named && fits(&value.as_str().map_or_else(|| value.to_string(), String::from))
+            }),
+        }
+    }
+}

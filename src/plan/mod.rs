@@ -1,0 +1,13 @@
+//! From a resolved manifest to jobs: what has to be done, under which identity, in which order. Pure.
+//!
+//! What is in a job's key, and what must not be: see [`key`]. Two points of the axes that share base models share the
+//! jobs that make them.
+
+mod build;
+mod filter;
+pub mod key;
+mod spec;
+
+pub use build::{Inputs, ModelFile, Plan, build, fill};
+pub use filter::Filter;
+pub use spec::{Base, Dependency, Fuse, JobSpec, Task, VERSION_EVALUATE, VERSION_TRAIN};

@@ -1,0 +1,160 @@
+//! The specification of one job: serialised, it is the whole contract between the schedule and a worker.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::fusion::Method;
+use crate::manifest::Settings;
+use crate::result::{Input, Kind};
+
+/// Version of training's arithmetic; raised when it changes.
+pub const VERSION_TRAIN: u32 = 1;
+/// Version of import and evaluation; raised when they change.
+pub const VERSION_EVALUATE: u32 = 1;
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobSpec {
+    /// Readable name, ending in the first eight digits of the key.
+    pub name: String,
+    /// Identity.
+    pub key: String,
+    /// What to do.
+    pub task: Task,
+    /// Settings of the point it belongs to.
+    pub settings: Arc<Settings>,
+    /// Seed of the base models.
+    pub seed: u64,
+    /// Seed of the method.
+    pub method_seed: Option<u64>,
+    /// Coordinates on the manifest's axes.
+    pub axes: BTreeMap<String, Value>,
+    /// Row label.
+    pub label: Option<String>,
+    /// Inputs by content.
+    pub inputs: Vec<Input>,
+    /// Jobs whose checkpoints it reads, model 0 first.
+    pub needs: Vec<Dependency>,
+}
+
+/// A job that another one needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name.
+    pub job: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Train the base model of one part.
+    Train(Base),
+    /// Import the base model of one part.
+    Evaluate(Base),
+    /// Fuse.
+    Fuse(Box<Fuse>),
+}
+
+/// One base model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Index of its part.
+    pub model: usize,
+    /// The file to import.
+    pub file: Option<PathBuf>,
+}
+
+/// One fusion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fuse {
+    /// Method and parameters.
+    pub method: Method,
+    /// File of the fusion set, where it is a recorded one.
+    pub fusion_set: Option<PathBuf>,
+}
+
+impl JobSpec {
+    /// What the record calls it.
+    pub fn kind(&self) -> Kind {
+        self.task.kind()
+    }
+
+    /// Names of the models it is about, by part.
+    pub fn models(&self) -> Vec<String> {
+        match &self.task {
+            Task::Train(base) | Task::Evaluate(base) => vec![format!("model_{}", base.model)],
+            Task::Fuse(_) => (0..self.needs.len()).map(|i| format!("model_{i}")).collect(),
+        }
+    }
+
+    /// The settings that determine its numbers; paths are left out, their content is among the inputs.
+    pub fn identity_settings(&self) -> Value {
+        self.task.settings(&self.settings)
+    }
+}
+
+impl Task {
+    /// What the record calls it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Train(_) => Kind::Train,
+            Self::Evaluate(_) => Kind::Evaluate,
+            Self::Fuse(_) => Kind::Fuse,
+        }
+    }
+
+    /// Version of its arithmetic.
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::Train(_) => VERSION_TRAIN,
+            Self::Evaluate(_) => VERSION_EVALUATE,
+            Self::Fuse(fuse) => fuse.method.info().version,
+        }
+    }
+
+    /// The settings that determine the task's numbers.
+    pub fn settings(&self, settings: &Settings) -> Value {
+        let mut all = serde_json::to_value(settings).unwrap_or(Value::Null);
+        let imported = settings.base.models.is_some();
+        let split = json!({ "kind": settings.split.kind, "parts": settings.split.parts });
+        let mut chosen = json!({ "dataset": { "name": settings.dataset.name }, "model": all["model"].take() });
+        match self {
+            Self::Train(_) => {
+                chosen["split"] = all["split"].take();
+                chosen["base"] = without(all["base"].take(), &["models", "order"]);
+            }
+            Self::Evaluate(_) => {}
+            Self::Fuse(fuse) => {
+                chosen["split"] = if imported { split } else { all["split"].take() };
+                chosen["base"] = if imported {
+                    json!({ "order": settings.base.order })
+                } else {
+                    without(all["base"].take(), &["models"])
+                };
+                if fuse.method.uses_fusion_set() {
+                    chosen["fusion-set"] = match settings.fusion_set.file {
+                        Some(_) => json!({ "recorded": true }),
+                        None => all["fusion-set"].take(),
+                    };
+                }
+                chosen["fusion"] = serde_json::to_value(&fuse.method).unwrap_or(Value::Null);
+            }
+        }
+        chosen
+    }
+}
+
+fn without(mut value: Value, keys: &[&str]) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+    value
+}

@@ -1,0 +1,132 @@
+//! From the records of an experiment to statistics over its seeds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::group::parameters;
+use super::{Group, Metric, Observation, ReportError, Statistics};
+use crate::result::{Index, IndexEntry, Place, Record, Status};
+
+/// Version of `summary.json`; raised when a field changes its meaning or disappears.
+pub const SUMMARY_SCHEMA: u32 = 1;
+
+/// An experiment's results over its seeds: the content of `summary.json`. Holds no time and no machine, so equal
+/// results give equal files.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// [`SUMMARY_SCHEMA`].
+    pub schema: u32,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// In the order in which the index first names one of their jobs.
+    pub groups: Vec<Group>,
+    /// Jobs without a record, of which the index does not say enough to tell their group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unplaced: Vec<String>,
+}
+
+impl Summary {
+    /// Aggregates the records that the index names, over `seed` and `method-seed`. Other records are ignored: they
+    /// stem from an earlier manifest.
+    ///
+    /// Two finished jobs of one group must differ in their seeds or in the models they fuse; otherwise something
+    /// else differs that is neither an axis nor a parameter of the method, and averaging would hide it.
+    pub fn from_records(index: &Index, records: &[Record]) -> Result<Self, ReportError> {
+        let by_key: HashMap<&str, &Record> = records
+            .iter()
+            .map(|record| (record.key.as_str(), record))
+            .collect();
+        let found = |entry: &IndexEntry| by_key.get(entry.key.as_str()).copied();
+
+        // A job without a record has no settings; it joins its place's group where there is just one.
+        let mut variants: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut known: HashMap<String, Value> = HashMap::new();
+        for (entry, record) in index.jobs.iter().filter_map(|entry| Some((entry, found(entry)?))) {
+            let group = Group::at(entry.kind, &Place::from(record), parameters(record));
+            let identity = group.identity(true);
+            known.insert(identity.clone(), group.parameters.clone());
+            variants
+                .entry(group.identity(false))
+                .or_default()
+                .insert(identity);
+        }
+
+        let mut groups: Vec<(Group, Vec<&Record>)> = Vec::new();
+        let mut positions: HashMap<String, usize> = HashMap::new();
+        let mut unplaced = Vec::new();
+        for entry in &index.jobs {
+            let record = found(entry);
+            let group = match (record, &entry.place) {
+                (Some(record), _) => Some(Group::at(entry.kind, &Place::from(record), parameters(record))),
+                (None, Some(place)) => {
+                    let mut group = Group::at(entry.kind, place, Value::Null);
+                    let candidates = variants.get(&group.identity(false));
+                    let only = candidates.and_then(|all| all.first().filter(|_| all.len() == 1));
+                    if let Some(parameters) = only.and_then(|identity| known.get(identity)) {
+                        group.parameters = parameters.clone();
+                    }
+                    candidates.is_none_or(|all| all.len() == 1).then_some(group)
+                }
+                (None, None) => None,
+            };
+            let Some(group) = group else {
+                unplaced.push(entry.job.clone());
+                continue;
+            };
+            let position = *positions.entry(group.identity(true)).or_insert(groups.len());
+            if position == groups.len() {
+                groups.push((group, Vec::new()));
+            }
+            let (group, finished) = &mut groups[position];
+            group.jobs.add(record.map(|record| record.status));
+            finished.extend(record.filter(|record| record.status == Status::Ok));
+        }
+        let groups = groups.into_iter().map(|(group, finished)| fill(group, finished));
+        Ok(Self {
+            schema: SUMMARY_SCHEMA,
+            experiment: index.experiment.clone(),
+            dataset: index.dataset.clone(),
+            groups: groups.collect::<Result<_, _>>()?,
+            unplaced,
+        })
+    }
+}
+
+/// Computes the statistics of a group.
+fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportError> {
+    finished.sort_by_key(|record| (record.seed, record.method_seed, &record.models));
+    let seeds = |record: &Record| (record.seed, record.method_seed);
+    let mut repeated = false;
+    for pair in finished.windows(2) {
+        if seeds(pair[0]) == seeds(pair[1]) {
+            repeated = true;
+            if pair[0].models == pair[1].models {
+                return Err(ReportError::Duplicate {
+                    group: group.title(),
+                    seed: pair[0].seed,
+                    first: pair[0].job.clone(),
+                    second: pair[1].job.clone(),
+                });
+            }
+        }
+    }
+    for metric in Metric::ALL {
+        let observation = |record: &&Record| {
+            Some(Observation {
+                seed: record.seed,
+                method_seed: record.method_seed,
+                models: repeated.then(|| record.models.clone()),
+                value: metric.of(record.metrics.as_ref()?)?,
+            })
+        };
+        if let Some(statistics) = Statistics::of(finished.iter().filter_map(observation).collect()) {
+            group.metrics.insert(metric, statistics);
+        }
+    }
+    Ok(group)
+}

@@ -1,0 +1,109 @@
+//! Words for readers: how methods, importances, models and settings are called in tables.
+
+use serde_json::Value;
+
+use super::Group;
+use crate::result::Kind;
+
+const METHODS: [(&str, &str); 8] = [
+    ("vanilla-averaging", "Vanilla averaging"),
+    ("ensemble", "Ensemble"),
+    ("logit-kd", "Last-layer KD"),
+    ("hf-linear", "HF linear"),
+    ("kf-linear", "KF linear"),
+    ("kf-gradient", "KF gradient"),
+    ("otfusion", "OTFusion"),
+    ("git-rebasin", "Git Re-Basin"),
+];
+
+const IMPORTANCES: [(&str, &str); 4] = [
+    ("uniform", "Uniform"),
+    ("conductance", "Conductance"),
+    ("deeplift", "DeepLIFT"),
+    ("feature-ablation", "Feature ablation"),
+];
+
+fn readable(table: &[(&str, &str)], name: &str) -> String {
+    let known = table.iter().find(|(known, _)| *known == name);
+    known.map_or(name, |(_, label)| label).to_string()
+}
+
+/// An importance score's name.
+pub fn importance(name: &str) -> String {
+    readable(&IMPORTANCES, name)
+}
+
+/// `2 models`.
+pub fn models(count: usize) -> String {
+    format!("{count} model{}", if count == 1 { "" } else { "s" })
+}
+
+/// `hidden 256`, `head weights`, `no head weights`; nothing for what is not set. `key` may be a dotted path.
+pub fn setting(key: &str, value: &Value) -> Option<String> {
+    let key = key.replace(['-', '_', '.'], " ");
+    match value {
+        Value::Null => None,
+        Value::Bool(true) => Some(key),
+        Value::Bool(false) => Some(format!("no {key}")),
+        Value::String(text) => Some(format!("{key} {text}")),
+        other => Some(format!("{key} {other}")),
+    }
+}
+
+/// The rank in a name such as `model_0`.
+pub fn rank(model: &str) -> Option<usize> {
+    model.strip_prefix("model_")?.parse().ok()
+}
+
+impl Group {
+    /// Name of the row, without what tells it from rows of the same name.
+    pub(super) fn row_label(&self) -> String {
+        let mut label = match (&self.label, &self.method, &self.model) {
+            (Some(label), ..) => return label.clone(),
+            (None, Some(method), _) => readable(&METHODS, method),
+            (None, None, Some(model)) => rank(model).map_or(model.clone(), |rank| format!("Model {rank}")),
+            (None, None, None) => self.kind.as_str().to_string(),
+        };
+        if self.is_ensemble() && self.head_weighted() {
+            label.push_str(", head-weighted");
+        }
+        if self.kind == Kind::Finetune {
+            label.push_str(", fine-tuned");
+        }
+        label
+    }
+
+    /// The group in words, for messages.
+    pub(super) fn title(&self) -> String {
+        let importance = self.importance.as_deref().map(importance);
+        let words = [Some(self.row_label()), importance, Some(models(self.parts))];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether it is several networks that vote, and not one.
+    pub(super) fn is_ensemble(&self) -> bool {
+        self.method.as_deref() == Some("ensemble")
+    }
+
+    fn head_weighted(&self) -> bool {
+        let axis = self.axes.get("fusion.head-weights");
+        let parameter = self.parameters.get("head-weights");
+        axis.or(parameter).and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_in_words() {
+        let words = |key, value| setting(key, &value).unwrap_or_default();
+        assert_eq!(words("head.lr", json!(0.001)), "head lr 0.001");
+        assert_eq!(words("head-weights", json!(false)), "no head weights");
+        assert_eq!(words("loss", json!("kl")), "loss kl");
+        assert_eq!(words("hidden", json!([256, 128])), "hidden [256,128]");
+        assert_eq!(words("absent", Value::Null), "");
+    }
+}

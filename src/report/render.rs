@@ -1,0 +1,150 @@
+//! What a template is given.
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `experiment`, `dataset`, `template` | names |
+//! | `command` | what made the file |
+//! | `label` | for `\label`: `tab:EXPERIMENT-METRIC` |
+//! | `metric.name`, `metric.title` | `accuracy`, `accuracy (%)` |
+//! | `runs`, `repeated` | `5 runs`, or `3 to 5 runs`; whether there is more than one |
+//! | `columns` | each with `title` (`non-iid, 2 models`), `group` (`non-iid`) and `label` (`2 models`) |
+//! | `groups` | columns of one group: `label`, `span`, `first` and `last` (from 1); empty where there is only one |
+//! | `rows` | each with `label`, `importance` (or nothing), `section` (`base`, `ensemble`, `network`), `rule` (whether a new part of the table begins) and `cells` |
+//! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded; `std` nothing for one run), `n`, `best` |
+//!
+//! Nothing is escaped: put `| latex` or `| md` behind every name.
+
+use serde::Serialize;
+use tera::Context;
+
+use super::table::{Cell, Column, Row, Section, Table};
+use super::{Format, Metric};
+use crate::result::safe_name;
+
+#[derive(Serialize)]
+struct Spanned {
+    label: String,
+    span: usize,
+    first: usize,
+    last: usize,
+}
+
+#[derive(Serialize)]
+struct Head {
+    title: String,
+    group: String,
+    label: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    section: Section,
+    rule: bool,
+    label: &'a str,
+    importance: Option<&'a str>,
+    cells: Vec<Text>,
+}
+
+#[derive(Default, Serialize)]
+struct Text {
+    state: &'static str,
+    mean: String,
+    std: Option<String>,
+    n: usize,
+    best: bool,
+}
+
+/// The names a template sees.
+pub fn context(template: &str, format: Format, table: &Table) -> Context {
+    let metric = table.metric;
+    let format = match format {
+        Format::Latex => "latex",
+        Format::Markdown => "markdown",
+    };
+    let experiment = &table.experiment;
+    let command =
+        format!("runner table {experiment} --template {template} --metric {metric} --format {format}");
+    let mut context = Context::new();
+    context.insert("experiment", experiment);
+    context.insert("dataset", &table.dataset);
+    context.insert("template", template);
+    context.insert("command", &command.replace(['\n', '\r'], " "));
+    context.insert("label", &format!("tab:{}-{metric}", safe_name(experiment)));
+    context.insert(
+        "metric",
+        &serde_json::json!({"name": metric, "title": metric.title()}),
+    );
+    context.insert("runs", &runs(table.runs));
+    context.insert("repeated", &(table.runs.1 > 1));
+    context.insert("groups", &spans(&table.columns));
+    let head = |column: &Column| Head {
+        title: column.title(),
+        group: column.group.clone(),
+        label: column.label.clone(),
+    };
+    context.insert("columns", &table.columns.iter().map(head).collect::<Vec<_>>());
+    context.insert("rows", &lines(&table.rows, metric));
+    context
+}
+
+fn runs((least, most): (usize, usize)) -> String {
+    match (least, most) {
+        (1, 1) => "1 run".to_string(),
+        (least, most) if least == most => format!("{most} runs"),
+        (least, most) => format!("{least} to {most} runs"),
+    }
+}
+
+fn spans(columns: &[Column]) -> Vec<Spanned> {
+    let mut spans: Vec<Spanned> = Vec::new();
+    for (position, column) in columns.iter().enumerate() {
+        match spans.last_mut().filter(|last| last.label == column.group) {
+            Some(last) => {
+                last.span += 1;
+                last.last += 1;
+            }
+            None => spans.push(Spanned {
+                label: column.group.clone(),
+                span: 1,
+                first: position + 1,
+                last: position + 1,
+            }),
+        }
+    }
+    if spans.len() == 1 {
+        spans.clear();
+    }
+    spans
+}
+
+fn lines(rows: &[Row], metric: Metric) -> Vec<Line<'_>> {
+    let above = std::iter::once(None).chain(rows.iter().map(|row| Some(row.section)));
+    let is_base = |section: Section| section == Section::Base;
+    let lines = rows.iter().zip(above).map(|(row, above)| Line {
+        section: row.section,
+        rule: above.is_some_and(|above| is_base(above) != is_base(row.section)),
+        label: &row.label,
+        importance: row.importance.as_deref(),
+        cells: row.cells.iter().map(|cell| text(cell, metric)).collect(),
+    });
+    lines.collect()
+}
+
+fn text(cell: &Cell, metric: Metric) -> Text {
+    let state = |state| Text {
+        state,
+        ..Text::default()
+    };
+    match cell {
+        Cell::Value { mean, std, n, best } => Text {
+            state: "value",
+            mean: metric.format(*mean),
+            std: std.map(|std| metric.format(std)),
+            n: *n,
+            best: *best,
+        },
+        Cell::Missing => state("missing"),
+        Cell::NotApplicable => state("not-applicable"),
+        Cell::Empty => state("empty"),
+    }
+}

@@ -1,0 +1,202 @@
+//! The rows of a table by splits: base models by rank, then methods in the order of the index.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use super::columns::{Columns, is_row_axis};
+use super::table::Section;
+use super::{Group, labels};
+use crate::result::{Kind, canonical_json};
+
+/// A row before its numbers: who stands in it.
+pub struct Line<'a> {
+    /// Base models, ensembles or networks.
+    pub section: Section,
+    /// First cell.
+    pub label: String,
+    /// Second cell.
+    pub importance: Option<String>,
+    /// The rank of a base model.
+    pub rank: Option<usize>,
+    /// One per column; `None` where the index has no such job.
+    pub groups: Vec<Option<&'a Group>>,
+}
+
+/// Sorts the groups into rows.
+///
+/// Entries of a method that differ in parameters alone share a row unless they meet in a column: parameters may
+/// depend on the column (a learning rate per number of models), or tell two entries apart.
+pub fn rows<'a>(groups: &'a [Group], columns: &Columns) -> Vec<Line<'a>> {
+    let mut meetings: HashMap<(String, Option<usize>), usize> = HashMap::new();
+    for group in groups {
+        *meetings
+            .entry((identity(group, None), columns.position(group)))
+            .or_default() += 1;
+    }
+    let crowded: BTreeSet<String> = groups
+        .iter()
+        .map(|group| (identity(group, None), columns.position(group)))
+        .filter(|meeting| meetings.get(meeting).is_some_and(|met| *met > 1))
+        .map(|(identity, _)| identity)
+        .collect();
+    let members: Vec<Member> = groups
+        .iter()
+        .map(|group| {
+            let column = columns.position(group);
+            let variant = crowded
+                .contains(&identity(group, None))
+                .then(|| variant(group, column, columns));
+            Member {
+                group,
+                column,
+                variant,
+            }
+        })
+        .collect();
+    let qualifiers = Qualifiers::of(&members);
+
+    let mut lines: Vec<Line> = Vec::new();
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    for member in &members {
+        let group = member.group;
+        let position = *positions
+            .entry(identity(group, member.variant.as_ref()))
+            .or_insert(lines.len());
+        if position == lines.len() {
+            lines.push(Line {
+                section: section(group),
+                label: qualifiers.label(member),
+                importance: group.importance.as_deref().map(labels::importance),
+                rank: group.model.as_deref().and_then(labels::rank),
+                groups: vec![None; columns.heads.len()],
+            });
+        }
+        if let Some(column) = member.column {
+            lines[position].groups[column] = Some(group);
+        }
+    }
+    let tuned = |line: &Line| {
+        line.groups
+            .iter()
+            .flatten()
+            .any(|group| group.kind == Kind::Finetune)
+    };
+    lines.sort_by_key(|line| match line.section {
+        Section::Base => (0, tuned(line), line.rank.unwrap_or(usize::MAX)),
+        Section::Ensemble | Section::Network => (1, false, 0),
+    });
+    lines
+}
+
+/// A group, its column, and what tells it from others of the same name there.
+struct Member<'a> {
+    group: &'a Group,
+    column: Option<usize>,
+    variant: Option<Facets>,
+}
+
+type Facets = BTreeMap<String, Value>;
+
+fn section(group: &Group) -> Section {
+    match &group.method {
+        None => Section::Base,
+        Some(_) if group.is_ensemble() => Section::Ensemble,
+        Some(_) => Section::Network,
+    }
+}
+
+/// Equal for groups of the same row.
+fn identity(group: &Group, variant: Option<&Facets>) -> String {
+    let axes: BTreeMap<_, _> = group.axes.iter().filter(|(key, _)| is_row_axis(key)).collect();
+    let tuned = group.kind == Kind::Finetune;
+    let row = json!([
+        tuned,
+        group.model,
+        group.method,
+        group.importance,
+        group.label,
+        axes
+    ]);
+    canonical_json(&json!([row, variant]))
+}
+
+/// The parameters, and the number of models where not all of the column's are fused.
+fn variant(group: &Group, column: Option<usize>, columns: &Columns) -> Facets {
+    let mut facets = Facets::new();
+    flatten("", &group.parameters, &mut facets);
+    if group.method.is_some() && column.is_some_and(|column| columns.models(column) != group.size) {
+        facets.insert("group size".to_string(), json!(group.size));
+    }
+    if group.method.is_none() {
+        facets.insert("kind".to_string(), json!(group.kind));
+    }
+    facets
+}
+
+fn flatten(path: &str, value: &Value, into: &mut Facets) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                flatten(format!("{path}.{key}").trim_start_matches('.'), value, into);
+            }
+        }
+        Value::Null if path.is_empty() => {}
+        other => {
+            into.insert(path.to_string(), other.clone());
+        }
+    }
+}
+
+/// For each name of a row the settings that differ between the rows of that name.
+struct Qualifiers(BTreeMap<String, Vec<String>>);
+
+impl Qualifiers {
+    fn of(members: &[Member]) -> Self {
+        let mut families: BTreeMap<String, Vec<Facets>> = BTreeMap::new();
+        for member in members {
+            families
+                .entry(member.group.row_label())
+                .or_default()
+                .push(facets(member));
+        }
+        let varying = |members: Vec<Facets>| {
+            let keys: BTreeSet<String> = members.iter().flat_map(|facets| facets.keys().cloned()).collect();
+            let differs = |key: &String| {
+                members
+                    .iter()
+                    .any(|facets| facets.get(key) != members[0].get(key))
+            };
+            keys.into_iter().filter(differs).collect()
+        };
+        Self(
+            families
+                .into_iter()
+                .map(|(name, members)| (name, varying(members)))
+                .collect(),
+        )
+    }
+
+    fn label(&self, member: &Member) -> String {
+        let name = member.group.row_label();
+        let facets = facets(member);
+        let varying = self.0.get(&name).into_iter().flatten();
+        let words: Vec<String> = varying
+            .filter_map(|key| labels::setting(key, facets.get(key)?))
+            .collect();
+        std::iter::once(name).chain(words).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What may stand behind the name: the row's axes, and its variant.
+fn facets(member: &Member) -> Facets {
+    let mut facets = member.variant.clone().unwrap_or_default();
+    for (key, value) in member.group.axes.iter().filter(|(key, _)| is_row_axis(key)) {
+        facets.insert(
+            key.strip_prefix("fusion.").unwrap_or(key).to_string(),
+            value.clone(),
+        );
+    }
+    facets.retain(|key, _| !["method", "importance", "label"].contains(&key.as_str()));
+    facets
+}

@@ -1,0 +1,275 @@
+//! Where templates come from, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tera::Tera;
+
+use super::error::nearest;
+use super::{ReportError, Table, filters, render};
+use crate::result::StoreError;
+
+/// What a template makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// A `.tex` file, to be `\input`.
+    Latex,
+    /// A `.md` file, also printed on the terminal.
+    Markdown,
+}
+
+impl Format {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Latex, Self::Markdown];
+
+    /// Ending of its files, templates and results alike.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Latex => "tex",
+            Self::Markdown => "md",
+        }
+    }
+}
+
+/// All templates at hand: those of the project's `templates/` folder, and the compiled-in ones it does not replace.
+///
+/// A template is one file `NAME.tex` or `NAME.md` in Tera's language and stands alone; `render.rs` lists what it is
+/// given.
+#[derive(Debug, Clone)]
+pub struct Templates {
+    sources: BTreeMap<(String, Format), Source>,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    file: String,
+    text: String,
+}
+
+const COMPILED_IN: [(&str, Format, &str); 2] = [
+    (
+        "methods-by-split",
+        Format::Latex,
+        include_str!("../../templates/methods-by-split.tex"),
+    ),
+    (
+        "methods-by-split",
+        Format::Markdown,
+        include_str!("../../templates/methods-by-split.md"),
+    ),
+];
+
+impl Templates {
+    /// The compiled-in templates and those in `folder`, which win; a folder that does not exist is an empty one.
+    /// Templates are parsed when they are used or checked, so a broken one disturbs no other.
+    pub fn load(folder: Option<&Path>) -> Result<Self, ReportError> {
+        let compiled_in = COMPILED_IN.into_iter().map(|(name, format, text)| {
+            let file = format!("{name}.{} (compiled in)", format.extension());
+            (
+                (name.to_string(), format),
+                Source {
+                    file,
+                    text: text.to_string(),
+                },
+            )
+        });
+        let mut sources: BTreeMap<_, _> = compiled_in.collect();
+        for path in folder.map(files).transpose()?.unwrap_or_default() {
+            let format = Format::ALL
+                .into_iter()
+                .find(|format| path.extension().is_some_and(|found| found == format.extension()));
+            let name = path.file_stem().and_then(|stem| stem.to_str());
+            let (Some(format), Some(name)) = (format, name) else {
+                continue;
+            };
+            let text = fs::read_to_string(&path).map_err(|source| read_error(&path, source))?;
+            let file = path.display().to_string();
+            sources.insert((name.to_string(), format), Source { file, text });
+        }
+        Ok(Self { sources })
+    }
+
+    /// Names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.sources.keys().map(|(name, _)| name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether a template of this name makes this format.
+    pub fn has(&self, name: &str, format: Format) -> bool {
+        self.sources.contains_key(&(name.to_string(), format))
+    }
+
+    /// Parses all files of a template and does no more: what it names may still not exist.
+    pub fn check(&self, name: &str) -> Result<(), ReportError> {
+        let formats: Vec<Format> = Format::ALL
+            .into_iter()
+            .filter(|format| self.has(name, *format))
+            .collect();
+        if formats.is_empty() {
+            return Err(self.unknown(name, None));
+        }
+        formats
+            .into_iter()
+            .try_for_each(|format| self.parse(name, format).map(drop))
+    }
+
+    /// Fills a template with a table. Blank lines around the text, which tags leave, are dropped.
+    pub fn render(&self, name: &str, format: Format, table: &Table) -> Result<String, ReportError> {
+        let (tera, source) = self.parse(name, format)?;
+        let context = render::context(name, format, table);
+        let text = tera
+            .render(name, &context)
+            .map_err(|error| source.error(&error))?;
+        Ok(format!("{}\n", text.trim_matches(['\n', '\r'])))
+    }
+
+    fn parse(&self, name: &str, format: Format) -> Result<(Tera, &Source), ReportError> {
+        let source = self.sources.get(&(name.to_string(), format));
+        let source = source.ok_or_else(|| self.unknown(name, Some(format)))?;
+        let mut tera = Tera::default();
+        tera.autoescape_on(Vec::new());
+        filters::register(&mut tera);
+        tera.add_raw_template(name, &source.text)
+            .map_err(|error| source.error(&error))?;
+        Ok((tera, source))
+    }
+
+    fn unknown(&self, name: &str, format: Option<Format>) -> ReportError {
+        let names = self.names();
+        let lacks_format = format.filter(|_| names.contains(&name));
+        ReportError::UnknownTemplate {
+            name: lacks_format.map_or(name.to_string(), |format| {
+                format!("{name}.{}", format.extension())
+            }),
+            nearest: nearest(name, names.iter().copied()).filter(|nearest| nearest != name),
+            known: names.into_iter().map(str::to_string).collect(),
+        }
+    }
+}
+
+impl Source {
+    /// Puts a place to what Tera says. Of its errors only those of the parser tell where; for the others the name
+    /// they quote is looked up in the template.
+    fn error(&self, error: &tera::Error) -> ReportError {
+        let mut chain = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
+        }
+        let parsed = chain.iter().find_map(|message| parser_place(message));
+        let (place, reason) = parsed.map_or_else(
+            || {
+                let quoted = chain.iter().skip(1).rev().flat_map(|message| quoted(message));
+                let place = quoted.into_iter().find_map(|name| find_in_tags(&self.text, name));
+                // The first message says no more than that rendering failed, unless it is the only one.
+                let reason = chain[usize::from(chain.len() > 1)..].join(": ");
+                (place, reason.replace(" in context while rendering", " in"))
+            },
+            |(place, reason)| (Some(place), reason),
+        );
+        ReportError::Template {
+            file: self.file.clone(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            reason,
+        }
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|source| read_error(folder, source))?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| read_error(folder, source))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_error(path: &Path, source: std::io::Error) -> ReportError {
+    let path = path.to_path_buf();
+    StoreError::Io {
+        action: "read",
+        path,
+        source,
+    }
+    .into()
+}
+
+/// Line, column and expectation in a message of the pest parser: ` --> 3:5`, an excerpt, `= expected ...`.
+fn parser_place(message: &str) -> Option<((usize, usize), String)> {
+    let (_, after) = message.split_once("--> ")?;
+    let (line, rest) = after.split_once(':')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let place = (line.parse().ok()?, rest[..digits].parse().ok()?);
+    let reason = rest.rsplit_once("= ").map_or(rest, |(_, reason)| reason);
+    Some((place, reason.trim().to_string()))
+}
+
+/// The words between backticks or single quotes.
+fn quoted(message: &str) -> Vec<&str> {
+    let pieces = message.split(['`', '\'']).skip(1).step_by(2);
+    let pieces = pieces.map(|piece| piece.trim_matches(['[', ']', '"']));
+    pieces.filter(|piece| !piece.is_empty()).collect()
+}
+
+/// Line and column of a name's first occurrence inside `{{ }}` or `{% %}`, as a whole word.
+fn find_in_tags(text: &str, name: &str) -> Option<(usize, usize)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut from = 0;
+    while let Some(open) = text[from..].find(['{']).map(|at| from + at) {
+        let close = match text.as_bytes().get(open + 1) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            Some(b'#') => "#}",
+            _ => {
+                from = open + 1;
+                continue;
+            }
+        };
+        let end = text[open..].find(close).map_or(text.len(), |at| open + at);
+        if close != "#}" {
+            for (at, _) in text[open..end].match_indices(name) {
+                let at = open + at;
+                let before = text[..at].chars().next_back();
+                let after = text[at + name.len()..].chars().next();
+                if before.is_none_or(|c| !is_word(c) && c != '.') && after.is_none_or(|c| !is_word(c)) {
+                    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+                    let line = text[..at].matches('\n').count() + 1;
+                    return Some((line, text[line_start..at].chars().count() + 1));
+                }
+            }
+        }
+        from = end;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_tags_only() {
+        let text = "cell {# cell #}\n\\textbf{cell} {{ my_cell }}{{ a.cell }}\n  é {{- cell -}}";
+        assert_eq!(find_in_tags(text, "cell"), Some((3, 9)));
+        assert_eq!(find_in_tags(text, "none"), None);
+    }
+
+    #[test]
+    fn quotes_of_both_kinds() {
+        assert_eq!(
+            quoted("Variable `a.b` not found while rendering 'x'"),
+            ["a.b", "x"]
+        );
+        assert_eq!(quoted("nothing"), [""; 0]);
+    }
+}

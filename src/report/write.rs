@@ -1,0 +1,99 @@
+//! The reports of an experiment's folder.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::{Format, Metric, ReportError, Summary, Table, Templates};
+use crate::result::{Index, Lookup, Record, Store, create_dir, write_atomic};
+
+/// One table as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// Name of the template.
+    pub template: String,
+    /// What it shows.
+    pub metric: Metric,
+    /// For the terminal.
+    pub markdown: String,
+    /// What is missing, one line each.
+    pub warnings: Vec<String>,
+    /// The files written.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads and checks all records that the index names, and aggregates them. A record that is absent, or of another
+/// key than the index wants, counts as missing; one that cannot be trusted is an error.
+pub fn summarise(store: &Store, index: &Index) -> Result<Summary, ReportError> {
+    let lookups: Vec<Lookup> = index
+        .jobs
+        .par_iter()
+        .map(|entry| store.lookup(&entry.job, &entry.key))
+        .collect();
+    let records = lookups.into_iter().filter_map(|lookup| match lookup {
+        Lookup::Found(record) => Some(Ok(*record)),
+        Lookup::Missing => None,
+        Lookup::Corrupt(error) => Some(Err(error)),
+    });
+    let records = records.collect::<Result<Vec<Record>, _>>()?;
+    Summary::from_records(index, &records)
+}
+
+/// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`.
+///
+/// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
+/// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
+pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>, ReportError> {
+    let index = store.load_index()?;
+    let summary = summarise(store, &index)?;
+    let mut made: Vec<Rendered> = Vec::new();
+    let mut contents: Vec<(PathBuf, String)> = Vec::new();
+    for request in &index.tables {
+        templates.check(&request.template)?;
+        for name in &request.metrics {
+            let metric: Metric = name.parse()?;
+            if made
+                .iter()
+                .any(|other| other.template == request.template && other.metric == metric)
+            {
+                continue;
+            }
+            let table = Table::methods_by_split(&summary, metric)?;
+            let mut files = Vec::new();
+            for format in Format::ALL {
+                if templates.has(&request.template, format) {
+                    let text = templates.render(&request.template, format, &table)?;
+                    let file = format!("{}-{metric}.{}", request.template, format.extension());
+                    let path = store.tables().join(file);
+                    contents.push((path.clone(), text));
+                    files.push(path);
+                }
+            }
+            let template = if templates.has(&request.template, Format::Markdown) {
+                &request.template
+            } else {
+                FALLBACK
+            };
+            made.push(Rendered {
+                template: request.template.clone(),
+                metric,
+                markdown: templates.render(template, Format::Markdown, &table)?,
+                warnings: table.warnings,
+                files,
+            });
+        }
+    }
+    let text = serde_json::to_string_pretty(&summary);
+    let text = text.map_err(|source| ReportError::Json {
+        what: "the summary",
+        source,
+    })?;
+    write_atomic(&store.root().join("summary.json"), (text + "\n").as_bytes())?;
+    create_dir(&store.tables())?;
+    for (path, text) in contents {
+        write_atomic(&path, text.as_bytes())?;
+    }
+    Ok(made)
+}
+
+const FALLBACK: &str = "methods-by-split";

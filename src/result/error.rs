@@ -1,0 +1,82 @@
+//! Errors of the store.
+
+use std::path::{Path, PathBuf};
+
+/// A result could not be written, read or trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: `write`, `read`, `create`, ...
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Not JSON, or not of the expected shape.
+    #[error("`{}` is not a valid {what}", path.display())]
+    Json {
+        /// `record` or `index`.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Line and column, and what was expected.
+        source: serde_json::Error,
+    },
+    /// The content does not fit its checksum.
+    #[error("`{}` was changed after it was written: its checksum does not fit", path.display())]
+    Checksum {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Written by another version of this program.
+    #[error("`{}` has schema version {found}, this program reads version {expected}", path.display())]
+    Schema {
+        /// Which file.
+        path: PathBuf,
+        /// The version found.
+        found: u64,
+        /// The version understood.
+        expected: u32,
+    },
+    /// Another process works on the same results.
+    #[error("another `runner exec` is working on `{}` ({owner})", path.display())]
+    Locked {
+        /// The results folder.
+        path: PathBuf,
+        /// What the other process wrote about itself.
+        owner: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose a writable folder with `--results DIR`")
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    Some("free some space, then run the same command again: finished jobs are kept")
+                }
+                _ => None,
+            },
+            Self::Json { .. } | Self::Checksum { .. } => {
+                Some("restore the file from version control, or run `runner exec` again to recompute it")
+            }
+            Self::Schema { .. } => Some("run `runner exec` again to recompute it"),
+            Self::Locked { .. } => Some("wait for it to finish, or use `--wait`"),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What a run leaves behind: records, the index of an experiment, and the atomic store that holds them.
+//!
+//! Serde and the file system only: no manifest, no candle. Everything under `report/` reads these types and nothing
+//! else. Disk layout of `results/<experiment>/`:
+//!
+//! | path | what | committed |
+//! | --- | --- | --- |
+//! | `index.json` | the jobs of the last plan, in manifest order, and the tables asked for | yes |
+//! | `records/<job>.json` | one [`Record`] per job, checksummed | yes |
+//! | `summary.json`, `tables/` | what `report/` makes of them | yes |
+//! | `cache/` | checkpoints, logs, temporary files | no (it carries its own `.gitignore`) |
+
+mod atomic;
+mod error;
+mod index;
+mod lock;
+mod record;
+mod store;
+
+pub use atomic::{create_dir, write_atomic};
+pub use error::StoreError;
+pub use index::{Index, IndexEntry, Place, TableRequest};
+pub use lock::Lock;
+pub use record::{
+    Confusion, Failure, Input, Kind, Metrics, Provenance, Record, SCHEMA, Status, canonical_json,
+};
+pub use store::{Lookup, Store, safe_name};

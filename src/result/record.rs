@@ -1,0 +1,227 @@
+//! The record of one job: the unit of results, one JSON file each.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of the record's format; raised when a field changes its meaning or disappears.
+pub const SCHEMA: u32 = 1;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Trains one base model and evaluates it.
+    Train,
+    /// Imports one base model from a file and evaluates it.
+    Evaluate,
+    /// Fuses base models and evaluates the outcome.
+    Fuse,
+    /// Trains a fused or base model further (part 4 of the plan; no job has this kind yet).
+    Finetune,
+}
+
+impl Kind {
+    /// The spelling used in records, filters and job names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Fuse => "fuse",
+            Self::Finetune => "finetune",
+        }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It finished and its numbers stand.
+    Ok,
+    /// It stopped with an error, kept in [`Record::error`].
+    Failed,
+    /// It never ran, because a job it needs failed.
+    Skipped,
+}
+
+impl Status {
+    /// The spelling used in records and on the terminal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Test-set metrics of one model or ensemble; definitions in [`crate::metrics`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of correct predictions, in `[0, 1]`.
+    pub accuracy: f64,
+    /// Unweighted mean over classes of the F1 score.
+    pub f1_macro: f64,
+    /// One-vs-rest ROC AUC weighted by support; `None` where a class is missing or a score is not finite.
+    pub roc_auc: Option<f64>,
+    /// Row = true class, column = predicted class.
+    pub confusion_matrix: Confusion,
+}
+
+/// Counts, row = true class, column = predicted class.
+pub type Confusion = Vec<Vec<u64>>;
+
+/// One input of a job, by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// What it is to the job: `dataset`, `model_0`, `fusion-set`, ...
+    pub role: String,
+    /// blake3 of a file's content, or the key of the job that makes it.
+    pub hash: String,
+}
+
+/// Why a job failed: the error, then its causes, outermost first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The whole chain; the first line says what failed.
+    pub chain: Vec<String>,
+    /// What the user can do about it, where we know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Where and when a record was made. Two runs of the same job may differ here and in `seconds`, nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Provenance {
+    /// Version of this program.
+    pub runner: String,
+    /// Start, RFC 3339, UTC.
+    pub started: String,
+    /// Host name, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The device that computed, such as `cpu` or `cuda:0`.
+    pub device: String,
+    /// Peak resident memory of the whole process so far, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// Commit of the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_commit: Option<String>,
+    /// Whether the manifest is committed and unchanged; `None` outside a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_committed: Option<bool>,
+    /// blake3 of the resolved manifest.
+    pub manifest_hash: String,
+}
+
+/// Everything known about one finished, failed or skipped job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`] at the time of writing.
+    pub schema: u32,
+    /// Identity of the job: blake3 of its settings and inputs, 64 hex digits.
+    pub key: String,
+    /// Readable name, ending in the first eight digits of the key; also the file's name.
+    pub job: String,
+    /// What it did.
+    pub kind: Kind,
+    /// How it ended.
+    pub status: Status,
+    /// Coordinates of the job on the manifest's axes, such as `{"split.parts": 2}`.
+    pub axes: BTreeMap<String, Value>,
+    /// Seed of the base models.
+    pub seed: u64,
+    /// Seed of the fusion's own randomness.
+    #[serde(rename = "method-seed", default, skip_serializing_if = "Option::is_none")]
+    pub method_seed: Option<u64>,
+    /// Number of parts the training set is split into.
+    pub parts: usize,
+    /// The base models it is about, `model_0` first.
+    pub models: Vec<String>,
+    /// Fusion method; `None` for base models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Importance score, where the method takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance: Option<String>,
+    /// Row label in tables, where the manifest gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// All settings, defaults included.
+    pub settings: Value,
+    /// All inputs, by content.
+    pub inputs: Vec<Input>,
+    /// Test-set metrics; present when `status` is `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    /// What the job found on its way: losses by epoch, costs, ranks, class counts.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub diagnostics: Value,
+    /// Present when `status` is `failed` or `skipped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Wall-clock seconds by phase, and `total`.
+    pub seconds: BTreeMap<String, f64>,
+    /// Where and when.
+    pub provenance: Provenance,
+    /// blake3 of the record without this field; filled in by [`Record::seal`].
+    #[serde(default)]
+    pub checksum: String,
+}
+
+impl Record {
+    /// Computes and stores the checksum.
+    #[must_use]
+    pub fn seal(mut self) -> Self {
+        self.checksum = self.digest();
+        self
+    }
+
+    /// Whether the checksum fits the content.
+    pub fn is_sound(&self) -> bool {
+        self.checksum == self.digest()
+    }
+
+    fn digest(&self) -> String {
+        let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
+        if let Value::Object(fields) = &mut value {
+            fields.remove("checksum");
+        }
+        blake3::hash(canonical_json(&value).as_bytes())
+            .to_hex()
+            .to_string()
+    }
+}
+
+/// JSON with sorted keys and no white space: equal values give equal bytes, whatever serde's feature flags are.
+pub fn canonical_json(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let ordered: BTreeMap<_, _> = fields.iter().collect();
+                Value::Object(ordered.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_sorts_at_every_depth() {
+        let value: Value =
+            serde_json::from_str(r#"{"b": [{"z": 1, "a": 2}], "a": 0.1}"#).expect("valid JSON");
+        assert_eq!(canonical_json(&value), r#"{"a":0.1,"b":[{"a":2,"z":1}]}"#);
+    }
+}

@@ -1,0 +1,239 @@
+//! The results folder of one experiment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Index, Record, SCHEMA, StoreError, create_dir, write_atomic};
+
+/// Paths of one experiment's results, and the reading and writing of them.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// What is known about a job from the disk.
+#[derive(Debug)]
+pub enum Lookup {
+    /// No record.
+    Missing,
+    /// A sound record of the same key.
+    Found(Box<Record>),
+    /// A file that cannot be trusted, and why.
+    Corrupt(StoreError),
+}
+
+impl Store {
+    /// The store at `root`; touches nothing.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The store at `root`, its folders made and the leftovers of killed processes removed. Call it under the lock.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self::at(root);
+        for folder in [store.records(), store.tables(), store.checkpoints(), store.logs()] {
+            create_dir(&folder)?;
+            sweep(&folder);
+        }
+        sweep(&store.root);
+        let ignore = store.cache().join(".gitignore");
+        if !ignore.exists() {
+            write_atomic(&ignore, b"*\n")?;
+        }
+        Ok(store)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Where records are.
+    pub fn records(&self) -> PathBuf {
+        self.root.join("records")
+    }
+    /// Where rendered tables are.
+    pub fn tables(&self) -> PathBuf {
+        self.root.join("tables")
+    }
+    /// What is not committed.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+    /// Trained and fused models.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.cache().join("checkpoints")
+    }
+    /// One log per job.
+    pub fn logs(&self) -> PathBuf {
+        self.cache().join("logs")
+    }
+    /// The lock of `exec`.
+    pub fn lock_path(&self) -> PathBuf {
+        self.cache().join("lock")
+    }
+    /// The record of `job`.
+    pub fn record_path(&self, job: &str) -> PathBuf {
+        self.records().join(format!("{job}.json"))
+    }
+    /// The checkpoint of `job`.
+    pub fn checkpoint_path(&self, job: &str) -> PathBuf {
+        self.checkpoints().join(format!("{job}.safetensors"))
+    }
+    /// The log of `job`.
+    pub fn log_path(&self, job: &str) -> PathBuf {
+        self.logs().join(format!("{job}.log"))
+    }
+
+    /// Seals and writes a record.
+    pub fn save(&self, record: Record) -> Result<Record, StoreError> {
+        let record = record.seal();
+        let path = self.record_path(&record.job);
+        write_atomic(&path, &pretty("record", &path, &record)?)?;
+        Ok(record)
+    }
+
+    /// Reads one record and checks its schema and checksum.
+    pub fn load(&self, job: &str) -> Result<Record, StoreError> {
+        let path = self.record_path(job);
+        let record: Record = read_json("record", &path)?;
+        if record.is_sound() {
+            Ok(record)
+        } else {
+            Err(StoreError::Checksum { path })
+        }
+    }
+
+    /// What the disk knows of a job; a record of another key under the same name counts as missing.
+    pub fn lookup(&self, job: &str, key: &str) -> Lookup {
+        match self.load(job) {
+            Ok(record) if record.key == key => Lookup::Found(Box::new(record)),
+            Ok(_) => Lookup::Missing,
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Lookup::Missing
+            }
+            Err(error) => Lookup::Corrupt(error),
+        }
+    }
+
+    /// Writes the index.
+    pub fn save_index(&self, index: &Index) -> Result<(), StoreError> {
+        let path = self.root.join("index.json");
+        write_atomic(&path, &pretty("index", &path, index)?)
+    }
+
+    /// Reads the index.
+    pub fn load_index(&self) -> Result<Index, StoreError> {
+        read_json("index", &self.root.join("index.json"))
+    }
+}
+
+/// A name that is a file's name on every system: letters, digits, `.`, `_`, `-`, `+`, `=`; the rest becomes `-`.
+pub fn safe_name(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-+=".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}
+
+fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json {
+        what,
+        path: path.to_path_buf(),
+        source,
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// What carries the version of its format.
+trait Versioned: DeserializeOwned {
+    fn schema(&self) -> u32;
+}
+
+impl Versioned for Record {
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+}
+
+impl Versioned for Index {
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+}
+
+/// Reads JSON so that a file of another schema version is named as such, whether or not it has today's shape.
+fn read_json<T: Versioned>(what: &'static str, path: &Path) -> Result<T, StoreError> {
+    let bytes = fs::read(path).map_err(|source| StoreError::io("read", path, source))?;
+    let parsed = serde_json::from_slice::<T>(&bytes);
+    let found = match &parsed {
+        Ok(value) => Some(u64::from(value.schema())),
+        Err(_) => serde_json::from_slice::<Value>(&bytes)
+            .ok()
+            .and_then(|value| value.get("schema").and_then(Value::as_u64)),
+    };
+    match found {
+        Some(found) if found != u64::from(SCHEMA) => Err(StoreError::Schema {
+            path: path.to_path_buf(),
+            found,
+            expected: SCHEMA,
+        }),
+        _ => parsed.map_err(|source| StoreError::Json {
+            what,
+            path: path.to_path_buf(),
+            source,
+        }),
+    }
+}
+
+/// Removes the temporary files of killed writers. The caller holds the lock, so no living writer owns them.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_schema_version_is_named_even_where_the_rest_parses() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = Store::open(folder.path()).expect("store");
+        let index = r#"{"schema": 2, "experiment": "e", "dataset": "d", "manifest-hash": "", "tables": [], "jobs": []}"#;
+        let record = r#"{"schema": 2, "key": "k", "job": "j", "kind": "train", "status": "ok", "axes": {}, "seed": 1,
+            "parts": 2, "models": [], "settings": {}, "inputs": [], "seconds": {},
+            "provenance": {"runner": "", "started": "", "device": "cpu", "manifest-hash": ""}, "checksum": ""}"#;
+        write_atomic(&folder.path().join("index.json"), index.as_bytes()).expect("write");
+        write_atomic(&store.record_path("j"), record.as_bytes()).expect("write");
+        write_atomic(&store.record_path("other"), br#"{"schema": 3, "new": true}"#).expect("write");
+        assert!(matches!(
+            store.load_index(),
+            Err(StoreError::Schema { found: 2, .. })
+        ));
+        assert!(matches!(
+            store.load("j"),
+            Err(StoreError::Schema { found: 2, .. })
+        ));
+        assert!(matches!(
+            store.load("other"),
+            Err(StoreError::Schema { found: 3, .. })
+        ));
+        assert!(matches!(
+            store.lookup("j", "k"),
+            Lookup::Corrupt(StoreError::Schema { found: 2, .. })
+        ));
+    }
+}

@@ -1,0 +1,16 @@
+//! What runs, when and where: decisions against the disk, a dispatcher over dependencies, executors.
+//!
+//! The dispatcher knows no threads and no cluster: it gives jobs to an [`Executor`] and hears [`Notice`]s from it. It
+//! talks to the user interface through a callback of [`crate::event::Event`]s alone.
+
+mod decide;
+mod dispatch;
+mod executor;
+mod local;
+mod log;
+
+pub use decide::{Decision, Reason, Selection, Slice, decide};
+pub use dispatch::{Halt, Options, Outcome, dispatch};
+pub use executor::{Executor, Notice};
+pub use local::Local;
+pub use log::JobLog;

@@ -1,0 +1,41 @@
+//! What tests share: one named tolerance.
+
+/// How far a computed number may lie from the expected one: `absolute + relative * |expected|`.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    absolute: f64,
+    relative: f64,
+}
+
+/// Both sides computed in f64, well conditioned.
+pub const DOUBLE: Tolerance = Tolerance {
+    absolute: 1e-12,
+    relative: 1e-12,
+};
+
+/// f64 results through a Gram matrix or a badly conditioned system.
+pub const GRAM: Tolerance = Tolerance {
+    absolute: 1e-8,
+    relative: 1e-8,
+};
+
+impl Tolerance {
+    /// Panics where a number is not within the tolerance.
+    #[track_caller]
+    pub fn assert(self, found: f64, expected: f64) {
+        let allowed = self.absolute + self.relative * expected.abs();
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{found} instead of {expected} +- {allowed}"
+        );
+    }
+
+    /// Panics where lengths differ or a number is not within the tolerance.
+    #[track_caller]
+    pub fn assert_all(self, found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (&found, &expected) in found.iter().zip(expected) {
+            self.assert(found, expected);
+        }
+    }
+}

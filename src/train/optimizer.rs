@@ -1,0 +1,204 @@
+//! Optimisers, with PyTorch's arithmetic, and the learning-rate schedule.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam with betas .9 and .999; weight decay is added to the gradient, as in `torch.optim.Adam`.
+    Adam,
+    /// Stochastic gradient descent with momentum, as in `torch.optim.SGD`.
+    Sgd,
+}
+
+/// The optimiser and its step size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct OptimizerSettings {
+    /// Which optimiser.
+    pub name: OptimizerKind,
+    /// Peak learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// L2 penalty, added to the gradient.
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// Momentum of `sgd`; `adam` has none to set.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+}
+
+impl Default for OptimizerSettings {
+    fn default() -> Self {
+        Self {
+            name: OptimizerKind::Adam,
+            lr: 1e-3,
+            weight_decay: 5e-5,
+            momentum: None,
+        }
+    }
+}
+
+/// Learning rate of `epoch` (from 0): linear from 0 over the warm-up, then a cosine over all epochs towards `min`.
+///
+/// The cosine starts when the warm-up ends but has the length of the whole training, as in the reference: the last
+/// epoch is above `min`.
+pub fn learning_rate(peak: f64, min: f64, warmup: usize, epochs: usize, epoch: usize) -> f64 {
+    if epoch < warmup {
+        return peak * epoch as f64 / warmup as f64;
+    }
+    let progress = (epoch - warmup) as f64 / epochs.max(1) as f64;
+    min + (peak - min) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
+}
+
+const BETAS: (f64, f64) = (0.9, 0.999);
+const EPSILON: f64 = 1e-8;
+
+/// State of the optimiser over a fixed list of parameters.
+#[derive(Debug)]
+pub struct Optimizer {
+    settings: OptimizerSettings,
+    parameters: Vec<Parameter>,
+    step: i32,
+}
+
+#[derive(Debug)]
+struct Parameter {
+    var: Var,
+    /// First moment (Adam) or velocity (SGD).
+    first: Option<Tensor>,
+    /// Second moment (Adam).
+    second: Option<Tensor>,
+}
+
+impl Optimizer {
+    /// Starts with empty moments.
+    pub fn new(settings: &OptimizerSettings, vars: Vec<Var>) -> Self {
+        let parameters = vars
+            .into_iter()
+            .map(|var| Parameter {
+                var,
+                first: None,
+                second: None,
+            })
+            .collect();
+        Self {
+            settings: settings.clone(),
+            parameters,
+            step: 0,
+        }
+    }
+
+    /// One step with learning rate `lr`; parameters without a gradient stay as they are.
+    pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<()> {
+        self.step += 1;
+        for parameter in &mut self.parameters {
+            let value = parameter.var.as_tensor();
+            let Some(gradient) = gradients.get(value) else { continue };
+            // Gradients carry their graph; without detaching, moments would keep every step's graph alive.
+            let gradient = (gradient.detach() + (value.detach() * self.settings.weight_decay)?)?;
+            let next = match self.settings.name {
+                OptimizerKind::Adam => parameter.adam(&gradient, lr, self.step)?,
+                OptimizerKind::Sgd => parameter.sgd(&gradient, lr, self.settings.momentum.unwrap_or(0.0))?,
+            };
+            parameter.var.set(&next)?;
+        }
+        Ok(())
+    }
+}
+
+impl Parameter {
+    fn adam(&mut self, gradient: &Tensor, lr: f64, step: i32) -> Result<Tensor> {
+        let (b1, b2) = BETAS;
+        let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| match old {
+            Some(old) => (old * beta)? + (new * (1.0 - beta))?,
+            None => new * (1.0 - beta),
+        };
+        let first = blend(self.first.as_ref(), gradient.clone(), b1)?;
+        let second = blend(self.second.as_ref(), gradient.sqr()?, b2)?;
+        let scale = lr / (1.0 - b1.powi(step));
+        let denominator = ((second.sqrt()? / (1.0 - b2.powi(step)).sqrt())? + EPSILON)?;
+        let next = (self.var.as_tensor().detach() - ((&first / denominator)? * scale)?)?;
+        self.first = Some(first);
+        self.second = Some(second);
+        Ok(next)
+    }
+
+    fn sgd(&mut self, gradient: &Tensor, lr: f64, momentum: f64) -> Result<Tensor> {
+        let velocity = match &self.first {
+            Some(old) if momentum > 0.0 => ((old * momentum)? + gradient)?,
+            _ => gradient.clone(),
+        };
+        let next = (self.var.as_tensor().detach() - (&velocity * lr)?)?;
+        self.first = Some(velocity);
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// `torch.optim`, torch 2.x, two steps on `w = [1, -2]` with gradients `[0.5, -1]` and `[0.25, 2]`, weight decay .1.
+    fn two_steps(settings: &OptimizerSettings) -> Vec<f32> {
+        let var = Var::new(&[1f32, -2.0], &Device::Cpu).expect("var");
+        let mut optimizer = Optimizer::new(settings, vec![var.clone()]);
+        for gradient in [[0.5f32, -1.0], [0.25, 2.0]] {
+            let slope = Tensor::new(&gradient, &Device::Cpu).expect("tensor");
+            let loss = (var.as_tensor() * slope).and_then(|p| p.sum_all()).expect("loss");
+            optimizer.step(&loss.backward().expect("gradients"), 0.1).expect("step");
+        }
+        var.as_tensor().to_vec1().expect("values")
+    }
+
+    #[test]
+    fn sgd_with_momentum_by_hand() {
+        let settings = OptimizerSettings {
+            name: OptimizerKind::Sgd,
+            lr: 0.1,
+            weight_decay: 0.1,
+            momentum: Some(0.9),
+        };
+        // v1 = g + .1 w = [.6, -1.2], w1 = [.94, -1.88]; v2 = .9 v1 + g + .1 w1 = [.884, .732]; w2 = w1 - .1 v2.
+        let w = two_steps(&settings);
+        assert!((w[0] - 0.8516).abs() < 1e-6 && (w[1] + 1.9532).abs() < 1e-6, "{w:?}");
+    }
+
+    #[test]
+    fn adam_by_hand() {
+        let settings = OptimizerSettings {
+            name: OptimizerKind::Adam,
+            lr: 0.1,
+            weight_decay: 0.1,
+            momentum: None,
+        };
+        let mut expected = [1f64, -2.0];
+        for (w, gradients) in expected.iter_mut().zip([[0.5, 0.25], [-1.0, 2.0]]) {
+            let (mut m, mut v) = (0.0, 0.0);
+            for (t, g) in gradients.into_iter().enumerate() {
+                let (g, t): (f64, i32) = (g + 0.1 * *w, t as i32 + 1);
+                m = 0.9 * m + 0.1 * g;
+                v = 0.999 * v + 0.001 * g * g;
+                let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+                *w -= 0.1 * m_hat / (v_hat.sqrt() + 1e-8);
+            }
+        }
+        let w = two_steps(&settings);
+        assert!(w.iter().zip(expected).all(|(&a, b)| (f64::from(a) - b).abs() < 1e-5), "{w:?} {expected:?}");
+    }
+
+    #[test]
+    fn the_schedule_warms_up_from_zero_and_ends_above_its_minimum() {
+        let rate = |epoch| learning_rate(1e-3, 1e-5, 5, 25, epoch);
+        assert_eq!(rate(0), 0.0);
+        assert!((rate(4) - 8e-4).abs() < 1e-12);
+        assert!((rate(5) - 1e-3).abs() < 1e-12);
+        assert!(rate(24) > 1e-4 && rate(24) < rate(23));
+    }
+}

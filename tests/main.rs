@@ -1,0 +1,6 @@
+//! All integration tests in one binary: linking candle is what costs time.
+
+mod data;
+mod report;
+mod shared;
+mod torch;

@@ -1,0 +1,130 @@
+//! Layout and formats.
+
+use super::*;
+use runner::report::{to_csv, to_json};
+
+#[test]
+fn markdown() {
+    insta::assert_snapshot!(render(Format::Markdown, &table(Metric::Accuracy)), @r"
+    **quick\_start**: test accuracy (%) on digits, mean (±standard deviation) over 2 to 3 runs
+
+    | Method                  | Importance |          2 models |          4 models |
+    | ----------------------- | ---------- | ----------------: | ----------------: |
+    | Model 0                 | --         |     88.33 (±1.53) |     88.33 (±1.53) |
+    | Model 1                 | --         |     78.33 (±1.53) |     78.33 (±1.53) |
+    | Model 2                 | --         |                   |     68.33 (±1.53) |
+    | Model 3                 | --         |                   |     58.33 (±1.53) |
+    | Vanilla averaging       | --         |     80.33 (±1.53) |     80.33 (±1.53) |
+    | Ensemble                | --         |     96.33 (±1.53) |     96.33 (±1.53) |
+    | Ensemble, head-weighted | --         |     97.03 (±1.53) |     97.03 (±1.53) |
+    | HF linear               | Uniform    |     92.33 (±1.53) |               N/A |
+    | KF gradient             | Uniform    | **93.33 (±1.53)** |                -- |
+    | KF gradient             | DeepLIFT   | **93.33 (±1.53)** | **92.50 (±0.71)** |
+    ");
+    insta::assert_snapshot!(table(Metric::Accuracy).warnings.join("\n"), @"
+    KF gradient, Uniform, 4 models: 0 of 3 results (3 skipped)
+    KF gradient, DeepLIFT, 4 models: 2 of 3 results (1 failed)
+    ");
+}
+
+#[test]
+fn latex() {
+    insta::assert_snapshot!(render(Format::Latex, &table(Metric::Loss)), @r"
+    % Made by: runner table quick_start --template methods-by-split --metric loss --format latex
+    % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
+    \begin{table}
+      \centering
+      \caption{Test loss of quick\_start on digits, mean $\pm$ standard deviation over 2 to 3 runs. Bold: the best fused network of a column.}
+      \label{tab:quick_start-loss}
+      \begin{tabular}{llrr}
+        \toprule
+        Method & Importance & 2 models & 4 models \\
+        \midrule
+        Model 0 & -- & $0.1167 \pm 0.0153$ & $0.1167 \pm 0.0153$ \\
+        Model 1 & -- & $0.2167 \pm 0.0153$ & $0.2167 \pm 0.0153$ \\
+        Model 2 & -- &  & $0.3167 \pm 0.0153$ \\
+        Model 3 & -- &  & $0.4167 \pm 0.0153$ \\
+        \midrule
+        Vanilla averaging & -- & $0.1967 \pm 0.0153$ & $0.1967 \pm 0.0153$ \\
+        Ensemble & -- & $0.0367 \pm 0.0153$ & $0.0367 \pm 0.0153$ \\
+        Ensemble, head-weighted & -- & $0.0297 \pm 0.0153$ & $0.0297 \pm 0.0153$ \\
+        HF linear & Uniform & $0.0767 \pm 0.0153$ & N/A \\
+        KF gradient & Uniform & $\mathbf{0.0667} \pm 0.0153$ & -- \\
+        KF gradient & DeepLIFT & $\mathbf{0.0667} \pm 0.0153$ & $\mathbf{0.0750} \pm 0.0071$ \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
+    ");
+}
+
+#[test]
+fn csv_and_json() {
+    let json: Value = serde_json::from_str(&to_json(&table(Metric::Loss)).expect("JSON")).expect("JSON");
+    assert_eq!(json["rows"][2]["cells"][0], json!({"state": "empty"}));
+    assert_eq!(json["metric"], json!("loss"));
+    let csv = to_csv(&table(Metric::F1Macro));
+    insta::assert_snapshot!(csv.replace('\r', "").lines().take(9).collect::<Vec<_>>().join("\n"), @"
+    section,row,importance,column,state,metric,mean,std,n,best
+    base,Model 0,,2 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false
+    base,Model 0,,4 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false
+    base,Model 1,,2 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false
+    base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false
+    base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false
+    base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false
+    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false
+    network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false
+    ");
+}
+
+/// With a second axis the columns stand in groups, and a setting that varies is named in the row.
+#[test]
+fn column_groups_and_qualifiers() {
+    let mut records = Vec::new();
+    for parts in [2, 4] {
+        for kind in ["non-iid", "sharded_&_{odd}"] {
+            let split = |record: &mut Record| {
+                record.axes.insert("split.kind".to_string(), json!(kind));
+            };
+            records.push(with(record(Kind::Evaluate, parts, 1, "model_0", 0.5), split));
+            for lr in [0.1, 0.001] {
+                let fuse = with(record(Kind::Fuse, parts, 1, "kf-linear", 0.6 + lr), split);
+                records.push(with(fuse, |record| {
+                    record.axes.insert("fusion.lr".to_string(), json!(lr));
+                }));
+            }
+        }
+    }
+    let summary = Summary::from_records(&index(&records), &records).expect("summary");
+    let table = Table::methods_by_split(&summary, Metric::Accuracy).expect("table");
+    insta::assert_snapshot!(render(Format::Latex, &table), @r"
+    % Made by: runner table quick_start --template methods-by-split --metric accuracy --format latex
+    % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
+    \begin{table}
+      \centering
+      \caption{Test accuracy (\%) of quick\_start on digits, 1 run. Bold: the best fused network of a column.}
+      \label{tab:quick_start-accuracy}
+      \begin{tabular}{llrrrr}
+        \toprule
+        & & \multicolumn{2}{c}{non-iid} & \multicolumn{2}{c}{sharded\_\&\_\{odd\}} \\
+        \cmidrule(lr){3-4}\cmidrule(lr){5-6}
+        Method & Importance & 2 models & 4 models & 2 models & 4 models \\
+        \midrule
+        Model 0 & -- & $50.00$ & $50.00$ & $50.00$ & $50.00$ \\
+        \midrule
+        KF linear, lr 0.1 & -- & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ \\
+        KF linear, lr 0.001 & -- & $60.10$ & $60.10$ & $60.10$ & $60.10$ \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
+    ");
+    let markdown = render(Format::Markdown, &table);
+    insta::assert_snapshot!(markdown, @r"
+    **quick\_start**: test accuracy (%) on digits, 1 run
+
+    | Method              | Importance | non-iid, 2 models | non-iid, 4 models | sharded\_\&\_\{odd\}, 2 models | sharded\_\&\_\{odd\}, 4 models |
+    | ------------------- | ---------- | ----------------: | ----------------: | -----------------------------: | -----------------------------: |
+    | Model 0             | --         |             50.00 |             50.00 |                          50.00 |                          50.00 |
+    | KF linear, lr 0.1   | --         |         **70.00** |         **70.00** |                      **70.00** |                      **70.00** |
+    | KF linear, lr 0.001 | --         |             60.10 |             60.10 |                          60.10 |                          60.10 |
+    ");
+}

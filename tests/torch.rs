@@ -1,0 +1,10 @@
+//! Reading PyTorch checkpoints: hand-assembled ones for every rule and bound, and the reference's own.
+
+mod archives;
+mod bounds;
+mod builder;
+mod modules;
+mod pickles;
+mod random;
+mod reference;
+mod tensors;
