@@ -46,7 +46,11 @@ impl Mlp {
                     (_, false) => vec![Op::Relu],
                     (_, true) => vec![],
                 };
-                let after = if self.level_activations && i < last { vec![Op::Relu] } else { vec![] };
+                let after = if self.level_activations && i < last {
+                    vec![Op::Relu]
+                } else {
+                    vec![]
+                };
                 LayerPlan {
                     name: format!("fc{}", i + 1),
                     prefix: format!("level{}.{}", i + 1, before.len()),

@@ -57,7 +57,10 @@ pub struct Layer {
 impl Layer {
     /// What the linear map sees, `[N, in]`, given the previous layer's output.
     pub fn input(&self, previous: &Tensor) -> candle_core::Result<Tensor> {
-        self.plan.before.iter().try_fold(previous.clone(), |x, op| op.apply(&x))
+        self.plan
+            .before
+            .iter()
+            .try_fold(previous.clone(), |x, op| op.apply(&x))
     }
 
     /// The pre-activation `[N, out]`, given what [`Layer::input`] returns.
@@ -71,7 +74,10 @@ impl Layer {
 
     /// The layer's output `[N, out]`, given its pre-activation.
     pub fn output(&self, preactivation: &Tensor) -> candle_core::Result<Tensor> {
-        self.plan.after.iter().try_fold(preactivation.clone(), |x, op| op.apply(&x))
+        self.plan
+            .after
+            .iter()
+            .try_fold(preactivation.clone(), |x, op| op.apply(&x))
     }
 }
 
@@ -103,7 +109,10 @@ impl Network {
             let tensor = state.iter().find(|(n, _)| *n == name).map(|(_, tensor)| tensor);
             let tensor = tensor.ok_or_else(|| mismatch(format!("`{name}` {shape:?} is missing")))?;
             if tensor.dims() != shape {
-                return Err(mismatch(format!("`{name}` has shape {:?} instead of {shape:?}", tensor.dims())));
+                return Err(mismatch(format!(
+                    "`{name}` has shape {:?} instead of {shape:?}",
+                    tensor.dims()
+                )));
             }
             used += 1;
             Ok(tensor.to_device(device)?.to_dtype(DType::F32)?)
@@ -118,7 +127,11 @@ impl Network {
             layers.push(Layer { plan, weight, bias });
         }
         if used < state.len() {
-            let known = |name: &str| layers.iter().any(|layer| name.strip_prefix(&layer.plan.prefix).is_some());
+            let known = |name: &str| {
+                layers
+                    .iter()
+                    .any(|layer| name.strip_prefix(&layer.plan.prefix).is_some())
+            };
             let extra = state.iter().find(|(name, _)| !known(name)).or(state.last());
             let extra = extra.map_or("", |(name, _)| name.as_str());
             return Err(mismatch(format!("`{extra}` has no place in it")));
@@ -141,7 +154,8 @@ impl Network {
         for plan in architecture.plan(image, classes) {
             let [out, width] = plan.weight;
             let bound = 1.0 / (width as f32).sqrt();
-            let mut uniform = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-bound..bound)).collect() };
+            let mut uniform =
+                |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-bound..bound)).collect() };
             let weight = Tensor::from_vec(uniform(out * width), (out, width), device)?;
             let bias = match plan.bias {
                 true => Some(Tensor::from_vec(uniform(out), out, device)?),

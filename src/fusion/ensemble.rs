@@ -38,14 +38,22 @@ impl Ensemble {
 /// Head weights `[model][class]` from class counts; a class that no model saw is shared equally.
 pub fn head_weights(counts: &[Vec<u64>]) -> Vec<Vec<f64>> {
     let classes = counts.first().map_or(0, Vec::len);
-    let totals: Vec<u64> = (0..classes).map(|c| counts.iter().map(|model| model[c]).sum()).collect();
+    let totals: Vec<u64> = (0..classes)
+        .map(|c| counts.iter().map(|model| model[c]).sum())
+        .collect();
     let share = |count: u64, total: u64| match total {
         0 => 1.0 / counts.len() as f64,
         _ => count as f64 / total as f64,
     };
     counts
         .iter()
-        .map(|model| model.iter().zip(&totals).map(|(&count, &total)| share(count, total)).collect())
+        .map(|model| {
+            model
+                .iter()
+                .zip(&totals)
+                .map(|(&count, &total)| share(count, total))
+                .collect()
+        })
         .collect()
 }
 

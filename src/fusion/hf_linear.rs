@@ -104,7 +104,11 @@ impl HfLinear {
             let scores = self.importance.scores(n);
             let costs = pair_costs(z.as_ref(), &targets, &weights, &scores).map_err(&linalg)?;
             // The last layer's outputs are classes: they are matched by name, whatever they cost.
-            let assignment = if l == last { (0..n).collect() } else { assign(&costs, n).map_err(&linalg)? };
+            let assignment = if l == last {
+                (0..n).collect()
+            } else {
+                assign(&costs, n).map_err(&linalg)?
+            };
             let (weight, bias) = fused_layer(&weights, &scores, &assignment, layer.plan.weight);
             layer.weight = Tensor::from_vec(weight, &layer.plan.weight, &device)?;
             if let Some(slot) = &mut layer.bias {
@@ -114,7 +118,11 @@ impl HfLinear {
             found.push(HfLayer {
                 layer: name,
                 rank: solver.rank(),
-                cost: assignment.iter().enumerate().map(|(i, &j)| costs[i * n + j]).sum(),
+                cost: assignment
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &j)| costs[i * n + j])
+                    .sum(),
                 assignment,
                 costs,
             });
@@ -156,7 +164,9 @@ fn matrix(tensor: &Tensor) -> Result<Mat<f64>, FusionError> {
 fn with_ones(input: &Tensor, bias: bool) -> Result<Mat<f64>, FusionError> {
     let z = matrix(input)?;
     let (m, d) = z.shape();
-    Ok(Mat::from_fn(m, d + usize::from(bias), |i, j| if j < d { z[(i, j)] } else { 1.0 }))
+    Ok(Mat::from_fn(m, d + usize::from(bias), |i, j| {
+        if j < d { z[(i, j)] } else { 1.0 }
+    }))
 }
 
 /// Cost of every pair, row-major.
@@ -172,7 +182,11 @@ fn pair_costs(
         let r = &targets[k] - &projected[k];
         (0..n).map(|j| r.col(j).squared_norm_l2()).collect::<Vec<_>>()
     });
-    let square = [0, 1].map(|k| (0..n).map(|j| projected[k].col(j).squared_norm_l2()).collect::<Vec<_>>());
+    let square = [0, 1].map(|k| {
+        (0..n)
+            .map(|j| projected[k].col(j).squared_norm_l2())
+            .collect::<Vec<_>>()
+    });
     let gram = product(projected[0].transpose(), projected[1].as_ref())?;
     let mut costs = Vec::with_capacity(n * n);
     for i in 0..n {
@@ -201,7 +215,10 @@ fn fused_layer(
         let (si, sj) = (scores[i], scores[j]);
         ((si * weights[0][(row, i)] + sj * weights[1][(row, j)]) / (si + sj)) as f32
     };
-    let weight = (0..n).flat_map(|i| (0..d).map(move |row| (i, row))).map(|(i, row)| mix(i, row)).collect();
+    let weight = (0..n)
+        .flat_map(|i| (0..d).map(move |row| (i, row)))
+        .map(|(i, row)| mix(i, row))
+        .collect();
     let has_bias = weights[0].nrows() > d;
     let bias = (0..n).filter(|_| has_bias).map(|i| mix(i, d)).collect();
     (weight, bias)

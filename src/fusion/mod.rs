@@ -167,7 +167,9 @@ pub enum FusionError {
         found: usize,
     },
     /// The models differ where they must not.
-    #[error("`{method}` needs models of one architecture, but `{tensor}` is {first:?} in model 0 and {other:?} in model {model}")]
+    #[error(
+        "`{method}` needs models of one architecture, but `{tensor}` is {first:?} in model 0 and {other:?} in model {model}"
+    )]
     Shapes {
         /// The method.
         method: &'static str,
@@ -258,12 +260,20 @@ mod tests {
         let methods = [
             Method::VanillaAveraging(VanillaAveraging::default()),
             Method::Ensemble(Ensemble::default()),
-            Method::HfLinear(HfLinear { cutoff: Some(0.1), ..HfLinear::default() }),
+            Method::HfLinear(HfLinear {
+                cutoff: Some(0.1),
+                ..HfLinear::default()
+            }),
         ];
         assert_eq!(methods.len(), METHODS.len());
         for (method, info) in methods.iter().zip(METHODS) {
             let json = serde_json::to_value(method).expect("serialisable");
-            let mut keys: Vec<&str> = json.as_object().expect("table").keys().map(String::as_str).collect();
+            let mut keys: Vec<&str> = json
+                .as_object()
+                .expect("table")
+                .keys()
+                .map(String::as_str)
+                .collect();
             keys.retain(|key| *key != "method");
             let mut listed = info.parameters.to_vec();
             listed.sort_unstable();

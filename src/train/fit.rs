@@ -116,7 +116,11 @@ pub fn fit(
         for batch in order.chunks(settings.batch_size) {
             let index = Tensor::new(batch, images.device())?;
             let logits = network.forward(&images.index_select(&index, 0)?)?;
-            let loss = cross_entropy(&logits, &labels.index_select(&index, 0)?, settings.label_smoothing)?;
+            let loss = cross_entropy(
+                &logits,
+                &labels.index_select(&index, 0)?,
+                settings.label_smoothing,
+            )?;
             total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
             optimizer.step(&loss.backward()?, lr)?;
             if on_progress(Progress::Step).is_break() {
@@ -156,6 +160,9 @@ pub fn fit(
 
 fn accuracy(network: &Network, images: &Tensor, labels: &Tensor) -> candle_core::Result<f64> {
     let predicted = network.forward(images)?.argmax(D::Minus1)?;
-    let correct = predicted.eq(labels)?.to_dtype(candle_core::DType::F64)?.mean_all()?;
+    let correct = predicted
+        .eq(labels)?
+        .to_dtype(candle_core::DType::F64)?
+        .mean_all()?;
     correct.to_scalar::<f64>()
 }

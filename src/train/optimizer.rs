@@ -99,7 +99,9 @@ impl Optimizer {
         self.step += 1;
         for parameter in &mut self.parameters {
             let value = parameter.var.as_tensor();
-            let Some(gradient) = gradients.get(value) else { continue };
+            let Some(gradient) = gradients.get(value) else {
+                continue;
+            };
             // Gradients carry their graph; without detaching, moments would keep every step's graph alive.
             let gradient = (gradient.detach() + (value.detach() * self.settings.weight_decay)?)?;
             let next = match self.settings.name {
@@ -152,7 +154,9 @@ mod tests {
         for gradient in [[0.5f32, -1.0], [0.25, 2.0]] {
             let slope = Tensor::new(&gradient, &Device::Cpu).expect("tensor");
             let loss = (var.as_tensor() * slope).and_then(|p| p.sum_all()).expect("loss");
-            optimizer.step(&loss.backward().expect("gradients"), 0.1).expect("step");
+            optimizer
+                .step(&loss.backward().expect("gradients"), 0.1)
+                .expect("step");
         }
         var.as_tensor().to_vec1().expect("values")
     }
@@ -167,7 +171,10 @@ mod tests {
         };
         // v1 = g + .1 w = [.6, -1.2], w1 = [.94, -1.88]; v2 = .9 v1 + g + .1 w1 = [.884, .732]; w2 = w1 - .1 v2.
         let w = two_steps(&settings);
-        assert!((w[0] - 0.8516).abs() < 1e-6 && (w[1] + 1.9532).abs() < 1e-6, "{w:?}");
+        assert!(
+            (w[0] - 0.8516).abs() < 1e-6 && (w[1] + 1.9532).abs() < 1e-6,
+            "{w:?}"
+        );
     }
 
     #[test]
@@ -190,7 +197,12 @@ mod tests {
             }
         }
         let w = two_steps(&settings);
-        assert!(w.iter().zip(expected).all(|(&a, b)| (f64::from(a) - b).abs() < 1e-5), "{w:?} {expected:?}");
+        assert!(
+            w.iter()
+                .zip(expected)
+                .all(|(&a, b)| (f64::from(a) - b).abs() < 1e-5),
+            "{w:?} {expected:?}"
+        );
     }
 
     #[test]
