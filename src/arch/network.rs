@@ -55,6 +55,20 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Fresh weights: PyTorch's default for linear layers, U(-1/sqrt(in), 1/sqrt(in)) for weight and bias.
+    pub fn initialise(plan: LayerPlan, rng: &mut ChaCha8Rng, device: &Device) -> candle_core::Result<Self> {
+        let [out, width] = plan.weight;
+        let bound = 1.0 / (width as f32).sqrt();
+        let mut uniform =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-bound..bound)).collect() };
+        let weight = Tensor::from_vec(uniform(out * width), (out, width), device)?;
+        let bias = match plan.bias {
+            true => Some(Tensor::from_vec(uniform(out), out, device)?),
+            false => None,
+        };
+        Ok(Self { plan, weight, bias })
+    }
+
     /// What the linear map sees, `[N, in]`, given the previous layer's output.
     pub fn input(&self, previous: &Tensor) -> candle_core::Result<Tensor> {
         self.plan
@@ -142,7 +156,7 @@ impl Network {
         })
     }
 
-    /// Fresh weights: PyTorch's default for linear layers, U(-1/sqrt(in), 1/sqrt(in)) for weight and bias.
+    /// Fresh weights for every layer, see [`Layer::initialise`].
     pub fn initialise(
         architecture: &Architecture,
         image: &[usize],
@@ -150,19 +164,10 @@ impl Network {
         rng: &mut ChaCha8Rng,
         device: &Device,
     ) -> Result<Self, ArchError> {
-        let mut layers = Vec::new();
-        for plan in architecture.plan(image, classes) {
-            let [out, width] = plan.weight;
-            let bound = 1.0 / (width as f32).sqrt();
-            let mut uniform =
-                |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-bound..bound)).collect() };
-            let weight = Tensor::from_vec(uniform(out * width), (out, width), device)?;
-            let bias = match plan.bias {
-                true => Some(Tensor::from_vec(uniform(out), out, device)?),
-                false => None,
-            };
-            layers.push(Layer { plan, weight, bias });
-        }
+        let plan = architecture.plan(image, classes).into_iter();
+        let layers = plan
+            .map(|plan| Layer::initialise(plan, rng, device))
+            .collect::<candle_core::Result<_>>()?;
         Ok(Self {
             architecture: architecture.clone(),
             layers,

@@ -105,7 +105,9 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
     };
     let found = blake3::hash(&bytes).to_hex();
     if hash.is_some_and(|hash| hash != found.as_str()) {
-        return Err(corrupt("its content is not what the record of its job says".into()));
+        return Err(corrupt(
+            "its content is not what the record of its job says".into(),
+        ));
     }
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| corrupt(e.to_string()))?;
     let meta = header
@@ -115,7 +117,10 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
         .ok_or_else(|| corrupt("it has no `runner` metadata".into()))?;
     let meta = serde_json::from_str(meta).map_err(|e| corrupt(format!("its metadata: {e}")))?;
     let mut state = State::new();
-    for (name, view) in SafeTensors::deserialize(&bytes).map_err(|e| corrupt(e.to_string()))?.iter() {
+    for (name, view) in SafeTensors::deserialize(&bytes)
+        .map_err(|e| corrupt(e.to_string()))?
+        .iter()
+    {
         if view.dtype() != Dtype::F32 {
             return Err(corrupt(format!("`{name}` is {:?}, not F32", view.dtype())));
         }
@@ -124,7 +129,10 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect();
-        state.push((name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?));
+        state.push((
+            name.to_string(),
+            Tensor::from_vec(values, view.shape(), &Device::Cpu)?,
+        ));
     }
     Ok(Checkpoint { state, meta })
 }

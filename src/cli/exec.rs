@@ -34,7 +34,11 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     store.save_index(&index(&experiment))?;
 
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
-    let outcome = if todo.is_empty() { Outcome::default() } else { run_jobs(&experiment, &store, &todo, args, global)? };
+    let outcome = if todo.is_empty() {
+        Outcome::default()
+    } else {
+        run_jobs(&experiment, &store, &todo, args, global)?
+    };
     let summary = Summary {
         jobs: experiment.plan.jobs.len(),
         cached: decisions.iter().filter(|d| d.reason == Reason::Cached).count(),
@@ -70,7 +74,11 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     show_outcome(&experiment, &store, &summary, &rendered, args.format)?;
-    if summary.failed > 0 { Err(CliError::JobsFailed) } else { Ok(()) }
+    if summary.failed > 0 {
+        Err(CliError::JobsFailed)
+    } else {
+        Ok(())
+    }
 }
 
 struct Summary {
@@ -87,12 +95,21 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
         filters,
         slice,
         only_unfinished: args.rerun == Some(Rerun::Failed),
-        force: args.force.as_deref().map(setup::filter).transpose()?.into_iter().collect(),
+        force: args
+            .force
+            .as_deref()
+            .map(setup::filter)
+            .transpose()?
+            .into_iter()
+            .collect(),
     })
 }
 
 fn require_some(decisions: &[Decision]) -> Result<(), CliError> {
-    match decisions.iter().all(|decision| decision.reason == Reason::NotSelected) {
+    match decisions
+        .iter()
+        .all(|decision| decision.reason == Reason::NotSelected)
+    {
         true => Err(CliError::NothingSelected),
         false => Ok(()),
     }
@@ -112,7 +129,11 @@ fn index(experiment: &Experiment) -> Index {
     Index {
         schema: SCHEMA,
         experiment: manifest.name.clone(),
-        dataset: manifest.points.first().map(|p| p.settings.dataset.name.clone()).unwrap_or_default(),
+        dataset: manifest
+            .points
+            .first()
+            .map(|p| p.settings.dataset.name.clone())
+            .unwrap_or_default(),
         manifest_hash: manifest_hash(manifest),
         tables: manifest
             .reports
@@ -143,7 +164,11 @@ fn run_jobs(
     args: &ExecArgs,
     global: &Global,
 ) -> Result<Outcome, CliError> {
-    let provenance = provenance(&args.manifest.manifest, &experiment.manifest, &experiment.device_name);
+    let provenance = provenance(
+        &args.manifest.manifest,
+        &experiment.manifest,
+        &experiment.device_name,
+    );
     if provenance.manifest_committed != Some(true) {
         let _ = writeln!(
             std::io::stderr(),
@@ -166,13 +191,19 @@ fn run_jobs(
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
-        max_fail: if args.fail_fast { Some(1) } else { args.max_fail.map(|n| n as usize) },
+        max_fail: if args.fail_fast {
+            Some(1)
+        } else {
+            args.max_fail.map(|n| n as usize)
+        },
         retries: args.retries,
         stop: &stop,
         store,
         provenance: &provenance,
     };
-    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| progress.show(&event));
+    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| {
+        progress.show(&event)
+    });
     progress.finish();
     Ok(outcome)
 }
@@ -194,9 +225,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
 fn show_plan(experiment: &Experiment, decisions: &[Decision], format: Format) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let jobs = experiment.plan.jobs.iter().zip(decisions);
-    let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| {
-        json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() })
-    };
+    let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() });
     match format {
         Format::Json => writeln!(out, "{:#}", jobs.map(json).collect::<serde_json::Value>())?,
         Format::Jsonl => {

@@ -65,16 +65,24 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
     let templates = Templates::load(Some(&global.templates))?;
     for (i, report) in manifest.reports.iter().enumerate() {
         let at = |key: &str, message: String| {
-            layers.problem(&["report".to_string(), i.to_string(), key.to_string()], false, message)
+            layers.problem(
+                &["report".to_string(), i.to_string(), key.to_string()],
+                false,
+                message,
+            )
         };
         let problem = |key: &str, error: &crate::report::ReportError| {
             let mut problem = at(key, super::error::chain(error));
             problem.hint = error.hint();
             problem
         };
-        templates.check(&report.template).map_err(|error| problem("template", &error))?;
+        templates
+            .check(&report.template)
+            .map_err(|error| problem("template", &error))?;
         for metric in &report.metric {
-            metric.parse::<crate::report::Metric>().map_err(|error| problem("metric", &error))?;
+            metric
+                .parse::<crate::report::Metric>()
+                .map_err(|error| problem("metric", &error))?;
         }
     }
     let kind = if device.is_cpu() { "cpu" } else { "cuda" };
@@ -93,12 +101,14 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
 /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
 pub fn device(text: &str) -> Result<(Device, String), CliError> {
     let cuda = |index: usize| {
-        Device::new_cuda(index).map(|device| (device, format!("cuda:{index}"))).map_err(|error| {
-            CliError::usage(
-                format!("device `cuda:{index}` cannot be used: {error}"),
-                "build with `--features cuda` on a machine with an NVIDIA GPU, or use `--device cpu`",
-            )
-        })
+        Device::new_cuda(index)
+            .map(|device| (device, format!("cuda:{index}")))
+            .map_err(|error| {
+                CliError::usage(
+                    format!("device `cuda:{index}` cannot be used: {error}"),
+                    "build with `--features cuda` on a machine with an NVIDIA GPU, or use `--device cpu`",
+                )
+            })
     };
     let cpu = Ok((Device::Cpu, "cpu".to_string()));
     match text {
@@ -118,7 +128,11 @@ pub fn device(text: &str) -> Result<(Device, String), CliError> {
 
 /// Parses `-E` and `--partition`.
 pub fn selection(args: &SelectArgs) -> Result<(Vec<Filter>, Option<Slice>), CliError> {
-    let filters = args.filters.iter().map(|text| filter(text)).collect::<Result<_, _>>()?;
+    let filters = args
+        .filters
+        .iter()
+        .map(|text| filter(text))
+        .collect::<Result<_, _>>()?;
     let slice = args.partition.as_deref().map(slice).transpose()?;
     Ok((filters, slice))
 }
@@ -126,7 +140,10 @@ pub fn selection(args: &SelectArgs) -> Result<(Vec<Filter>, Option<Slice>), CliE
 /// Parses one filter.
 pub fn filter(text: &str) -> Result<Filter, CliError> {
     Filter::parse(text).map_err(|message| {
-        CliError::usage(message, "terms are joined by `,`: `kind=fuse,parts=2`, `!method=ensemble`, `*seed=1*`")
+        CliError::usage(
+            message,
+            "terms are joined by `,`: `kind=fuse,parts=2`, `!method=ensemble`, `*seed=1*`",
+        )
     })
 }
 
@@ -173,7 +190,10 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
         None => format!("there are results of {}", names.join(", ")),
     };
     Err(CliError::usage(
-        format!("there are no results of `{name}` in `{}`", global.results.display()),
+        format!(
+            "there are no results of `{name}` in `{}`",
+            global.results.display()
+        ),
         hint,
     ))
 }
@@ -181,7 +201,10 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
 /// Two manifests of one folder with the same name would overwrite each other's results. A variant that extends
 /// another manifest and forgets its own `name` is the usual case.
 fn refuse_shared_results(manifest: &Path, name: &str, layers: &Layers) -> Result<(), CliError> {
-    let folder = manifest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = manifest
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let own = manifest.canonicalize().ok();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -189,9 +212,14 @@ fn refuse_shared_results(manifest: &Path, name: &str, layers: &Layers) -> Result
             continue;
         }
         // Only the name matters here; whatever else is wrong with the neighbour is not this manifest's problem.
-        let theirs = Layers::read(&path, Vec::new()).ok().and_then(|layers| layers.name());
+        let theirs = Layers::read(&path, Vec::new())
+            .ok()
+            .and_then(|layers| layers.name());
         if theirs.as_deref() == Some(name) {
-            let message = format!("`{}` has the same name: both would write `results/{name}/`", path.display());
+            let message = format!(
+                "`{}` has the same name: both would write `results/{name}/`",
+                path.display()
+            );
             return Err(layers
                 .problem(&["name".to_string()], false, message)
                 .hint("give each manifest its own `name`")

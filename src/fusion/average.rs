@@ -15,12 +15,7 @@ pub struct VanillaAveraging {}
 impl VanillaAveraging {
     pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
         require_equal_shapes("vanilla-averaging", inputs.models)?;
-        let Some((first, rest)) = inputs.models.split_first() else {
-            return Err(FusionError::Missing {
-                method: "vanilla-averaging",
-                what: "at least one model",
-            });
-        };
+        let (first, rest) = (&inputs.models[0], &inputs.models[1..]);
         let mut network = first.clone();
         let k = inputs.models.len() as f64;
         for (l, layer) in network.layers.iter_mut().enumerate() {
@@ -39,7 +34,7 @@ impl VanillaAveraging {
         }
         Ok(Fused::Network {
             network,
-            layers: Vec::new(),
+            diagnostics: serde_json::Value::Null,
         })
     }
 }

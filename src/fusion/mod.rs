@@ -7,11 +7,28 @@
 
 mod average;
 mod ensemble;
+mod git_rebasin;
 mod hf_linear;
+mod kf_gradient;
+mod kf_linear;
+mod layers;
+mod level;
+mod logit_kd;
+mod otfusion;
+mod report;
 
 pub use average::VanillaAveraging;
 pub use ensemble::{Ensemble, head_weights};
-pub use hf_linear::{HfLayer, HfLinear};
+pub use git_rebasin::GitRebasin;
+pub use hf_linear::HfLinear;
+pub use kf_gradient::{KfGradient, LevelTarget, Start, weighted_means};
+pub use kf_linear::KfLinear;
+pub use level::LevelSettings;
+pub use logit_kd::LogitKd;
+pub use otfusion::{GroundCost, OtFusion, TransportReport};
+pub use report::{LayerReport, LevelTraining, errors};
+
+use std::ops::ControlFlow;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -65,11 +82,89 @@ pub const METHODS: &[MethodInfo] = &[
         version: 1,
     },
     MethodInfo {
+        name: "logit-kd",
+        summary: "model 0 with its last level trained on the mean of all models' predictions",
+        paper: "baseline",
+        arity: Arity::Any,
+        parameters: &["temperature", "level", "batch-size", "patience", "compat"],
+        version: 1,
+    },
+    MethodInfo {
+        name: "otfusion",
+        summary: "neurons transported onto those of one model, layers averaged",
+        paper: "Singh and Jaggi, arXiv 1910.05653",
+        arity: Arity::Any,
+        parameters: &[
+            "ground",
+            "importance",
+            "rescale-importance",
+            "norm-acts",
+            "align-to",
+            "compat",
+        ],
+        version: 1,
+    },
+    MethodInfo {
+        name: "git-rebasin",
+        summary: "activation matching: model 1 permuted onto model 0, layers averaged",
+        paper: "Ainsworth et al., arXiv 2209.04836",
+        arity: Arity::Pair,
+        parameters: &["importance", "normalize-importance", "rescale-importance"],
+        version: 1,
+    },
+    MethodInfo {
         name: "hf-linear",
         summary: "Hungarian matching of neurons, each layer solved by least squares",
         paper: "arXiv 2507.00037",
         arity: Arity::Pair,
-        parameters: &["importance", "norm-acts", "cutoff"],
+        parameters: &[
+            "importance",
+            "normalize-importance",
+            "rescale-importance",
+            "norm-acts",
+            "cutoff",
+        ],
+        version: 1,
+    },
+    MethodInfo {
+        name: "kf-linear",
+        summary: "k-means over all models' neurons, each layer solved by least squares",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Any,
+        parameters: &[
+            "importance",
+            "normalize-importance",
+            "rescale-importance",
+            "norm-acts",
+            "cutoff",
+            "tries",
+        ],
+        version: 1,
+    },
+    MethodInfo {
+        name: "kf-gradient",
+        summary: "k-means over all models' neurons, each level trained to reproduce the clusters",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Any,
+        parameters: &[
+            "importance",
+            "normalize-importance",
+            "level",
+            "head",
+            "batch-size",
+            "patience",
+            "cosine",
+            "normalize-rows",
+            "start",
+            "weighted-loss",
+            "head-weights",
+            "kd-on-head",
+            "kd-temperature",
+            "skip-levels",
+            "reset-levels",
+            "perturbation",
+            "compat",
+        ],
         version: 1,
     },
 ];
@@ -78,12 +173,23 @@ pub const METHODS: &[MethodInfo] = &[
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
 pub enum Method {
-    /// See [`average`](self).
+    /// See [`VanillaAveraging`].
     VanillaAveraging(VanillaAveraging),
     /// See [`Ensemble`].
     Ensemble(Ensemble),
+    /// See [`LogitKd`].
+    LogitKd(LogitKd),
+    /// See [`OtFusion`].
+    #[serde(rename = "otfusion")]
+    OtFusion(OtFusion),
+    /// See [`GitRebasin`].
+    GitRebasin(GitRebasin),
     /// See [`HfLinear`].
     HfLinear(HfLinear),
+    /// See [`KfLinear`].
+    KfLinear(KfLinear),
+    /// See [`KfGradient`].
+    KfGradient(Box<KfGradient>),
 }
 
 impl Method {
@@ -92,7 +198,12 @@ impl Method {
         match self {
             Self::VanillaAveraging(_) => "vanilla-averaging",
             Self::Ensemble(_) => "ensemble",
+            Self::LogitKd(_) => "logit-kd",
+            Self::OtFusion(_) => "otfusion",
+            Self::GitRebasin(_) => "git-rebasin",
             Self::HfLinear(_) => "hf-linear",
+            Self::KfLinear(_) => "kf-linear",
+            Self::KfGradient(_) => "kf-gradient",
         }
     }
 
@@ -105,14 +216,26 @@ impl Method {
     /// The importance score, for methods that take one.
     pub fn importance(&self) -> Option<Importance> {
         match self {
-            Self::VanillaAveraging(_) | Self::Ensemble(_) => None,
+            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) => None,
+            Self::OtFusion(parameters) => Some(parameters.importance),
+            Self::GitRebasin(parameters) => Some(parameters.importance),
             Self::HfLinear(parameters) => Some(parameters.importance),
+            Self::KfLinear(parameters) => Some(parameters.importance),
+            Self::KfGradient(parameters) => Some(parameters.importance),
         }
     }
 
-    /// Whether it needs activations, hence a fusion set.
+    /// Whether it looks at data, hence needs a fusion set.
     pub fn uses_fusion_set(&self) -> bool {
-        matches!(self, Self::HfLinear(_))
+        match self {
+            Self::VanillaAveraging(_) | Self::Ensemble(_) => false,
+            Self::OtFusion(parameters) => parameters.uses_fusion_set(),
+            Self::LogitKd(_)
+            | Self::GitRebasin(_)
+            | Self::HfLinear(_)
+            | Self::KfLinear(_)
+            | Self::KfGradient(_) => true,
+        }
     }
 }
 
@@ -134,6 +257,10 @@ pub struct Inputs<'a> {
     pub models: &'a [Network],
     /// Fusion set `[N, C, H, W]`, for methods with [`Method::uses_fusion_set`].
     pub images: Option<&'a Tensor>,
+    /// Labels of the fusion set `[N]` (u32), for importance scores other than uniform.
+    pub labels: Option<&'a Tensor>,
+    /// Seed of the method's own randomness.
+    pub seed: u64,
     /// Class counts of the samples each model was trained on, `[model][class]`; needed for head weights.
     pub class_counts: Option<&'a [Vec<u64>]>,
 }
@@ -145,8 +272,8 @@ pub enum Fused {
     Network {
         /// The network.
         network: Network,
-        /// One entry per layer, where the method has something to say.
-        layers: Vec<HfLayer>,
+        /// What the method has to say about its way, for the record.
+        diagnostics: serde_json::Value,
     },
     /// The models themselves, with a weight per model and class.
     Ensemble {
@@ -190,9 +317,48 @@ pub enum FusionError {
         /// What is absent.
         what: &'static str,
     },
-    /// Activations that are not finite.
-    #[error("layer `{layer}` of model {model} has activations that are not finite")]
+    /// The models have different numbers of layers.
+    #[error(
+        "`{method}` needs models of equal depth, but model 0 has {first} layers and model {model} has {other}"
+    )]
+    Depth {
+        /// The method.
+        method: &'static str,
+        /// Layers of model 0.
+        first: usize,
+        /// Layers of the other model.
+        other: usize,
+        /// The other model's index.
+        model: usize,
+    },
+    /// The k-means cannot start from the second model.
+    #[error(
+        "level `{level}` has {width} neurons, but model 1, from which the clustering starts, has {found:?} there"
+    )]
+    Start {
+        /// The level's name.
+        level: String,
+        /// Width of the target.
+        width: usize,
+        /// Width of model 1's level.
+        found: Option<usize>,
+    },
+    /// The training of a level diverged.
+    #[error("the loss of level `{layer}` is not finite in epoch {epoch}: a smaller learning rate may help")]
+    Diverged {
+        /// The level's name.
+        layer: String,
+        /// From 0.
+        epoch: usize,
+    },
+    /// The caller said so.
+    #[error("the fusion was stopped")]
+    Stopped,
+    /// Numbers that are not finite.
+    #[error("layer `{layer}` of model {model} has {what} that are not finite")]
     NotFinite {
+        /// Activations, or importance scores.
+        what: &'static str,
         /// The layer's name.
         layer: String,
         /// Which model.
@@ -214,19 +380,38 @@ pub enum FusionError {
     Candle(#[from] candle_core::Error),
 }
 
-/// Runs a method.
-pub fn fuse(method: &Method, inputs: &Inputs) -> Result<Fused, FusionError> {
+/// Runs a method. `on_tick` is called now and then and says whether to go on.
+pub fn fuse(
+    method: &Method,
+    inputs: &Inputs,
+    on_tick: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Fused, FusionError> {
     let info = method.info();
-    if info.arity == Arity::Pair && inputs.models.len() != 2 {
-        return Err(FusionError::Arity {
-            method: info.name,
-            found: inputs.models.len(),
-        });
+    let found = inputs.models.len();
+    match info.arity {
+        Arity::Pair if found != 2 => {
+            return Err(FusionError::Arity {
+                method: info.name,
+                found,
+            });
+        }
+        Arity::Any if found == 0 => {
+            return Err(FusionError::Missing {
+                method: info.name,
+                what: "at least one model",
+            });
+        }
+        _ => {}
     }
     match method {
         Method::VanillaAveraging(parameters) => parameters.fuse(inputs),
         Method::Ensemble(parameters) => parameters.fuse(inputs),
+        Method::LogitKd(parameters) => parameters.fuse(inputs, on_tick),
+        Method::OtFusion(parameters) => parameters.fuse(inputs),
+        Method::GitRebasin(parameters) => parameters.fuse(inputs),
         Method::HfLinear(parameters) => parameters.fuse(inputs),
+        Method::KfLinear(parameters) => parameters.fuse(inputs),
+        Method::KfGradient(parameters) => parameters.fuse(inputs, on_tick),
     }
 }
 
@@ -260,10 +445,32 @@ mod tests {
         let methods = [
             Method::VanillaAveraging(VanillaAveraging::default()),
             Method::Ensemble(Ensemble::default()),
+            Method::LogitKd(LogitKd::default()),
+            Method::OtFusion(OtFusion {
+                rescale_importance: Some(0.1),
+                ..OtFusion::default()
+            }),
+            Method::GitRebasin(GitRebasin {
+                rescale_importance: Some(0.1),
+                ..GitRebasin::default()
+            }),
             Method::HfLinear(HfLinear {
                 cutoff: Some(0.1),
+                rescale_importance: Some(0.1),
                 ..HfLinear::default()
             }),
+            Method::KfLinear(KfLinear {
+                cutoff: Some(0.1),
+                rescale_importance: Some(0.1),
+                normalize_importance: Some(true),
+                ..KfLinear::default()
+            }),
+            Method::KfGradient(Box::new(KfGradient {
+                head: Some(LevelSettings::default()),
+                skip_levels: vec![0],
+                reset_levels: vec![0],
+                ..KfGradient::default()
+            })),
         ];
         assert_eq!(methods.len(), METHODS.len());
         for (method, info) in methods.iter().zip(METHODS) {

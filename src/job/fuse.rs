@@ -1,5 +1,6 @@
 //! Fusing the base models of one point and seed.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -11,6 +12,7 @@ use super::{Context, JobError, evaluate};
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, DataSet};
+use crate::event::JobEvent;
 use crate::fusion::{self, Compat, Fused, Inputs, Method};
 use crate::manifest::ModelOrder;
 use crate::plan::{Fuse, JobSpec};
@@ -38,22 +40,36 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
         })
         .collect();
     let known = counts.iter().all(|counts| counts.iter().any(|&n| n > 0));
-    let (images, sample) = match task.method.uses_fusion_set() {
-        true => fusion_set(spec, task, &bases, &set, &context.resources.device).map(|(x, s)| (Some(x), s))?,
-        false => (None, Vec::new()),
+    let data = match task.method.uses_fusion_set() {
+        true => Some(fusion_set(spec, task, &bases, &set, &context.resources.device)?),
+        false => None,
     };
     let models: Vec<String> = bases.iter().map(|base| base.name.clone()).collect();
     let networks: Vec<Network> = bases.into_iter().map(|base| base.network).collect();
 
     context.phase("fuse")?;
+    let mut stopped = None;
     let fused = fusion::fuse(
         &task.method,
         &Inputs {
             models: &networks,
-            images: images.as_ref(),
+            images: data.as_ref().map(|data| &data.images),
+            labels: data.as_ref().and_then(|data| data.labels.as_ref()),
             class_counts: known.then_some(counts.as_slice()),
+            seed: spec.method_seed.unwrap_or_default(),
         },
-    )?;
+        &mut || match context.report(JobEvent::Tick) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                stopped = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    );
+    let fused = match (fused, stopped) {
+        (_, Some(error)) => return Err(error),
+        (fused, None) => fused?,
+    };
 
     context.phase("evaluate")?;
     match fused {
@@ -63,26 +79,41 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
             Ok(Outcome {
                 metrics,
                 models,
-                diagnostics: weights.map_or(serde_json::Value::Null, |weights| json!({ "head-weights": weights })),
+                diagnostics: weights.map_or(
+                    serde_json::Value::Null,
+                    |weights| json!({ "head-weights": weights }),
+                ),
             })
         }
-        Fused::Network { network, layers } => {
+        Fused::Network { network, diagnostics } => {
             let metrics = evaluate::network(&network, &set, context)?;
             context.phase("save")?;
             let hash = save(spec, &network, &set, (&[], &[]), context)?;
-            let mut diagnostics = json!({ "checkpoint": checkpoint_entry(&hash) });
-            if !layers.is_empty() {
-                diagnostics["layers"] = json!(layers);
+            let mut all = json!({ "checkpoint": checkpoint_entry(&hash) });
+            if !diagnostics.is_null() {
+                all["fusion"] = diagnostics;
             }
-            if let Some(images) = &images {
-                diagnostics["fusion-samples"] = json!(images.dim(0)?);
+            if let Some(data) = &data {
+                all["fusion-samples"] = json!(data.images.dim(0)?);
+                if !data.indices.is_empty() {
+                    all["fusion-indices"] = json!(data.indices);
+                }
             }
-            if !sample.is_empty() {
-                diagnostics["fusion-indices"] = json!(sample);
-            }
-            Ok(Outcome { metrics, models, diagnostics })
+            Ok(Outcome {
+                metrics,
+                models,
+                diagnostics: all,
+            })
         }
     }
+}
+
+/// A fusion set.
+struct FusionSet {
+    images: Tensor,
+    labels: Option<Tensor>,
+    /// In the training set; empty where the set was recorded as images.
+    indices: Vec<usize>,
 }
 
 /// The base models in the order asked for.
@@ -95,16 +126,27 @@ fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, 
             job: need.job.clone(),
             what,
         };
-        let hash = record.diagnostics["checkpoint"]["blake3"].as_str().ok_or_else(|| missing("its checkpoint's hash"))?;
+        let hash = record.diagnostics["checkpoint"]["blake3"]
+            .as_str()
+            .ok_or_else(|| missing("its checkpoint's hash"))?;
         let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
         let meta = loaded.meta;
-        let network =
-            Network::from_state(&meta.architecture, &meta.image, set.classes, &loaded.state, &context.resources.device)?;
+        let network = Network::from_state(
+            &meta.architecture,
+            &meta.image,
+            set.classes,
+            &loaded.state,
+            &context.resources.device,
+        )?;
         bases.push(Base {
             name: format!("model_{i}"),
             network,
             meta,
-            accuracy: record.metrics.as_ref().ok_or_else(|| missing("metrics"))?.accuracy,
+            accuracy: record
+                .metrics
+                .as_ref()
+                .ok_or_else(|| missing("metrics"))?
+                .accuracy,
         });
     }
     if spec.settings.base.order == ModelOrder::TestAccuracy {
@@ -114,23 +156,27 @@ fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, 
     Ok(bases)
 }
 
-/// Images of the fusion set and, unless it was recorded as images, their indices in the training set.
 fn fusion_set(
     spec: &JobSpec,
     task: &Fuse,
     bases: &[Base],
     set: &DataSet,
     device: &Device,
-) -> Result<(Tensor, Vec<usize>), JobError> {
+) -> Result<FusionSet, JobError> {
     if let Some(path) = &task.fusion_set {
-        return Ok((recorded(path, set, device)?, Vec::new()));
+        return recorded(path, set, device);
     }
     let settings = &spec.settings.fusion_set;
     let sample = match (&settings.indices, bases.first()) {
         (Some(indices), _) => indices.clone(),
         (None, Some(first)) => {
-            let mut pool: Vec<usize> =
-                first.meta.train_indices.iter().chain(&first.meta.val_indices).map(|&i| i as usize).collect();
+            let mut pool: Vec<usize> = first
+                .meta
+                .train_indices
+                .iter()
+                .chain(&first.meta.val_indices)
+                .map(|&i| i as usize)
+                .collect();
             pool.sort_unstable();
             let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
             data::balanced_sample(&pool, set.train.labels(), set.classes, settings.samples, &mut rng)
@@ -138,22 +184,57 @@ fn fusion_set(
         }
         (None, None) => Vec::new(),
     };
-    Ok((set.train.images(Some(&sample), device)?, sample))
+    Ok(FusionSet {
+        images: set.train.images(Some(&sample), device)?,
+        labels: Some(set.train.labels_tensor(Some(&sample), device)?),
+        indices: sample,
+    })
 }
 
-/// A fusion set recorded as a safetensors file: `fusion.images`, normalised, `[N, C, H, W]`.
-fn recorded(path: &Path, set: &DataSet, device: &Device) -> Result<Tensor, JobError> {
+/// A fusion set recorded as a safetensors file: `fusion.images`, normalised, F32 `[N, C, H, W]`, and, for importance
+/// scores, `fusion.labels`, I32 `[N]`.
+fn recorded(path: &Path, set: &DataSet, device: &Device) -> Result<FusionSet, JobError> {
     let fail = |problem: String| JobError::FusionSet {
         path: path.to_path_buf(),
         problem,
     };
     let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
-    let view = file.tensor("fusion.images").map_err(|error| fail(error.to_string()))?;
+    let view = file
+        .tensor("fusion.images")
+        .map_err(|error| fail(error.to_string()))?;
     let shape = view.shape();
-    if view.dtype() != safetensors::Dtype::F32 || shape.len() != 4 || shape[1..] != set.shape || shape[0] == 0 {
+    if view.dtype() != safetensors::Dtype::F32 || shape.len() != 4 || shape[1..] != set.shape || shape[0] == 0
+    {
         let found = format!("{:?} {shape:?}", view.dtype());
-        return Err(fail(format!("`fusion.images` is {found}, not F32 [N, {:?}]", set.shape)));
+        return Err(fail(format!(
+            "`fusion.images` is {found}, not F32 [N, {:?}]",
+            set.shape
+        )));
     }
-    Ok(Tensor::from_raw_buffer(view.data(), DType::F32, shape, device)?)
+    let images = Tensor::from_raw_buffer(view.data(), DType::F32, shape, device)?;
+    let labels = match file.tensor("fusion.labels") {
+        Err(_) => None,
+        Ok(view) => {
+            let labels: Option<Vec<u32>> = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .map(|label| ((label as usize) < set.classes).then_some(label))
+                .collect();
+            let fits = view.dtype() == safetensors::Dtype::I32 && view.shape() == [shape[0]];
+            let labels = labels.filter(|_| fits).ok_or_else(|| {
+                fail(format!(
+                    "`fusion.labels` is not I32 [{}] of labels below {}",
+                    shape[0], set.classes
+                ))
+            })?;
+            Some(Tensor::new(labels, device)?)
+        }
+    };
+    Ok(FusionSet {
+        images,
+        labels,
+        indices: Vec::new(),
+    })
 }

@@ -10,7 +10,11 @@ use crate::manifest::{Layers, ManifestError, Problem, Resolved, Settings};
 use crate::plan::{Inputs, ModelFile, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
-pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> Result<Inputs, ManifestError> {
+pub fn gather(
+    layers: &Layers,
+    manifest: &Resolved,
+    data_dir: Option<&Path>,
+) -> Result<Inputs, ManifestError> {
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
@@ -18,7 +22,9 @@ pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> 
     for point in &manifest.points {
         let settings = &point.settings;
         let name = &settings.dataset.name;
-        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else { continue };
+        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else {
+            continue;
+        };
         if !inputs.datasets.contains_key(name) {
             match data::check(name, data_dir.or(settings.dataset.dir.as_deref())) {
                 Ok(hash) => {
@@ -57,7 +63,11 @@ pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> 
             }
         }
     }
-    if problems.is_empty() { Ok(inputs) } else { Err(ManifestError { problems }) }
+    if problems.is_empty() {
+        Ok(inputs)
+    } else {
+        Err(ManifestError { problems })
+    }
 }
 
 fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, problems: &mut Vec<Problem>) {
@@ -66,7 +76,10 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
         at(
             layers,
             &["fusion-set", "indices"],
-            format!("`fusion-set.indices` has {index}, but `{}` has {} training images", info.name, info.train),
+            format!(
+                "`fusion-set.indices` has {index}, but `{}` has {} training images",
+                info.name, info.train
+            ),
         )
     } else if set.indices.is_none() && set.file.is_none() && set.samples > info.train {
         at(
@@ -105,16 +118,21 @@ fn models(
     paths.sort_by_key(|path| (number(path), path.clone()));
     let parts = settings.split.parts;
     if paths.len() != parts {
-        let message = format!("`{pattern}` matches {} files, but the split has {parts} parts", paths.len());
+        let message = format!(
+            "`{pattern}` matches {} files, but the split has {parts} parts",
+            paths.len()
+        );
         problems.push(
-            at(layers, &key, message).hint("one file per part; paths are relative to the folder `runner` is started in"),
+            at(layers, &key, message)
+                .hint("one file per part; paths are relative to the folder `runner` is started in"),
         );
         return Vec::new();
     }
     let mut found = Vec::new();
     for path in paths {
         let read = files.entry(path.clone()).or_insert_with(|| {
-            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+            let bytes =
+                std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
             let file = torch::read(&path).map_err(|error| chain(&error))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
@@ -141,7 +159,12 @@ fn models(
 /// The last number in a file's name: `model_10.pt` comes after `model_2.pt`.
 fn number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let digits: String = stem.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = stem
+        .chars()
+        .rev()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     digits.chars().rev().collect::<String>().parse().ok()
 }
 

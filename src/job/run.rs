@@ -117,7 +117,9 @@ fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
         parts: spec.settings.split.parts,
         models: spec.models(),
         method: method.map(|method| method.name().to_string()),
-        importance: method.and_then(|method| method.importance()).map(|i| i.as_str().to_string()),
+        importance: method
+            .and_then(|method| method.importance())
+            .map(|i| i.as_str().to_string()),
         label: spec.label.clone(),
         settings: spec.identity_settings(),
         inputs: spec.inputs.clone(),

@@ -3,18 +3,24 @@
 //! | file | what |
 //! | --- | --- |
 //! | `assignment` | [`assign`]: the linear assignment problem, exactly |
+//! | `kmeans` | [`kmeans`]: weighted k-means on a Gram matrix |
 //! | `lstsq` | [`LeastSquares`]: minimum-norm least squares with a cutoff, and its projection |
 //! | `products` | matrix products on several threads |
+//! | `transport` | [`transport`]: exact optimal transport |
 //!
 //! Results do not depend on the number of threads: what runs in parallel is cut into blocks of a fixed size, each
 //! computed by one thread.
 
 mod assignment;
 mod error;
+mod kmeans;
 mod lstsq;
 mod products;
+mod transport;
 
 pub use assignment::assign;
 pub use error::LinalgError;
+pub use kmeans::{Clustering, Points, Rule, farthest_first, kmeans};
 pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares};
 pub use products::{gram, product};
+pub use transport::{Plan, transport};

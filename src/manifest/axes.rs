@@ -6,7 +6,14 @@ use super::Layers;
 use super::Problem;
 
 /// Keys that are lists by nature, and how deeply nested. Only a list of such lists is an axis there.
-const LISTS: &[(&str, usize)] = &[("model.hidden", 1), ("split.classes", 2), ("fusion-set.indices", 1)];
+const LISTS: &[(&str, usize)] = &[
+    ("model.hidden", 1),
+    ("split.classes", 2),
+    ("fusion-set.indices", 1),
+];
+
+/// Parameters of fusion methods that are lists by nature.
+const METHOD_LISTS: &[&str] = &["skip-levels", "reset-levels"];
 
 /// One axis: a key and the values it runs over.
 #[derive(Debug, Clone)]
@@ -20,7 +27,13 @@ pub(super) struct Axis {
 pub(super) type Choice = Vec<usize>;
 
 /// Finds the axes below `value`; an empty list is a problem.
-pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut Vec<Axis>, problems: &mut Vec<Problem>) {
+pub(super) fn find(
+    layers: &Layers,
+    path: &[String],
+    value: &Value,
+    found: &mut Vec<Axis>,
+    problems: &mut Vec<Problem>,
+) {
     match value {
         Value::Dict(_, dict) => {
             for (key, value) in dict {
@@ -31,7 +44,7 @@ pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut 
         }
         Value::Array(_, items) => {
             let name = path.join(".");
-            let natural = LISTS.iter().find(|(key, _)| *key == name).map_or(0, |(_, depth)| *depth);
+            let natural = natural_depth(path, &name);
             if depth(value) <= natural {
                 return;
             }
@@ -50,6 +63,19 @@ pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut 
         }
         _ => {}
     }
+}
+
+/// How deeply nested a list the key takes by itself.
+fn natural_depth(path: &[String], name: &str) -> usize {
+    let of_method = path[0] == "fusion"
+        && path
+            .last()
+            .is_some_and(|key| METHOD_LISTS.contains(&key.as_str()));
+    let listed = LISTS
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map_or(0, |(_, depth)| *depth);
+    if of_method { 1 } else { listed }
 }
 
 fn depth(value: &Value) -> usize {
@@ -92,7 +118,9 @@ pub(super) fn put(dict: &mut Dict, path: &[String], value: Value) {
             dict.insert(last.clone(), value);
         }
         [first, rest @ ..] => {
-            let entry = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
+            let entry = dict
+                .entry(first.clone())
+                .or_insert_with(|| Value::from(Dict::new()));
             if let Value::Dict(_, inner) = entry {
                 put(inner, rest, value);
             }

@@ -53,11 +53,17 @@ impl Decoder<'_> {
                 Kind::MissingField(name) => {
                     // A key that was dropped above for its own problem is not missing.
                     if problems.len() == before {
-                        let section = if at.is_empty() { "the manifest".into() } else { format!("`{}`", at.join(".")) };
+                        let section = if at.is_empty() {
+                            "the manifest".into()
+                        } else {
+                            format!("`{}`", at.join("."))
+                        };
                         problems.push(
                             self.layers
                                 .problem(&at, true, format!("{section} lacks the key `{name}`"))
-                                .hint(format!("add `{name} = ...`; `runner schema` and docs/manifest.md list all keys")),
+                                .hint(format!(
+                                    "add `{name} = ...`; `runner schema` and docs/manifest.md list all keys"
+                                )),
                         );
                     }
                     return None;
@@ -99,7 +105,12 @@ impl Decoder<'_> {
     }
 
     /// Holds the typed section to the ranges its schema documents, so that there is one place for both.
-    fn check_ranges<T: Serialize + JsonSchema>(&self, typed: &T, path: &[String], problems: &mut Vec<Problem>) {
+    fn check_ranges<T: Serialize + JsonSchema>(
+        &self,
+        typed: &T,
+        path: &[String],
+        problems: &mut Vec<Problem>,
+    ) {
         let generator = SchemaSettings::draft2020_12()
             .with(|settings| settings.inline_subschemas = true)
             .into_generator();
@@ -154,7 +165,14 @@ pub(super) fn suggestion(name: &str, valid: &[&str]) -> String {
     match nearest(name, valid) {
         Some(near) => format!("did you mean `{near}`?"),
         None if valid.is_empty() => "no keys are expected here".to_string(),
-        None => format!("one of {}", valid.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "one of {}",
+            valid
+                .iter()
+                .map(|v| format!("`{v}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     }
 }
 
@@ -174,7 +192,9 @@ fn plain_type(expected: &str) -> String {
         "usize" | "u64" | "u32" => "a whole number, 0 or more".to_string(),
         "f64" | "f32" => "a number".to_string(),
         "a boolean" => "true or false".to_string(),
-        other => other.strip_prefix("struct ").map_or_else(|| other.to_string(), |_| "a table".to_string()),
+        other => other
+            .strip_prefix("struct ")
+            .map_or_else(|| other.to_string(), |_| "a table".to_string()),
     }
 }
 

@@ -92,7 +92,9 @@ impl Layers {
             if files.len() > MAX_EXTENDS {
                 return Err(Problem {
                     location: extended_at,
-                    ..Problem::new(format!("more than {MAX_EXTENDS} manifests extend each other: is it a circle?"))
+                    ..Problem::new(format!(
+                        "more than {MAX_EXTENDS} manifests extend each other: is it a circle?"
+                    ))
                 }
                 .into());
             }
@@ -111,10 +113,9 @@ impl Layers {
             files.push(file);
             dicts.push(dict);
         }
-        let figment = dicts
-            .into_iter()
-            .rev()
-            .fold(Figment::new(), |figment, dict| figment.merge(Serialized::defaults(dict)));
+        let figment = dicts.into_iter().rev().fold(Figment::new(), |figment, dict| {
+            figment.merge(Serialized::defaults(dict))
+        });
         let mut dict = figment
             .extract::<Dict>()
             .map_err(|error| Problem::new(error.to_string()))?;
@@ -134,7 +135,12 @@ impl Layers {
     /// A problem at `path`, placed where its value (or, with `at_key`, its key) comes from.
     pub fn problem(&self, path: &[String], at_key: bool, message: impl Into<String>) -> Problem {
         let mut problem = Problem::new(message);
-        if let Some(item) = self.overrides.iter().rev().find(|item| path.starts_with(&item.path)) {
+        if let Some(item) = self
+            .overrides
+            .iter()
+            .rev()
+            .find(|item| path.starts_with(&item.path))
+        {
             problem.origin = Some(item.origin.clone());
             return problem;
         }
@@ -156,7 +162,10 @@ impl Layers {
 
     /// The experiment's name, if it has one.
     pub fn name(&self) -> Option<String> {
-        self.dict.get("name").and_then(|name| name.as_str()).map(String::from)
+        self.dict
+            .get("name")
+            .and_then(|name| name.as_str())
+            .map(String::from)
     }
 
     /// The manifest's own path.
@@ -168,8 +177,9 @@ impl Layers {
 fn read_file(path: &Path, extended_at: Option<Location>) -> Result<(SourceFile, Dict), ManifestError> {
     let text = std::fs::read_to_string(path).map_err(|source| Problem {
         location: extended_at,
-        hint: (source.kind() == std::io::ErrorKind::NotFound)
-            .then(|| "check the path; `experiments/` holds the manifests that come with the project".to_string()),
+        hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
+            "check the path; `experiments/` holds the manifests that come with the project".to_string()
+        }),
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     })?;
     let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
@@ -198,9 +208,16 @@ fn set(dict: &mut Dict, path: &[String], value: Value) -> Result<(), String> {
         Value::Dict(_, inner) => set(inner, rest, value),
         Value::Array(_, items) => {
             let len = items.len();
-            let item = rest[0].parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
-                format!("`{first}` is a list of {len}: `{}` is not one of its positions (from 0)", rest[0])
-            })?;
+            let item = rest[0]
+                .parse::<usize>()
+                .ok()
+                .and_then(|i| items.get_mut(i))
+                .ok_or_else(|| {
+                    format!(
+                        "`{first}` is a list of {len}: `{}` is not one of its positions (from 0)",
+                        rest[0]
+                    )
+                })?;
             match item {
                 Value::Dict(_, inner) if rest.len() > 1 => set(inner, &rest[1..], value),
                 _ if rest.len() == 1 => {

@@ -22,6 +22,6 @@ pub use layers::{Layers, Override};
 pub use reference::{json_schema, markdown as reference_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve};
 pub use settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings,
-    ResourceSettings, Settings, SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings, ResourceSettings, Settings,
+    SplitSettings,
 };

@@ -8,7 +8,9 @@ use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ReportSettings, ResourceSettings, SplitSettings,
 };
 use crate::arch::Mlp;
-use crate::fusion::{Ensemble, HfLinear, METHODS, VanillaAveraging};
+use crate::fusion::{
+    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
+};
 
 /// The JSON Schema of manifests.
 pub fn json_schema() -> Value {
@@ -19,19 +21,21 @@ pub fn json_schema() -> Value {
             let mut schema = match info.name {
                 "vanilla-averaging" => tagged::<VanillaAveraging>("method", info.name, info.summary),
                 "ensemble" => tagged::<Ensemble>("method", info.name, info.summary),
+                "logit-kd" => tagged::<LogitKd>("method", info.name, info.summary),
+                "otfusion" => tagged::<OtFusion>("method", info.name, info.summary),
+                "git-rebasin" => tagged::<GitRebasin>("method", info.name, info.summary),
                 "hf-linear" => tagged::<HfLinear>("method", info.name, info.summary),
+                "kf-linear" => tagged::<KfLinear>("method", info.name, info.summary),
+                "kf-gradient" => tagged::<KfGradient>("method", info.name, info.summary),
                 _ => return None,
             };
-            schema["properties"]["label"] = json!({ "type": "string", "description": "Row label in tables." });
+            schema["properties"]["label"] =
+                json!({ "type": "string", "description": "Row label in tables." });
             Some(with_axes(schema))
         })
         .collect();
-    let selector = |what: &str| {
-        json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } })
-    };
-    let seeds = |what: &str| {
-        json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } })
-    };
+    let selector = |what: &str| json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } });
+    let seeds = |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "runner manifest",
@@ -117,12 +121,28 @@ pub fn markdown(schema: &Value) -> String {
     let none = Map::new();
     let top = schema["properties"].as_object().unwrap_or(&none);
     let order = [
-        "name", "description", "extends", "seeds", "method-seeds", "dataset", "split", "model", "base", "fusion-set",
-        "fusion", "include", "exclude", "resources", "report",
+        "name",
+        "description",
+        "extends",
+        "seeds",
+        "method-seeds",
+        "dataset",
+        "split",
+        "model",
+        "base",
+        "fusion-set",
+        "fusion",
+        "include",
+        "exclude",
+        "resources",
+        "report",
     ];
     page.push_str("\n## Top level\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
     for key in order {
-        if top.get(key).is_some_and(|section| section["properties"].is_null()) {
+        if top
+            .get(key)
+            .is_some_and(|section| section["properties"].is_null())
+        {
             page.push_str(&row(key, &top[key]));
         }
     }
@@ -134,7 +154,11 @@ pub fn markdown(schema: &Value) -> String {
             None if !section["items"]["properties"].is_null() => vec![&section["items"]],
             None => continue,
         };
-        let header = if section["type"] == "array" { format!("[[{key}]]") } else { format!("[{key}]") };
+        let header = if section["type"] == "array" {
+            format!("[[{key}]]")
+        } else {
+            format!("[{key}]")
+        };
         for table in tables {
             let tag = ["method", "architecture"].into_iter().find_map(|tag| {
                 let value = &table["properties"][tag]["const"];
@@ -180,15 +204,27 @@ fn type_name(schema: &Value) -> String {
     }
     for key in ["oneOf", "anyOf"] {
         if let Some(variants) = schema[key].as_array() {
-            let names: Vec<String> = variants.iter().map(type_name).filter(|name| name != "null").collect();
+            let names: Vec<String> = variants
+                .iter()
+                .map(type_name)
+                .filter(|name| name != "null")
+                .collect();
             return names.join(", ");
         }
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+        return values
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     let name = match &schema["type"] {
-        Value::Array(types) => types.iter().find(|t| *t != "null").cloned().unwrap_or(Value::Null),
+        Value::Array(types) => types
+            .iter()
+            .find(|t| *t != "null")
+            .cloned()
+            .unwrap_or(Value::Null),
         other => other.clone(),
     };
     let bounds = match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {

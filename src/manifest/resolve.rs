@@ -13,8 +13,20 @@ use crate::arch::{ARCHITECTURES, Architecture};
 use crate::fusion::{Arity, METHODS, Method};
 
 const TOP: [&str; 14] = [
-    "name", "description", "extends", "seeds", "method-seeds", "dataset", "split", "model", "base", "fusion-set",
-    "fusion", "include", "exclude", "resources",
+    "name",
+    "description",
+    "extends",
+    "seeds",
+    "method-seeds",
+    "dataset",
+    "split",
+    "model",
+    "base",
+    "fusion-set",
+    "fusion",
+    "include",
+    "exclude",
+    "resources",
 ];
 
 /// A manifest with defaults filled in, axes expanded and everything checked.
@@ -67,7 +79,11 @@ pub struct FusionPoint {
 /// Expands and checks.
 pub fn resolve(layers: &Layers) -> Result<Resolved, ManifestError> {
     let mut problems = Vec::new();
-    let resolved = Resolver { layers, problems: &mut problems }.run();
+    let resolved = Resolver {
+        layers,
+        problems: &mut problems,
+    }
+    .run();
     // One mistake shows up at every point of the axes; it is one problem.
     let mut unique: Vec<Problem> = Vec::new();
     for problem in problems {
@@ -93,7 +109,8 @@ impl Resolver<'_> {
             if !TOP.contains(&key.as_str()) && key != "report" {
                 let mut valid = TOP.to_vec();
                 valid.push("report");
-                self.problems.push(unknown_key(self.layers, std::slice::from_ref(key), &valid));
+                self.problems
+                    .push(unknown_key(self.layers, std::slice::from_ref(key), &valid));
             }
         }
         let name = self.name();
@@ -107,10 +124,28 @@ impl Resolver<'_> {
         let resources = resources.unwrap_or_default();
         self.check_resources(&resources);
         if points.iter().all(|point| point.seeds.is_empty()) && self.problems.is_empty() {
-            self.problems.push(Problem::new("nothing is left to do: `[[exclude]]` drops every combination"));
+            self.problems.push(Problem::new(
+                "nothing is left to do: `[[exclude]]` drops every combination",
+            ));
         }
-        let manifest = complete(dict, &points, &fusions, &seeds, &method_seeds, &reports, &resources);
-        Some(Resolved { name: name?, seeds, method_seeds, points, reports, resources, manifest })
+        let manifest = complete(
+            dict,
+            &points,
+            &fusions,
+            &seeds,
+            &method_seeds,
+            &reports,
+            &resources,
+        );
+        Some(Resolved {
+            name: name?,
+            seeds,
+            method_seeds,
+            points,
+            reports,
+            resources,
+            manifest,
+        })
     }
 
     fn name(&mut self) -> Option<String> {
@@ -120,7 +155,8 @@ impl Resolver<'_> {
             Some(Value::String(_, name)) if is_folder_name(name) => Some(name.clone()),
             Some(_) => {
                 let message = "`name` must be made of letters, digits, `-`, `_` and `.`, and begin with a letter or digit";
-                self.problems.push(self.layers.problem(&path, false, message).hint(hint));
+                self.problems
+                    .push(self.layers.problem(&path, false, message).hint(hint));
                 None
             }
             None => {
@@ -133,22 +169,34 @@ impl Resolver<'_> {
 
     fn seeds(&mut self, key: &str, default: u64) -> Vec<u64> {
         let path = vec![key.to_string()];
-        let Some(value) = self.layers.dict.get(key) else { return vec![default] };
+        let Some(value) = self.layers.dict.get(key) else {
+            return vec![default];
+        };
         let single = value.deserialize::<u64>().ok().map(|seed| vec![seed]);
         let Some(seeds) = single.or_else(|| value.deserialize::<Vec<u64>>().ok()) else {
             let message = format!("`{key}` must be a list of whole numbers, 0 or more");
-            self.problems.push(self.layers.problem(&path, false, message).hint(format!("for example `{key} = [1, 2, 3]`")));
+            self.problems.push(
+                self.layers
+                    .problem(&path, false, message)
+                    .hint(format!("for example `{key} = [1, 2, 3]`")),
+            );
             return vec![default];
         };
         if seeds.is_empty() {
             self.problems.push(
-                self.layers.problem(&path, false, format!("`{key}` is empty")).hint("give at least one seed"),
+                self.layers
+                    .problem(&path, false, format!("`{key}` is empty"))
+                    .hint("give at least one seed"),
             );
         }
         for (i, seed) in seeds.iter().enumerate() {
             if seeds[..i].contains(seed) {
                 let at = [key.to_string(), i.to_string()];
-                self.problems.push(self.layers.problem(&at, false, format!("seed {seed} stands twice in `{key}`")));
+                self.problems.push(self.layers.problem(
+                    &at,
+                    false,
+                    format!("seed {seed} stands twice in `{key}`"),
+                ));
             }
         }
         seeds
@@ -160,7 +208,12 @@ impl Resolver<'_> {
     {
         let path = vec![key.to_string()];
         let dict = self.dict_at(key)?;
-        Decoder { layers: self.layers, axes: &[], choice: &[] }.decode(dict, &path, self.problems)
+        Decoder {
+            layers: self.layers,
+            axes: &[],
+            choice: &[],
+        }
+        .decode(dict, &path, self.problems)
     }
 
     fn dict_at(&mut self, key: &str) -> Option<Dict> {
@@ -169,8 +222,11 @@ impl Resolver<'_> {
             None => Some(Dict::new()),
             Some(_) => {
                 let at = [key.to_string()];
-                self.problems
-                    .push(self.layers.problem(&at, true, format!("`{key}` must be a table, `[{key}]`")));
+                self.problems.push(self.layers.problem(
+                    &at,
+                    true,
+                    format!("`{key}` must be a table, `[{key}]`"),
+                ));
                 None
             }
         }
@@ -207,7 +263,11 @@ impl Resolver<'_> {
             if let Some(Value::String(tag, metric)) = dict.get("metric").cloned() {
                 dict.insert("metric".into(), Value::Array(tag, vec![Value::from(metric)]));
             }
-            let decoder = Decoder { layers: self.layers, axes: &[], choice: &[] };
+            let decoder = Decoder {
+                layers: self.layers,
+                axes: &[],
+                choice: &[],
+            };
             reports.extend(decoder.decode::<ReportSettings>(dict, &path, self.problems));
         }
         reports
@@ -218,7 +278,11 @@ impl Resolver<'_> {
             let at = ["resources".to_string(), "timeout".to_string()];
             self.problems.push(
                 self.layers
-                    .problem(&at, false, format!("`resources.timeout` is not a duration: {error}"))
+                    .problem(
+                        &at,
+                        false,
+                        format!("`resources.timeout` is not a duration: {error}"),
+                    )
                     .hint("for example `timeout = \"30m\"` or `\"1h 30m\"`"),
             );
         }
@@ -228,8 +292,11 @@ impl Resolver<'_> {
     fn points(&mut self, seeds: &[u64]) -> Option<Vec<Point>> {
         if !self.layers.dict.contains_key("dataset") {
             self.problems.push(
-                Problem::new(format!("`{}` lacks the section `[dataset]`", self.layers.path().display()))
-                    .hint("for example `[dataset]` with `name = \"digits\"`"),
+                Problem::new(format!(
+                    "`{}` lacks the section `[dataset]`",
+                    self.layers.path().display()
+                ))
+                .hint("for example `[dataset]` with `name = \"digits\"`"),
             );
         }
         let mut dict = Dict::new();
@@ -240,7 +307,10 @@ impl Resolver<'_> {
         for (path, include) in self.entries("include") {
             let Some(first) = points.first() else { break };
             let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
-            let Some(selector) = Selector::parse(self.layers, &path, &include, &settings, self.problems) else { continue };
+            let Some(selector) = Selector::parse(self.layers, &path, &include, &settings, self.problems)
+            else {
+                continue;
+            };
             let fixed: Vec<(Vec<String>, Value)> = selector
                 .terms
                 .iter()
@@ -272,14 +342,23 @@ impl Resolver<'_> {
             axes::put(&mut dict, path, value.clone());
         }
         let mut found = Vec::new();
-        axes::find(self.layers, &[], &Value::from(dict.clone()), &mut found, self.problems);
+        axes::find(
+            self.layers,
+            &[],
+            &Value::from(dict.clone()),
+            &mut found,
+            self.problems,
+        );
         let mut points = Vec::new();
         for choice in axes::combinations(&found) {
             let fixed = axes::fix(&dict, &found, &choice, 0);
             if let Some(settings) = self.settings(&fixed, &found, &choice) {
                 points.push(Point {
                     settings: std::sync::Arc::new(settings),
-                    axes: found.iter().map(|axis| (axis.path.join("."), Json::Null)).collect(),
+                    axes: found
+                        .iter()
+                        .map(|axis| (axis.path.join("."), Json::Null))
+                        .collect(),
                     seeds: seeds.to_vec(),
                     fusions: Vec::new(),
                 });
@@ -289,14 +368,22 @@ impl Resolver<'_> {
     }
 
     fn settings(&mut self, dict: &Dict, found: &[Axis], choice: &[usize]) -> Option<Settings> {
-        let decoder = Decoder { layers: self.layers, axes: found, choice };
+        let decoder = Decoder {
+            layers: self.layers,
+            axes: found,
+            choice,
+        };
         let section = |key: &str| match dict.get(key) {
             Some(Value::Dict(_, dict)) => dict.clone(),
             _ => Dict::new(),
         };
         let path = |key: &str| vec![key.to_string()];
         let problems = &mut *self.problems;
-        let dataset = if dict.get("dataset").and_then(Value::as_dict).is_some_and(|d| !d.is_empty()) {
+        let dataset = if dict
+            .get("dataset")
+            .and_then(Value::as_dict)
+            .is_some_and(|d| !d.is_empty())
+        {
             decoder.decode::<super::DatasetSettings>(section("dataset"), &path("dataset"), problems)
         } else {
             None
@@ -314,9 +401,16 @@ impl Resolver<'_> {
         }
         let split = decoder.decode::<super::SplitSettings>(section("split"), &path("split"), problems);
         let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
-        let fusion_set = decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
+        let fusion_set =
+            decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
         let model = architecture(&decoder, section("model"), problems);
-        let settings = Settings { dataset: dataset?, split: split?, model: model?, base: base?, fusion_set: fusion_set? };
+        let settings = Settings {
+            dataset: dataset?,
+            split: split?,
+            model: model?,
+            base: base?,
+            fusion_set: fusion_set?,
+        };
         self.check_settings(&settings);
         Some(settings)
     }
@@ -325,15 +419,25 @@ impl Resolver<'_> {
     fn check_settings(&mut self, settings: &Settings) {
         let split = &settings.split;
         let at = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
-        if let Some(info) = crate::data::NAMES.iter().find(|info| info.name == settings.dataset.name) {
-            if let Err(error) = crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info) {
-                self.problems.push(self.layers.problem(&at(&["split"]), false, error.to_string()));
+        if let Some(info) = crate::data::NAMES
+            .iter()
+            .find(|info| info.name == settings.dataset.name)
+        {
+            if let Err(error) =
+                crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info)
+            {
+                self.problems
+                    .push(self.layers.problem(&at(&["split"]), false, error.to_string()));
             }
         }
         let set = &settings.fusion_set;
         if set.file.is_some() && set.indices.is_some() {
             let message = "`fusion-set` has both `file` and `indices`";
-            self.problems.push(self.layers.problem(&at(&["fusion-set", "file"]), true, message).hint("keep one of them"));
+            self.problems.push(
+                self.layers
+                    .problem(&at(&["fusion-set", "file"]), true, message)
+                    .hint("keep one of them"),
+            );
         }
     }
 
@@ -342,19 +446,38 @@ impl Resolver<'_> {
         let mut fusions: Vec<FusionPoint> = Vec::new();
         for (path, dict) in self.entries("fusion") {
             for fusion in self.fusion_entry(&path, &dict) {
-                if fusions.iter().any(|other| other.method == fusion.method && other.label == fusion.label) {
+                if fusions
+                    .iter()
+                    .any(|other| other.method == fusion.method && other.label == fusion.label)
+                {
                     self.problems.push(
                         self.layers
-                            .problem(&path, false, format!("`{}` is listed twice with the same settings", fusion.method.name()))
+                            .problem(
+                                &path,
+                                false,
+                                format!(
+                                    "`{}` is listed twice with the same settings",
+                                    fusion.method.name()
+                                ),
+                            )
                             .hint("drop one of the two `[[fusion]]` entries"),
                     );
                 } else if fusion.label.is_some()
-                    && fusions.iter().any(|other| other.label == fusion.label && other.entry != fusion.entry)
+                    && fusions
+                        .iter()
+                        .any(|other| other.label == fusion.label && other.entry != fusion.entry)
                 {
                     let mut at = path.clone();
                     at.push("label".into());
-                    let message = format!("two fusions have the label `{}`", fusion.label.as_deref().unwrap_or_default());
-                    self.problems.push(self.layers.problem(&at, false, message).hint("labels name rows: make them differ"));
+                    let message = format!(
+                        "two fusions have the label `{}`",
+                        fusion.label.as_deref().unwrap_or_default()
+                    );
+                    self.problems.push(
+                        self.layers
+                            .problem(&at, false, message)
+                            .hint("labels name rows: make them differ"),
+                    );
                 } else {
                     fusions.push(fusion);
                 }
@@ -370,11 +493,19 @@ impl Resolver<'_> {
         let name = match dict.remove("method") {
             Some(Value::String(_, name)) => name,
             Some(_) => {
-                self.problems.push(self.layers.problem(&at("method"), false, "`method` must be a name").hint(suggestion("", &names)));
+                self.problems.push(
+                    self.layers
+                        .problem(&at("method"), false, "`method` must be a name")
+                        .hint(suggestion("", &names)),
+                );
                 return Vec::new();
             }
             None => {
-                self.problems.push(self.layers.problem(path, false, "this `[[fusion]]` lacks the key `method`").hint(suggestion("", &names)));
+                self.problems.push(
+                    self.layers
+                        .problem(path, false, "this `[[fusion]]` lacks the key `method`")
+                        .hint(suggestion("", &names)),
+                );
                 return Vec::new();
             }
         };
@@ -382,21 +513,34 @@ impl Resolver<'_> {
             None => None,
             Some(Value::String(_, label)) => Some(label),
             Some(_) => {
-                self.problems.push(self.layers.problem(&at("label"), false, "`label` must be text"));
+                self.problems
+                    .push(self.layers.problem(&at("label"), false, "`label` must be text"));
                 None
             }
         };
         if !names.contains(&name.as_str()) {
-            let problem = self.layers.problem(&at("method"), false, format!("unknown method `{name}`"));
+            let problem = self
+                .layers
+                .problem(&at("method"), false, format!("unknown method `{name}`"));
             self.problems.push(problem.hint(suggestion(&name, &names)));
             return Vec::new();
         }
         let mut found = Vec::new();
-        axes::find(self.layers, path, &Value::from(dict.clone()), &mut found, self.problems);
+        axes::find(
+            self.layers,
+            path,
+            &Value::from(dict.clone()),
+            &mut found,
+            self.problems,
+        );
         let mut points = Vec::new();
         for choice in axes::combinations(&found) {
             let fixed = axes::fix(&dict, &found, &choice, path.len());
-            let decoder = Decoder { layers: self.layers, axes: &found, choice: &choice };
+            let decoder = Decoder {
+                layers: self.layers,
+                axes: &found,
+                choice: &choice,
+            };
             if let Some(method) = method(&name, &decoder, fixed, path, self.problems) {
                 points.push(FusionPoint {
                     method,
@@ -412,7 +556,10 @@ impl Resolver<'_> {
 
     /// Fusions at points, less what is excluded, plus what is included, checked for arity; then the coordinates.
     fn combine(&mut self, mut points: Vec<Point>, fusions: &[FusionPoint], seeds: &[u64]) -> Vec<Point> {
-        let json: Vec<Json> = points.iter().map(|p| serde_json::to_value(&*p.settings).unwrap_or(Json::Null)).collect();
+        let json: Vec<Json> = points
+            .iter()
+            .map(|p| serde_json::to_value(&*p.settings).unwrap_or(Json::Null))
+            .collect();
         let Some(first) = json.first() else { return points };
         let mut excludes = Vec::new();
         for (path, dict) in self.entries("exclude") {
@@ -428,32 +575,65 @@ impl Resolver<'_> {
         }
         for (point, settings) in points.iter_mut().zip(&json) {
             let dropped = |seed: u64, method: Option<&Method>| {
-                excludes.iter().any(|e| (method.is_some() || e.is_base_only()) && e.matches(settings, seed, method))
+                excludes
+                    .iter()
+                    .any(|e| (method.is_some() || e.is_base_only()) && e.matches(settings, seed, method))
             };
             point.seeds.retain(|&seed| !dropped(seed, None));
             for fusion in fusions {
-                let seeds: Vec<u64> = point.seeds.iter().copied().filter(|&seed| !dropped(seed, Some(&fusion.method))).collect();
-                point.fusions.push(FusionPoint { seeds, ..fusion.clone() });
+                let seeds: Vec<u64> = point
+                    .seeds
+                    .iter()
+                    .copied()
+                    .filter(|&seed| !dropped(seed, Some(&fusion.method)))
+                    .collect();
+                point.fusions.push(FusionPoint {
+                    seeds,
+                    ..fusion.clone()
+                });
             }
             for (selector, extra) in &includes {
                 let base = Selector {
-                    terms: selector.terms.iter().filter(|(t, _)| matches!(t, Target::Base(_))).cloned().collect(),
+                    terms: selector
+                        .terms
+                        .iter()
+                        .filter(|(t, _)| matches!(t, Target::Base(_)))
+                        .cloned()
+                        .collect(),
                 };
                 if !base.matches(settings, 0, None) {
                     continue;
                 }
                 let seeds = seeds_of(selector, seeds);
                 for fusion in extra {
-                    match point.fusions.iter_mut().find(|f| f.method == fusion.method && f.label == fusion.label) {
-                        None => point.fusions.push(FusionPoint { seeds: seeds.clone(), ..fusion.clone() }),
+                    match point
+                        .fusions
+                        .iter_mut()
+                        .find(|f| f.method == fusion.method && f.label == fusion.label)
+                    {
+                        None => point.fusions.push(FusionPoint {
+                            seeds: seeds.clone(),
+                            ..fusion.clone()
+                        }),
                         Some(known) => {
-                            known.seeds.extend(seeds.iter().filter(|s| !known.seeds.contains(s)).copied().collect::<Vec<_>>());
+                            known.seeds.extend(
+                                seeds
+                                    .iter()
+                                    .filter(|s| !known.seeds.contains(s))
+                                    .copied()
+                                    .collect::<Vec<_>>(),
+                            );
                         }
                     }
                 }
             }
             point.fusions.retain(|fusion| !fusion.seeds.is_empty());
-            for seed in point.fusions.iter().flat_map(|fusion| fusion.seeds.clone()).collect::<BTreeSet<_>>() {
+            for seed in point
+                .fusions
+                .iter()
+                .flat_map(|fusion| fusion.seeds.clone())
+                .collect::<BTreeSet<_>>()
+            {
                 if !point.seeds.contains(&seed) {
                     point.seeds.push(seed);
                 }
@@ -466,8 +646,16 @@ impl Resolver<'_> {
     }
 
     /// The fusions an `[[include]]` adds: those of the method it names with its parameters set, or all.
-    fn included_fusions(&mut self, path: &[String], selector: &Selector, fusions: &[FusionPoint]) -> Vec<FusionPoint> {
-        let method = selector.terms.iter().find(|(target, _)| *target == Target::Method);
+    fn included_fusions(
+        &mut self,
+        path: &[String],
+        selector: &Selector,
+        fusions: &[FusionPoint],
+    ) -> Vec<FusionPoint> {
+        let method = selector
+            .terms
+            .iter()
+            .find(|(target, _)| *target == Target::Method);
         let mut dict = Dict::new();
         for (target, value) in &selector.terms {
             if let Target::Parameter(name) = target {
@@ -475,11 +663,19 @@ impl Resolver<'_> {
             }
         }
         let Some((_, name)) = method else {
-            return if selector.is_base_only() { fusions.to_vec() } else { Vec::new() };
+            return if selector.is_base_only() {
+                fusions.to_vec()
+            } else {
+                Vec::new()
+            };
         };
         dict.insert("method".into(), name.clone());
         if dict.len() == 1 {
-            let listed: Vec<_> = fusions.iter().filter(|f| Some(f.method.name()) == name.as_str()).cloned().collect();
+            let listed: Vec<_> = fusions
+                .iter()
+                .filter(|f| Some(f.method.name()) == name.as_str())
+                .cloned()
+                .collect();
             if !listed.is_empty() {
                 return listed;
             }
@@ -512,7 +708,9 @@ impl Resolver<'_> {
 /// The seeds a selector names, or all.
 fn seeds_of(selector: &Selector, all: &[u64]) -> Vec<u64> {
     let named = selector.terms.iter().find(|(target, _)| *target == Target::Seed);
-    let Some((_, value)) = named else { return all.to_vec() };
+    let Some((_, value)) = named else {
+        return all.to_vec();
+    };
     value
         .deserialize::<u64>()
         .map(|seed| vec![seed])
@@ -528,24 +726,41 @@ fn architecture(decoder: &Decoder, mut dict: Dict, problems: &mut Vec<Problem>) 
         None => "mlp".to_string(),
         Some(Value::String(_, name)) => name,
         Some(_) => {
-            problems.push(decoder.layers.problem(&at, false, "`model.architecture` must be a name"));
+            problems.push(
+                decoder
+                    .layers
+                    .problem(&at, false, "`model.architecture` must be a name"),
+            );
             return None;
         }
     };
     if let "mlp" = name.as_str() {
         decoder.decode(dict, &path, problems).map(Architecture::Mlp)
     } else {
-        let problem = decoder.layers.problem(&at, false, format!("unknown architecture `{name}`"));
+        let problem = decoder
+            .layers
+            .problem(&at, false, format!("unknown architecture `{name}`"));
         problems.push(problem.hint(suggestion(&name, &names)));
         None
     }
 }
 
-fn method(name: &str, decoder: &Decoder, dict: Dict, path: &[String], problems: &mut Vec<Problem>) -> Option<Method> {
+fn method(
+    name: &str,
+    decoder: &Decoder,
+    dict: Dict,
+    path: &[String],
+    problems: &mut Vec<Problem>,
+) -> Option<Method> {
     match name {
         "vanilla-averaging" => decoder.decode(dict, path, problems).map(Method::VanillaAveraging),
         "ensemble" => decoder.decode(dict, path, problems).map(Method::Ensemble),
+        "logit-kd" => decoder.decode(dict, path, problems).map(Method::LogitKd),
+        "otfusion" => decoder.decode(dict, path, problems).map(Method::OtFusion),
+        "git-rebasin" => decoder.decode(dict, path, problems).map(Method::GitRebasin),
         "hf-linear" => decoder.decode(dict, path, problems).map(Method::HfLinear),
+        "kf-linear" => decoder.decode(dict, path, problems).map(Method::KfLinear),
+        "kf-gradient" => decoder.decode(dict, path, problems).map(Method::KfGradient),
         _ => None,
     }
 }
@@ -553,8 +768,14 @@ fn method(name: &str, decoder: &Decoder, dict: Dict, path: &[String], problems: 
 /// Fills in where each point stands: every key that is an axis somewhere, and every parameter in which two fusions
 /// of one method differ.
 fn coordinates(points: &mut [Point]) {
-    let keys: BTreeSet<String> = points.iter().flat_map(|point| point.axes.keys().cloned()).collect();
-    let json: Vec<Json> = points.iter().map(|p| serde_json::to_value(&*p.settings).unwrap_or(Json::Null)).collect();
+    let keys: BTreeSet<String> = points
+        .iter()
+        .flat_map(|point| point.axes.keys().cloned())
+        .collect();
+    let json: Vec<Json> = points
+        .iter()
+        .map(|p| serde_json::to_value(&*p.settings).unwrap_or(Json::Null))
+        .collect();
     for (point, settings) in points.iter_mut().zip(&json) {
         for key in &keys {
             let value = key.split('.').fold(settings, |value, part| &value[part]);
@@ -635,5 +856,7 @@ fn merge(below: &mut Json, above: &Json) {
 fn is_folder_name(name: &str) -> bool {
     name.len() <= 100
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -142,16 +142,27 @@ fn earlier_names(store: &Store) -> BTreeMap<String, BTreeSet<String>> {
     for entry in std::fs::read_dir(store.records()).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
         if let Some((stem, hash)) = file.strip_suffix(".json").and_then(|name| name.rsplit_once('-')) {
-            names.entry(stem.to_string()).or_default().insert(format!("{stem}-{hash}"));
+            names
+                .entry(stem.to_string())
+                .or_default()
+                .insert(format!("{stem}-{hash}"));
         }
     }
     names
 }
 
 /// Why there is no record: never made, or made for other settings.
-fn missing(store: &Store, earlier: &BTreeMap<String, BTreeSet<String>>, job: &crate::plan::JobSpec) -> Reason {
+fn missing(
+    store: &Store,
+    earlier: &BTreeMap<String, BTreeSet<String>>,
+    job: &crate::plan::JobSpec,
+) -> Reason {
     let stem = job.name.rsplit_once('-').map_or("", |(stem, _)| stem);
-    let old = earlier.get(stem).into_iter().flatten().find_map(|name| store.load(name).ok());
+    let old = earlier
+        .get(stem)
+        .into_iter()
+        .flatten()
+        .find_map(|name| store.load(name).ok());
     let Some(old) = old else { return Reason::New };
     let mut changes = differences(&old.settings, &job.identity_settings());
     for input in &job.inputs {

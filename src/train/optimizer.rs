@@ -96,14 +96,19 @@ impl Optimizer {
 
     /// One step with learning rate `lr`; parameters without a gradient stay as they are.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<()> {
+        // Gradients carry their graph; without detaching, moments would keep every step's graph alive.
+        let find = |parameter: &Parameter| gradients.get(parameter.var.as_tensor()).map(Tensor::detach);
+        let gradients: Vec<Option<Tensor>> = self.parameters.iter().map(find).collect();
+        self.apply(&gradients, lr)
+    }
+
+    /// One step with gradients given in the order of the parameters.
+    pub fn apply(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<()> {
         self.step += 1;
-        for parameter in &mut self.parameters {
-            let value = parameter.var.as_tensor();
-            let Some(gradient) = gradients.get(value) else {
-                continue;
-            };
-            // Gradients carry their graph; without detaching, moments would keep every step's graph alive.
-            let gradient = (gradient.detach() + (value.detach() * self.settings.weight_decay)?)?;
+        for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            let decay = (parameter.var.as_tensor().detach() * self.settings.weight_decay)?;
+            let gradient = (gradient + decay)?;
             let next = match self.settings.name {
                 OptimizerKind::Adam => parameter.adam(&gradient, lr, self.step)?,
                 OptimizerKind::Sgd => parameter.sgd(&gradient, lr, self.settings.momentum.unwrap_or(0.0))?,

@@ -1,0 +1,96 @@
+//! Last-layer KD: a copy of model 0 whose last level alone is trained towards the mean of all models' predictions.
+//!
+//! The target of a sample is the mean over the models of `softmax(logits / t)`; the loss is the KL divergence from it to
+//! `softmax(output / t)`, mean over samples. The reference trains the squared error of raw logits against these
+//! probabilities instead (`compat = "reference"`), which is much worse (.818 against .947 on MNIST split by 2).
+
+use std::ops::ControlFlow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::kf_gradient::mean_logits;
+use super::level::{LevelSettings, LevelTrainer, Loss};
+use super::{Compat, Fused, FusionError, Inputs};
+use crate::seed;
+
+/// Parameters of `logit-kd`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LogitKd {
+    /// Temperature of both softmaxes.
+    #[schemars(range(min = 0.01))]
+    pub temperature: f64,
+    /// Training of the last level.
+    pub level: LevelSettings,
+    /// Samples per step.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Epochs without a better validation loss after which it stops.
+    #[schemars(range(min = 1))]
+    pub patience: usize,
+    /// `reference`: the squared error of raw logits against probabilities.
+    pub compat: Compat,
+}
+
+impl Default for LogitKd {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            level: LevelSettings::default(),
+            batch_size: 32,
+            patience: 15,
+            compat: Compat::None,
+        }
+    }
+}
+
+impl LogitKd {
+    pub(super) fn fuse(
+        &self,
+        inputs: &Inputs,
+        on_tick: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Fused, FusionError> {
+        const METHOD: &str = "logit-kd";
+        let images = inputs.images.ok_or(FusionError::Missing {
+            method: METHOD,
+            what: "a fusion set",
+        })?;
+        let logits = inputs
+            .models
+            .iter()
+            .map(|network| network.forward(images))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let target = mean_logits(&logits.iter().collect::<Vec<_>>(), None, Some(self.temperature))?;
+        let mut network = inputs.models[0].clone();
+        let Some((head, body)) = network.layers.split_last_mut() else {
+            return Err(FusionError::Missing {
+                method: METHOD,
+                what: "a network with layers",
+            });
+        };
+        let mut x = images.clone();
+        for layer in body {
+            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
+        }
+        let trainer = LevelTrainer {
+            settings: &self.level,
+            batch_size: self.batch_size,
+            patience: self.patience,
+            cosine: false,
+            loss: match self.compat {
+                Compat::None => Loss::Divergence {
+                    temperature: self.temperature,
+                },
+                Compat::Reference => Loss::Squared(None),
+            },
+        };
+        let mut rng = seed::generator(inputs.seed, METHOD, &[]);
+        let training = trainer.train(head, &x, &target, &mut rng, on_tick)?;
+        Ok(Fused::Network {
+            network,
+            diagnostics: json!({ "head": training }),
+        })
+    }
+}
