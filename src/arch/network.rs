@@ -174,6 +174,17 @@ impl Network {
         })
     }
 
+    /// The same network with parameters of another type. Its inputs have to be of that type too.
+    pub fn to_dtype(&self, dtype: DType) -> candle_core::Result<Self> {
+        let mut network = self.clone();
+        for layer in &mut network.layers {
+            for tensor in std::iter::once(&mut layer.weight).chain(&mut layer.bias) {
+                *tensor = tensor.to_dtype(dtype)?;
+            }
+        }
+        Ok(network)
+    }
+
     /// The same network on trainable copies of its parameters, and these parameters in state-dict order.
     pub fn trainable(&self) -> candle_core::Result<(Self, Vec<Var>)> {
         let mut vars = Vec::new();

@@ -1,6 +1,6 @@
 //! Feature ablation: target logit minus the target logit with one unit's output set to 0, unit by unit.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::point::{Place, logits_from, outputs, target};
 use crate::arch::Network;
@@ -31,7 +31,8 @@ pub(super) fn sums(
             let mask: Vec<f32> = (0..units)
                 .flat_map(|u| (0..width).map(move |j| f32::from(u8::from(j != first + u))))
                 .collect();
-            let mask = Tensor::from_vec(mask, (units, 1, width), output.device())?;
+            let mask =
+                Tensor::from_vec(mask, (units, 1, width), output.device())?.to_dtype(output.dtype())?;
             let ablated = output
                 .unsqueeze(0)?
                 .broadcast_mul(&mask)?
@@ -39,7 +40,7 @@ pub(super) fn sums(
             let logits = logits_from(network, l, &ablated, place, &mut |x| x.relu())?;
             let changed = target(&logits, &labels.repeat(units)?)?.reshape((units, samples))?;
             let change = whole.unsqueeze(0)?.broadcast_sub(&changed)?.abs()?;
-            sums.extend(change.to_dtype(DType::F64)?.sum(1)?.to_vec1::<f64>()?);
+            sums.extend(change.sum(1)?.to_vec1::<f64>()?);
         }
         all.push(sums);
     }

@@ -5,7 +5,7 @@
 //! input hardly differs (below 1e-10) the slope stays the gradient. It is computed by just that back-propagation:
 //! each ReLU returns its true value, but carries the replaced slope.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::point::{Place, absolute_sums, gradient, logits_from, outputs};
 use crate::arch::Network;
@@ -54,7 +54,7 @@ fn rescaled_relu(x: &Tensor, x0: &Tensor) -> Result<Tensor> {
     let difference = fixed.broadcast_sub(x0)?;
     let change = fixed.relu()?.broadcast_sub(&x0.relu()?)?;
     let small = difference.abs()?.lt(SMALLEST_DIFFERENCE)?;
-    let plain = fixed.gt(0f32)?.to_dtype(DType::F32)?;
+    let plain = fixed.gt(0f64)?.to_dtype(x.dtype())?;
     let slope = small.where_cond(
         &plain,
         &(change / small.where_cond(&difference.ones_like()?, &difference)?)?,

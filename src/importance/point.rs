@@ -1,6 +1,6 @@
 //! Where in a network neurons are scored, and the way from there to the logits.
 
-use candle_core::{D, DType, Result, Tensor, Var};
+use candle_core::{D, Result, Tensor, Var};
 
 use crate::arch::{Network, Op};
 
@@ -79,10 +79,5 @@ pub(super) fn gradient(
 
 /// Sum over samples of absolute values, per neuron.
 pub(super) fn absolute_sums(attribution: &Tensor) -> Result<Vec<f64>> {
-    attribution
-        .abs()?
-        .to_dtype(DType::F64)?
-        .flatten_to(D::Minus2)?
-        .sum(0)?
-        .to_vec1()
+    attribution.abs()?.flatten_to(D::Minus2)?.sum(0)?.to_vec1()
 }
