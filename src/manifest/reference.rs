@@ -1,5 +1,7 @@
 //! The manifest's JSON Schema and reference page, both generated from the types.
 
+use std::fmt::Write as _;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -22,16 +24,13 @@ pub fn json_schema() -> Value {
                 "hf-linear" => tagged::<HfLinear>("method", info.name, info.summary),
                 _ => return None,
             };
-            schema["properties"]["label"] = json!({ "type": "string", "description": "Row label in tables." });
+            schema["properties"]["label"] =
+                json!({ "type": "string", "description": "Row label in tables." });
             Some(with_axes(schema))
         })
         .collect();
-    let selector = |what: &str| {
-        json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } })
-    };
-    let seeds = |what: &str| {
-        json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } })
-    };
+    let selector = |what: &str| json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } });
+    let seeds = |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "runner manifest",
@@ -107,8 +106,21 @@ fn with_axes(mut schema: Value) -> Value {
 
 /// The order of sections on the page.
 const ORDER: [&str; 15] = [
-    "name", "description", "extends", "seeds", "method-seeds", "dataset", "split", "model", "base", "fusion-set",
-    "fusion", "include", "exclude", "resources", "report",
+    "name",
+    "description",
+    "extends",
+    "seeds",
+    "method-seeds",
+    "dataset",
+    "split",
+    "model",
+    "base",
+    "fusion-set",
+    "fusion",
+    "include",
+    "exclude",
+    "resources",
+    "report",
 ];
 
 const INTRODUCTION: &str = "\
@@ -148,7 +160,10 @@ pub fn markdown(schema: &Value) -> String {
     let none = Map::new();
     let top = schema["properties"].as_object().unwrap_or(&none);
     for key in ORDER {
-        if top.get(key).is_some_and(|section| section["properties"].is_null()) {
+        if top
+            .get(key)
+            .is_some_and(|section| section["properties"].is_null())
+        {
             page.push_str(&row(key, &top[key], is_required(schema, key)));
         }
     }
@@ -165,7 +180,11 @@ pub fn markdown(schema: &Value) -> String {
             None if !section["items"]["properties"].is_null() => vec![&section["items"]],
             None => continue,
         };
-        let header = if section["type"] == "array" { format!("[[{key}]]") } else { format!("[{key}]") };
+        let header = if section["type"] == "array" {
+            format!("[[{key}]]")
+        } else {
+            format!("[{key}]")
+        };
         for table in tables {
             page.push_str(&self::section(&header, table));
         }
@@ -176,18 +195,15 @@ pub fn markdown(schema: &Value) -> String {
 /// One heading, what it is about, and its keys.
 fn section(header: &str, table: &Value) -> String {
     let mut text = format!("\n## `{header}`");
-    match tag_of(table) {
-        Some((tag, value)) => {
-            text.push_str(&format!(": `{tag} = \"{value}\"`\n\n"));
-            if let Some(about) = table["properties"][tag]["description"].as_str() {
-                text.push_str(&format!("{}\n\n", sentence(about)));
-            }
+    if let Some((tag, value)) = tag_of(table) {
+        let _ = write!(text, ": `{tag} = \"{value}\"`\n\n");
+        if let Some(about) = table["properties"][tag]["description"].as_str() {
+            let _ = write!(text, "{}\n\n", sentence(about));
         }
-        None => {
-            text.push_str("\n\n");
-            if let Some(about) = table["description"].as_str() {
-                text.push_str(&format!("{}\n\n", about.replace('\n', " ")));
-            }
+    } else {
+        text.push_str("\n\n");
+        if let Some(about) = table["description"].as_str() {
+            let _ = write!(text, "{}\n\n", about.replace('\n', " "));
         }
     }
     text + TABLE_HEAD + &rows("", table)
@@ -195,23 +211,38 @@ fn section(header: &str, table: &Value) -> String {
 
 /// The key that tells which table this is, and its value there.
 fn tag_of(table: &Value) -> Option<(&'static str, &str)> {
-    ["method", "architecture"].into_iter().find_map(|tag| Some((tag, table["properties"][tag]["const"].as_str()?)))
+    ["method", "architecture"]
+        .into_iter()
+        .find_map(|tag| Some((tag, table["properties"][tag]["const"].as_str()?)))
 }
 
 /// Every method in one line; the README shows the same table.
 fn methods() -> String {
-    let mut text = String::from("\n## Fusion methods\n\n| method | models | what it does | from |\n| --- | --- | --- | --- |\n");
+    let mut text = String::from(
+        "\n## Fusion methods\n\n| method | models | what it does | from |\n| --- | --- | --- | --- |\n",
+    );
     for info in METHODS {
-        let arity = if info.arity == Arity::Pair { "2" } else { "any number" };
-        text.push_str(&format!("| `{}` | {arity} | {} | {} |\n", info.name, escape(info.summary), escape(info.paper)));
+        let arity = if info.arity == Arity::Pair {
+            "2"
+        } else {
+            "any number"
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {arity} | {} | {} |",
+            info.name,
+            escape(info.summary),
+            escape(info.paper)
+        );
     }
     text
 }
 
-/// The keys of a table: its tag first, then those it must have, then the others by name.
+/// The keys of a table: those it must have, then the others by name. Its tag is in the heading.
 fn rows(prefix: &str, table: &Value) -> String {
-    let mut properties: Vec<(&String, &Value)> = table["properties"].as_object().into_iter().flatten().collect();
-    properties.sort_by_key(|(key, property)| (property.get("const").is_none(), !is_required(table, key)));
+    let mut properties: Vec<(&String, &Value)> =
+        table["properties"].as_object().into_iter().flatten().collect();
+    properties.sort_by_key(|(key, _)| !is_required(table, key));
     let mut text = String::new();
     for (key, property) in properties {
         let name = format!("{prefix}{key}");
@@ -219,15 +250,19 @@ fn rows(prefix: &str, table: &Value) -> String {
             text.push_str(&rows(&format!("{name}."), property));
         } else if property.get("const").is_none() {
             text.push_str(&row(&name, property, is_required(table, key)));
-        } else {
-            // The heading has said it.
         }
     }
-    if text.is_empty() { "| | | | no keys |\n".to_string() } else { text }
+    if text.is_empty() {
+        "| | | | no keys |\n".to_string()
+    } else {
+        text
+    }
 }
 
 fn is_required(table: &Value, key: &str) -> bool {
-    table["required"].as_array().is_some_and(|required| required.iter().any(|name| name == key))
+    table["required"]
+        .as_array()
+        .is_some_and(|required| required.iter().any(|name| name == key))
 }
 
 fn row(name: &str, property: &Value, required: bool) -> String {
@@ -251,7 +286,11 @@ fn choices(schema: &Value) -> String {
             Some(format!("`{name}`: {}", escape(about).trim_end_matches('.')))
         })
         .collect();
-    if described.is_empty() { String::new() } else { format!("<br>{}.", described.join(".<br>")) }
+    if described.is_empty() {
+        String::new()
+    } else {
+        format!("<br>{}.", described.join(".<br>"))
+    }
 }
 
 /// Text for a cell of a table.
@@ -263,7 +302,10 @@ fn escape(text: &str) -> String {
 fn sentence(text: &str) -> String {
     let text = text.replace('\n', " ");
     let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = characters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     format!("{first}{}.", characters.as_str().trim_end_matches('.'))
 }
 
@@ -273,15 +315,27 @@ fn type_name(schema: &Value) -> String {
     }
     for key in ["oneOf", "anyOf"] {
         if let Some(variants) = schema[key].as_array() {
-            let names: Vec<String> = variants.iter().map(type_name).filter(|name| name != "null").collect();
+            let names: Vec<String> = variants
+                .iter()
+                .map(type_name)
+                .filter(|name| name != "null")
+                .collect();
             return names.join(", ");
         }
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+        return values
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     let name = match &schema["type"] {
-        Value::Array(types) => types.iter().find(|t| *t != "null").cloned().unwrap_or(Value::Null),
+        Value::Array(types) => types
+            .iter()
+            .find(|t| *t != "null")
+            .cloned()
+            .unwrap_or(Value::Null),
         other => other.clone(),
     };
     let bounds = match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
@@ -290,7 +344,9 @@ fn type_name(schema: &Value) -> String {
         _ => String::new(),
     };
     match name.as_str() {
-        Some("array") if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" => {
+        Some("array")
+            if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" =>
+        {
             "tables, see below".to_string()
         }
         Some("array") => format!("list of {}", type_name(&schema["items"])),
