@@ -4,11 +4,11 @@
 #
 #   cargo build --release && bash benches/cli.sh
 #
-# RUNNER_BIN names another program to measure.
+# BIN names another program to measure (a variable RUNNER_BIN would set the manifest's key `bin`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bin=${RUNNER_BIN:-${CARGO_TARGET_DIR:-target}/release/runner}
+bin=${BIN:-${CARGO_TARGET_DIR:-target}/release/runner}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 sweep=benches/plan-10000.toml
