@@ -34,6 +34,7 @@ fn latex() {
     % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
     \begin{table}
       \centering
+      \setlength{\belowcaptionskip}{6pt}
       \caption{Test loss of quick\_start on digits, mean $\pm$ standard deviation over 2 to 3 runs. Bold: the best fused network of a column.}
       \label{tab:quick_start-loss}
       \begin{tabular}{llrr}
@@ -101,6 +102,7 @@ fn column_groups_and_qualifiers() {
     % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
     \begin{table}
       \centering
+      \setlength{\belowcaptionskip}{6pt}
       \caption{Test accuracy (\%) of quick\_start on digits, 1 run. Bold: the best fused network of a column.}
       \label{tab:quick_start-accuracy}
       \begin{tabular}{llrrrr}

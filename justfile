@@ -1,0 +1,38 @@
+# `just` lists the recipes; `just ci` is what CI runs.
+
+default:
+    @just --list
+
+# All checks, cheapest first
+ci:
+    bash .ci/run
+
+# Unit, integration and documentation tests
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# Format the code
+fmt:
+    cargo fmt
+
+# Everything generated: docs/manifest.*, the blocks between markers in README.md
+docs:
+    bash scripts/docs.sh
+
+# The library's documentation in a browser
+doc:
+    cargo doc --no-deps --open
+
+# Run the two experiments whose results are committed; the second needs ../shared
+experiments:
+    cargo run --release -- exec experiments/quickstart.toml
+    cargo run --release -- exec experiments/mnist-mlp-non-iid.toml
+
+# Measure; needs hyperfine and GNU time
+bench:
+    cargo build --release
+    bash benches/cli.sh
+
+# Known vulnerabilities of the dependencies; needs GitHub
+advisories:
+    cargo deny check advisories

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, and the blocks of README.md between
+# `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
+#
+#   bash scripts/docs.sh          everything but the quickstart's output
+#   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Help shows the values of these variables, and wraps at the terminal's width.
+for variable in $(compgen -e RUNNER_ || true); do unset "$variable"; done
+export COLUMNS=100 NO_COLOR=1
+runner() { cargo run --quiet "${profile[@]}" -- "$@" </dev/null; }
+profile=()
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Puts standard input in place of the block $1 of README.md.
+block() {
+    local content="$scratch/block" readme="$scratch/README.md"
+    cat >"$content"
+    awk -v name="$1" -v content="$content" '
+        $0 == "<!-- begin: " name " -->" { print; while ((getline line < content) > 0) print line; inside = 1; found++; next }
+        $0 == "<!-- end: " name " -->" { inside = 0; found++ }
+        !inside { print }
+        END { if (found != 2) exit 1 }
+    ' README.md >"$readme" || { echo "README.md lacks the block \`$1\`" >&2; exit 1; }
+    cat "$readme" >README.md
+}
+
+fenced() { echo "\`\`\`$1"; cat; echo '```'; }
+
+mkdir -p docs
+runner schema >docs/manifest.schema.json
+runner schema --markdown >docs/manifest.md
+
+# Standard error is no terminal here, so that its width does not matter.
+runner -h 2>/dev/null | fenced text | block help
+runner exec -h 2>/dev/null | fenced text | block exec-help
+awk '/^## / { inside = $0 == "## Fusion methods" } inside && /^\|/' docs/manifest.md | block methods
+grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest
+block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
+
+if [ "${1:-}" = --run ]; then
+    profile=(--release)
+    cargo build --quiet --release
+    { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log"
+      grep '^quickstart:' "$scratch/log" | sed "s|$scratch/||"; } | fenced text | block quickstart-output
+fi
