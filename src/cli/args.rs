@@ -20,10 +20,22 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Folder of results, one folder per experiment in it
-    #[arg(long, global = true, value_name = "DIR", default_value = "results", env = "RUNNER_RESULTS")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "results",
+        env = "RUNNER_RESULTS"
+    )]
     pub results: PathBuf,
     /// Folder of table templates; those compiled in are used where it has none
-    #[arg(long, global = true, value_name = "DIR", default_value = "templates", env = "RUNNER_TEMPLATES")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "templates",
+        env = "RUNNER_TEMPLATES"
+    )]
     pub templates: PathBuf,
     /// Folder of data sets; wins over the manifest's `dataset.dir`
     #[arg(long, global = true, value_name = "DIR", env = "RUNNER_DATA")]
@@ -32,7 +44,13 @@ pub struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Form of log lines on standard error and in job logs
-    #[arg(long, global = true, value_name = "FORM", default_value = "human", env = "RUNNER_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "human",
+        env = "RUNNER_LOG_FORMAT"
+    )]
     pub log_format: LogFormat,
 }
 

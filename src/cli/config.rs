@@ -11,7 +11,11 @@ use crate::manifest::resolve;
 pub fn run(args: &ConfigArgs) -> Result<(), CliError> {
     let layers = setup::layers(&args.manifest)?;
     let resolved = resolve(&layers)?;
-    let value = if args.resolve { resolved.manifest } else { layers.merged() };
+    let value = if args.resolve {
+        resolved.manifest
+    } else {
+        layers.merged()
+    };
     let text = toml::to_string(&value).map_err(|error| CliError::Internal(error.to_string()))?;
     write!(std::io::stdout(), "{text}")?;
     Ok(())

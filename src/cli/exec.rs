@@ -14,8 +14,8 @@ use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
 use crate::job::{DataCache, Resources, place};
 use crate::report::{Rendered, render_all};
-use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, TableRequest, create_dir};
-use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, decide, dispatch};
+use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
+use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
@@ -31,10 +31,16 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let store = Store::open(experiment.store.root())?;
     let decisions = decide(&experiment.plan, &store, &selection);
     require_some(&decisions)?;
+    adopt(&experiment.plan, &store, &decisions)?;
+    // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(&experiment))?;
 
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
-    let outcome = if todo.is_empty() { Outcome::default() } else { run_jobs(&experiment, &store, &todo, args, global)? };
+    let outcome = if todo.is_empty() {
+        Outcome::default()
+    } else {
+        run_jobs(&experiment, &store, &todo, args, global)?
+    };
     let summary = Summary {
         jobs: experiment.plan.jobs.len(),
         cached: decisions.iter().filter(|d| d.reason == Reason::Cached).count(),
@@ -69,8 +75,11 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         }
         Err(error) => return Err(error.into()),
     };
-    show_outcome(&experiment, &store, &summary, &rendered, args.format)?;
-    if summary.failed > 0 { Err(CliError::JobsFailed) } else { Ok(()) }
+    match show_outcome(&experiment, &store, &summary, &rendered, args.format) {
+        // A reader that has seen enough does not turn failures into a success.
+        Ok(()) | Err(CliError::ClosedPipe) if summary.failed > 0 => Err(CliError::JobsFailed),
+        other => other,
+    }
 }
 
 struct Summary {
@@ -87,24 +96,34 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
         filters,
         slice,
         only_unfinished: args.rerun == Some(Rerun::Failed),
-        force: args.force.as_deref().map(setup::filter).transpose()?.into_iter().collect(),
+        force: args
+            .force
+            .as_deref()
+            .map(setup::filter)
+            .transpose()?
+            .into_iter()
+            .collect(),
     })
 }
 
 fn require_some(decisions: &[Decision]) -> Result<(), CliError> {
-    match decisions.iter().all(|decision| decision.reason == Reason::NotSelected) {
+    match decisions
+        .iter()
+        .all(|decision| decision.reason == Reason::NotSelected)
+    {
         true => Err(CliError::NothingSelected),
         false => Ok(()),
     }
 }
 
 fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
-    if wait && let Err(error) = Lock::acquire(&store.lock_path(), false) {
-        let _ = writeln!(std::io::stderr(), "{error}; waiting");
-    } else if wait {
-        // It was free a moment ago.
+    match Lock::acquire(&store.lock_path()) {
+        Err(error @ StoreError::Locked { .. }) if wait => {
+            let _ = writeln!(std::io::stderr(), "{error}; waiting");
+            Ok(Lock::wait(&store.lock_path())?)
+        }
+        other => Ok(other?),
     }
-    Ok(Lock::acquire(&store.lock_path(), wait)?)
 }
 
 fn index(experiment: &Experiment) -> Index {
@@ -112,7 +131,11 @@ fn index(experiment: &Experiment) -> Index {
     Index {
         schema: SCHEMA,
         experiment: manifest.name.clone(),
-        dataset: manifest.points.first().map(|p| p.settings.dataset.name.clone()).unwrap_or_default(),
+        dataset: manifest
+            .points
+            .first()
+            .map(|p| p.settings.dataset.name.clone())
+            .unwrap_or_default(),
         manifest_hash: manifest_hash(manifest),
         tables: manifest
             .reports
@@ -143,7 +166,11 @@ fn run_jobs(
     args: &ExecArgs,
     global: &Global,
 ) -> Result<Outcome, CliError> {
-    let provenance = provenance(&args.manifest.manifest, &experiment.manifest, &experiment.device_name);
+    let provenance = provenance(
+        &args.manifest.manifest,
+        &experiment.manifest,
+        &experiment.device_name,
+    );
     if provenance.manifest_committed != Some(true) {
         let _ = writeln!(
             std::io::stderr(),
@@ -166,13 +193,19 @@ fn run_jobs(
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
-        max_fail: if args.fail_fast { Some(1) } else { args.max_fail.map(|n| n as usize) },
+        max_fail: if args.fail_fast {
+            Some(1)
+        } else {
+            args.max_fail.map(|n| n as usize)
+        },
         retries: args.retries,
         stop: &stop,
         store,
         provenance: &provenance,
     };
-    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| progress.show(&event));
+    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| {
+        progress.show(&event)
+    });
     progress.finish();
     Ok(outcome)
 }
@@ -194,9 +227,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
 fn show_plan(experiment: &Experiment, decisions: &[Decision], format: Format) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let jobs = experiment.plan.jobs.iter().zip(decisions);
-    let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| {
-        json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() })
-    };
+    let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() });
     match format {
         Format::Json => writeln!(out, "{:#}", jobs.map(json).collect::<serde_json::Value>())?,
         Format::Jsonl => {
@@ -248,9 +279,9 @@ fn show_outcome(
     }
     let mut err = std::io::stderr().lock();
     for warning in rendered.iter().flat_map(|table| &table.warnings) {
-        writeln!(err, "warning: {warning}")?;
+        let _ = writeln!(err, "warning: {warning}");
     }
-    writeln!(
+    let _ = writeln!(
         err,
         "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped; results in {}",
         experiment.manifest.name,
@@ -260,6 +291,12 @@ fn show_outcome(
         summary.failed,
         summary.skipped,
         store.root().display()
-    )?;
+    );
+    if summary.failed > 0 {
+        let _ = writeln!(
+            err,
+            "\nhint: `runner logs JOB` shows the log of a job; the same command again tries failed jobs again"
+        );
+    }
     Ok(())
 }

@@ -32,7 +32,11 @@ pub fn run(args: &ListArgs, global: &Global) -> Result<(), CliError> {
     };
     let mut out = std::io::stdout().lock();
     match args.format {
-        Format::Json => writeln!(out, "{:#}", chosen.iter().map(|job| json(job)).collect::<serde_json::Value>())?,
+        Format::Json => writeln!(
+            out,
+            "{:#}",
+            chosen.iter().map(|job| json(job)).collect::<serde_json::Value>()
+        )?,
         Format::Jsonl => {
             for job in chosen {
                 writeln!(out, "{}", json(job))?;

@@ -28,8 +28,12 @@ pub fn init(global: &Global) {
     };
     let terminal = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
-    let jobs = tracing_subscriber::fmt::layer().with_writer(JobLogs).with_ansi(false);
+    let stderr = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
+    let jobs = tracing_subscriber::fmt::layer()
+        .with_writer(JobLogs)
+        .with_ansi(false);
     let job_level = EnvFilter::new("runner=debug");
     let layers = match global.log_format {
         LogFormat::Human => vec![

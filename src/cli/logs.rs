@@ -33,7 +33,10 @@ fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
         let logs = experiment.path().join("cache").join("logs");
         for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {
             let path = log.path();
-            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            let name = path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
             if name == args.job {
                 return Ok(path);
             }
@@ -57,7 +60,11 @@ fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
                 .collect();
             Err(CliError::usage(
                 format!("{} jobs have logs named like `{}`", many.len(), args.job),
-                format!("give more of the name: {}{}", names.join(", "), if many.len() > 5 { ", ..." } else { "" }),
+                format!(
+                    "give more of the name: {}{}",
+                    names.join(", "),
+                    if many.len() > 5 { ", ..." } else { "" }
+                ),
             ))
         }
     }

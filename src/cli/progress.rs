@@ -36,7 +36,13 @@ impl Progress {
 
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
-        let worth_a_line = !matches!(event, Event::Job { what: JobEvent::Tick, .. });
+        let worth_a_line = !matches!(
+            event,
+            Event::Job {
+                what: JobEvent::Tick,
+                ..
+            }
+        );
         if self.lines && worth_a_line {
             if let Ok(line) = serde_json::to_string(event) {
                 let _ = writeln!(std::io::stdout(), "{line}");
@@ -52,7 +58,9 @@ impl Progress {
                 }
                 return;
             }
-            Event::Finished { job, status, error, .. } => {
+            Event::Finished {
+                job, status, error, ..
+            } => {
                 self.running.remove(job);
                 if *status == Status::Failed {
                     let text = format!("failed: {job}: {}", error.as_deref().unwrap_or("unknown error"));

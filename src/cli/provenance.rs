@@ -8,7 +8,10 @@ use crate::result::{Provenance, canonical_json};
 
 /// What all records of this run say.
 pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let git_commit = git(folder, &["rev-parse", "HEAD"]);
     let manifest_committed = git_commit.as_ref().and_then(|_| {
         let name = path.file_name()?.to_str()?;
@@ -18,7 +21,9 @@ pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance 
     Provenance {
         runner: env!("CARGO_PKG_VERSION").to_string(),
         started: String::new(),
-        host: std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string()),
+        host: std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .ok()
+            .map(|name| name.trim().to_string()),
         device: device.to_string(),
         peak_memory: None,
         git_commit,
@@ -29,12 +34,19 @@ pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance 
 
 /// blake3 of the resolved manifest.
 pub fn manifest_hash(manifest: &Resolved) -> String {
-    blake3::hash(canonical_json(&manifest.manifest).as_bytes()).to_hex().to_string()
+    blake3::hash(canonical_json(&manifest.manifest).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// The output of git, or nothing where there is no git or no repository.
 fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(arguments)
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_string())
 }

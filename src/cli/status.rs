@@ -8,16 +8,13 @@ use serde_json::json;
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
 use super::setup;
-use crate::result::{Lock, Lookup, Status, StoreError};
+use crate::result::{Lock, Lookup, Status};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
-    let running = matches!(
-        store.lock_path().exists().then(|| Lock::acquire(&store.lock_path(), false)),
-        Some(Err(StoreError::Locked { .. }))
-    );
+    let running = Lock::is_held(&store.lock_path());
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(index.jobs.len());
     for entry in &index.jobs {
@@ -34,7 +31,8 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     match args.format {
         Format::Json => {
             let jobs: Vec<_> = jobs.iter().map(json).collect();
-            let document = json!({ "experiment": index.experiment, "running": running, "counts": counts, "jobs": jobs });
+            let document =
+                json!({ "experiment": index.experiment, "running": running, "counts": counts, "jobs": jobs });
             writeln!(out, "{document:#}")?;
         }
         Format::Jsonl => {
@@ -45,13 +43,22 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         Format::Human => {
             for (job, state, error) in &jobs {
                 if *state != Status::Ok.as_str() {
-                    let error = error.as_deref().map(|error| format!("  ({error})")).unwrap_or_default();
+                    let error = error
+                        .as_deref()
+                        .map(|error| format!("  ({error})"))
+                        .unwrap_or_default();
                     writeln!(out, "{state:8} {job}{error}")?;
                 }
             }
             let counts: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
             let running = if running { "; an exec is running" } else { "" };
-            writeln!(out, "{}: {} jobs: {}{running}", index.experiment, jobs.len(), counts.join(", "))?;
+            writeln!(
+                out,
+                "{}: {} jobs: {}{running}",
+                index.experiment,
+                jobs.len(),
+                counts.join(", ")
+            )?;
         }
     }
     Ok(())

@@ -40,7 +40,11 @@ fn requests(args: &TableArgs, tables: &[TableRequest]) -> Vec<(String, String)> 
     let mut requests = Vec::new();
     for table in tables {
         let template = args.template.as_ref().unwrap_or(&table.template);
-        let metrics = if args.metric.is_empty() { &table.metrics } else { &args.metric };
+        let metrics = if args.metric.is_empty() {
+            &table.metrics
+        } else {
+            &args.metric
+        };
         for metric in metrics {
             let request = (template.clone(), metric.clone());
             if !requests.contains(&request) {

@@ -14,13 +14,21 @@ use crate::schedule::JobLog;
 
 /// Runs the command.
 pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
-    let text = std::fs::read_to_string(&args.job)
-        .map_err(|error| CliError::usage(format!("cannot read `{}`: {error}", args.job.display()), "give a job file"))?;
+    let text = std::fs::read_to_string(&args.job).map_err(|error| {
+        CliError::usage(
+            format!("cannot read `{}`: {error}", args.job.display()),
+            "give a job file",
+        )
+    })?;
     let spec: JobSpec = serde_json::from_str(&text).map_err(|error| {
-        CliError::usage(format!("`{}` is not a job: {error}", args.job.display()), "executors write these files")
+        CliError::usage(
+            format!("`{}` is not a job: {error}", args.job.display()),
+            "executors write these files",
+        )
     })?;
     let (device, device_name) = setup::device(&args.device)?;
     let store = Store::at(global.results.join(&args.experiment));
+    store.create()?;
     let resources = Resources {
         device,
         device_name: device_name.clone(),

@@ -26,10 +26,12 @@ impl DataCache {
         if let Some(set) = loaded.get(name) {
             return Ok(set.clone());
         }
-        let set = data::load(name, dir).map(Arc::new).map_err(|source| JobError::Data {
-            name: name.to_string(),
-            source,
-        })?;
+        let set = data::load(name, dir)
+            .map(Arc::new)
+            .map_err(|source| JobError::Data {
+                name: name.to_string(),
+                source,
+            })?;
         loaded.insert(name.to_string(), set.clone());
         Ok(set)
     }
@@ -99,7 +101,8 @@ impl<'a> Context<'a> {
     /// Ends the last phase and sums up.
     pub fn finish(&mut self) {
         self.end_phase();
-        self.seconds.insert("total".into(), self.started.elapsed().as_secs_f64());
+        self.seconds
+            .insert("total".into(), self.started.elapsed().as_secs_f64());
     }
 
     fn end_phase(&mut self) {

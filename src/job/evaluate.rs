@@ -36,7 +36,9 @@ pub(super) fn ensemble(
     batches(&set.test, context, |images| {
         let start = mean.len();
         for (model, network) in networks.iter().enumerate() {
-            let probabilities = softmax(&network.forward(images)?, D::Minus1)?.flatten_all()?.to_vec1::<f32>()?;
+            let probabilities = softmax(&network.forward(images)?, D::Minus1)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
             mean.resize(start + probabilities.len(), 0f64);
             for (i, p) in probabilities.into_iter().enumerate() {
                 let weight = weights.map_or(1.0, |weights| weights[model][i % classes]);
@@ -55,7 +57,12 @@ pub(super) fn ensemble(
         }
     }
     let probabilities: Vec<f32> = mean.into_iter().map(|p| p as f32).collect();
-    Ok(evaluate_probabilities(&probabilities, set.test.labels(), classes, reference)?)
+    Ok(evaluate_probabilities(
+        &probabilities,
+        set.test.labels(),
+        classes,
+        reference,
+    )?)
 }
 
 fn batches(

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::{Network, State};
 use crate::checkpoint::torch;
-use crate::data::{self, DataSetInfo};
+use crate::data::{self, DataError, DataSetInfo};
 use crate::manifest::{Layers, ManifestError, Problem, Resolved, Settings};
 use crate::plan::{Inputs, ModelFile, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
-pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> Result<Inputs, ManifestError> {
+pub fn gather(
+    layers: &Layers,
+    manifest: &Resolved,
+    data_dir: Option<&Path>,
+) -> Result<Inputs, ManifestError> {
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
@@ -18,7 +22,9 @@ pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> 
     for point in &manifest.points {
         let settings = &point.settings;
         let name = &settings.dataset.name;
-        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else { continue };
+        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else {
+            continue;
+        };
         if !inputs.datasets.contains_key(name) {
             match data::check(name, data_dir.or(settings.dataset.dir.as_deref())) {
                 Ok(hash) => {
@@ -26,7 +32,13 @@ pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> 
                 }
                 Err(error) => {
                     let mut problem = at(layers, &["dataset", "name"], chain(&error));
-                    problem.hint = error.hint();
+                    problem.hint = match error {
+                        DataError::NoFolder { .. } => Some(format!(
+                            "give the folder that holds the files of `{name}` with `--data-dir DIR`, the environment variable \
+                             RUNNER_DATA, or `dir = \"...\"` in `[dataset]`"
+                        )),
+                        _ => error.hint(),
+                    };
                     inputs.datasets.insert(name.clone(), String::new());
                     problems.push(problem);
                 }
@@ -47,26 +59,62 @@ pub fn gather(layers: &Layers, manifest: &Resolved, data_dir: Option<&Path>) -> 
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = fill(pattern, settings, seed);
                 if !inputs.fusion_sets.contains_key(&filled) {
-                    let hash = std::fs::read(&filled).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
-                    if let Err(error) = &hash {
-                        let message = format!("cannot read the fusion set `{filled}`: {error}");
+                    let hash = recorded_set(&filled, info).unwrap_or_else(|message| {
                         problems.push(at(layers, &["fusion-set", "file"], message));
-                    }
-                    inputs.fusion_sets.insert(filled, hash.unwrap_or_default());
+                        String::new()
+                    });
+                    inputs.fusion_sets.insert(filled, hash);
                 }
             }
         }
     }
-    if problems.is_empty() { Ok(inputs) } else { Err(ManifestError { problems }) }
+    if problems.is_empty() {
+        Ok(inputs)
+    } else {
+        Err(ManifestError { problems })
+    }
+}
+
+/// Hash of a recorded fusion set whose images fit the data set.
+fn recorded_set(path: &str, info: &DataSetInfo) -> Result<String, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
+    let images = file.tensor("fusion.images").map_err(fail)?;
+    let shape = images.shape();
+    if images.dtype() != safetensors::Dtype::F32
+        || shape.len() != 4
+        || shape[0] == 0
+        || shape[1..] != info.shape
+    {
+        let [c, h, w] = info.shape;
+        return Err(format!(
+            "the fusion set `{path}` holds `fusion.images` of type {:?} and shape {shape:?}, but `{}` needs F32 and [N, {c}, {h}, {w}]",
+            images.dtype(),
+            info.name
+        ));
+    }
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
 fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, problems: &mut Vec<Problem>) {
     let set = &settings.fusion_set;
-    let problem = if let Some(index) = set.indices.iter().flatten().find(|&&i| i >= info.train) {
+    let problem = if set.indices.as_ref().is_some_and(Vec::is_empty) {
         at(
             layers,
             &["fusion-set", "indices"],
-            format!("`fusion-set.indices` has {index}, but `{}` has {} training images", info.name, info.train),
+            "`fusion-set.indices` is empty",
+        )
+        .hint("name at least one sample, or leave the key out for a sample of `fusion-set.samples`")
+    } else if let Some(index) = set.indices.iter().flatten().find(|&&i| i >= info.train) {
+        at(
+            layers,
+            &["fusion-set", "indices"],
+            format!(
+                "`fusion-set.indices` has {index}, but `{}` has {} training images",
+                info.name, info.train
+            ),
         )
     } else if set.indices.is_none() && set.file.is_none() && set.samples > info.train {
         at(
@@ -105,16 +153,21 @@ fn models(
     paths.sort_by_key(|path| (number(path), path.clone()));
     let parts = settings.split.parts;
     if paths.len() != parts {
-        let message = format!("`{pattern}` matches {} files, but the split has {parts} parts", paths.len());
+        let message = format!(
+            "`{pattern}` matches {} files, but the split has {parts} parts",
+            paths.len()
+        );
         problems.push(
-            at(layers, &key, message).hint("one file per part; paths are relative to the folder `runner` is started in"),
+            at(layers, &key, message)
+                .hint("one file per part; paths are relative to the folder `runner` is started in"),
         );
         return Vec::new();
     }
     let mut found = Vec::new();
     for path in paths {
         let read = files.entry(path.clone()).or_insert_with(|| {
-            let bytes = std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+            let bytes =
+                std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
             let file = torch::read(&path).map_err(|error| chain(&error))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
@@ -141,7 +194,12 @@ fn models(
 /// The last number in a file's name: `model_10.pt` comes after `model_2.pt`.
 fn number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let digits: String = stem.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = stem
+        .chars()
+        .rev()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     digits.chars().rev().collect::<String>().parse().ok()
 }
 

@@ -51,7 +51,12 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
         let event = match progress {
             Progress::Step => JobEvent::Tick,
             Progress::Epoch(done) => {
-                tracing::info!(epoch = done.epoch, loss = done.train_loss, val_accuracy = done.val_accuracy, "epoch");
+                tracing::info!(
+                    epoch = done.epoch,
+                    loss = done.train_loss,
+                    val_accuracy = done.val_accuracy,
+                    "epoch"
+                );
                 JobEvent::Epoch {
                     epoch: done.epoch + 1,
                     of: epochs,
@@ -68,7 +73,14 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
         }
     };
     let validation = held_out.as_ref().map(|(x, y)| (x, y));
-    let fitted = match fit(&fresh, (&images, &labels), validation, &options, &mut rng, &mut on_progress) {
+    let fitted = match fit(
+        &fresh,
+        (&images, &labels),
+        validation,
+        &options,
+        &mut rng,
+        &mut on_progress,
+    ) {
         Ok(fitted) => fitted,
         Err(TrainError::Stopped) => return Err(stopped.unwrap_or(JobError::Cancelled)),
         Err(error) => return Err(JobError::Train(error)),
@@ -104,8 +116,15 @@ fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<u
         classes: settings.classes.clone().unwrap_or_default(),
     };
     let mut rng = seed::generator(spec.seed, "split", &[]);
-    let mut parts = data::split(set.train.labels(), set.classes, settings.kind, settings.parts, &options, &mut rng)
-        .map_err(failed)?;
+    let mut parts = data::split(
+        set.train.labels(),
+        set.classes,
+        settings.kind,
+        settings.parts,
+        &options,
+        &mut rng,
+    )
+    .map_err(failed)?;
     let mut rng = seed::generator(spec.seed, "hold-out", &[base.model as u64]);
     data::hold_out(&parts.swap_remove(base.model), settings.val_ratio, &mut rng).map_err(failed)
 }
@@ -120,7 +139,13 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
     })?;
     let file = torch::read(path)?;
     let device = &context.resources.device;
-    let network = Network::from_state(&spec.settings.model, &set.shape, set.classes, &file.tensors, device)?;
+    let network = Network::from_state(
+        &spec.settings.model,
+        &set.shape,
+        set.classes,
+        &file.tensors,
+        device,
+    )?;
     let indices = |name: &str| match file.attributes.get(name) {
         Some(torch::Attribute::Indices(indices)) => indices.iter().map(|&i| i as usize).collect(),
         _ => Vec::new(),
@@ -128,8 +153,15 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
     let (train, val): (Vec<usize>, Vec<usize>) = (indices("train_indices"), indices("val_indices"));
     if let Some(index) = train.iter().chain(&val).find(|&&i| i >= set.train.len()) {
         let what = "training indices that fit the data set";
-        tracing::error!(index, samples = set.train.len(), "an index lies outside of the training set");
-        return Err(JobError::Dependency { job: path.display().to_string(), what });
+        tracing::error!(
+            index,
+            samples = set.train.len(),
+            "an index lies outside of the training set"
+        );
+        return Err(JobError::Dependency {
+            job: path.display().to_string(),
+            what,
+        });
     }
     context.phase("evaluate")?;
     let metrics = evaluate::network(&network, &set, context)?;
@@ -163,17 +195,31 @@ pub(super) fn save(
         classes: set.classes,
         train_indices: wide(train),
         val_indices: wide(val),
-        job: spec.name.clone(),
+        // Not the job's full name: it may change without the key, and with it the file's hash would.
+        job: format!(
+            "{}-{}",
+            spec.kind().as_str(),
+            spec.key.get(..8).unwrap_or_default()
+        ),
         key: spec.key.clone(),
     };
-    Ok(checkpoint::save(&context.resources.store.checkpoint_path(&spec.name), &network.state(), &meta)?)
+    Ok(checkpoint::save(
+        &context.resources.store.checkpoint_path(&spec.name),
+        &network.state(),
+        &meta,
+    )?)
 }
 
 /// How many samples of each class.
 pub(super) fn class_counts(set: &DataSet, indices: impl Iterator<Item = usize>) -> Vec<u64> {
     let mut counts = vec![0; set.classes];
     for index in indices {
-        if let Some(count) = set.train.labels().get(index).and_then(|&label| counts.get_mut(label as usize)) {
+        if let Some(count) = set
+            .train
+            .labels()
+            .get(index)
+            .and_then(|&label| counts.get_mut(label as usize))
+        {
             *count += 1;
         }
     }

@@ -6,7 +6,11 @@ use super::Layers;
 use super::Problem;
 
 /// Keys that are lists by nature, and how deeply nested. Only a list of such lists is an axis there.
-const LISTS: &[(&str, usize)] = &[("model.hidden", 1), ("split.classes", 2), ("fusion-set.indices", 1)];
+const LISTS: &[(&str, usize)] = &[
+    ("model.hidden", 1),
+    ("split.classes", 2),
+    ("fusion-set.indices", 1),
+];
 
 /// One axis: a key and the values it runs over.
 #[derive(Debug, Clone)]
@@ -20,7 +24,13 @@ pub(super) struct Axis {
 pub(super) type Choice = Vec<usize>;
 
 /// Finds the axes below `value`; an empty list is a problem.
-pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut Vec<Axis>, problems: &mut Vec<Problem>) {
+pub(super) fn find(
+    layers: &Layers,
+    path: &[String],
+    value: &Value,
+    found: &mut Vec<Axis>,
+    problems: &mut Vec<Problem>,
+) {
     match value {
         Value::Dict(_, dict) => {
             for (key, value) in dict {
@@ -31,7 +41,10 @@ pub(super) fn find(layers: &Layers, path: &[String], value: &Value, found: &mut 
         }
         Value::Array(_, items) => {
             let name = path.join(".");
-            let natural = LISTS.iter().find(|(key, _)| *key == name).map_or(0, |(_, depth)| *depth);
+            let natural = LISTS
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map_or(0, |(_, depth)| *depth);
             if depth(value) <= natural {
                 return;
             }
@@ -92,7 +105,9 @@ pub(super) fn put(dict: &mut Dict, path: &[String], value: Value) {
             dict.insert(last.clone(), value);
         }
         [first, rest @ ..] => {
-            let entry = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
+            let entry = dict
+                .entry(first.clone())
+                .or_insert_with(|| Value::from(Dict::new()));
             if let Value::Dict(_, inner) = entry {
                 put(inner, rest, value);
             }

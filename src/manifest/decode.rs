@@ -53,17 +53,26 @@ impl Decoder<'_> {
                 Kind::MissingField(name) => {
                     // A key that was dropped above for its own problem is not missing.
                     if problems.len() == before {
-                        let section = if at.is_empty() { "the manifest".into() } else { format!("`{}`", at.join(".")) };
+                        let section = if at.is_empty() {
+                            "the manifest".into()
+                        } else {
+                            format!("`{}`", at.join("."))
+                        };
                         problems.push(
                             self.layers
                                 .problem(&at, true, format!("{section} lacks the key `{name}`"))
-                                .hint(format!("add `{name} = ...`; `runner schema` and docs/manifest.md list all keys")),
+                                .hint(format!(
+                                    "add `{name} = ...`; `runner schema` and docs/manifest.md list all keys"
+                                )),
                         );
                     }
                     return None;
                 }
                 kind => {
-                    problems.push(self.bad_value(&at, kind));
+                    // An empty axis was reported when the axes were looked for.
+                    if !is_empty_list(&dict, &inner) {
+                        problems.push(self.bad_value(&at, kind));
+                    }
                     if inner.is_empty() || !remove(&mut dict, &inner) {
                         return None;
                     }
@@ -90,7 +99,7 @@ impl Decoder<'_> {
     }
 
     /// The path of the axis' element that is being tried, if `at` is an axis.
-    fn with_element(&self, at: &[String]) -> Vec<String> {
+    pub fn with_element(&self, at: &[String]) -> Vec<String> {
         let mut path = at.to_vec();
         if let Some(i) = self.axes.iter().position(|axis| axis.path == at) {
             path.push(self.choice[i].to_string());
@@ -99,7 +108,12 @@ impl Decoder<'_> {
     }
 
     /// Holds the typed section to the ranges its schema documents, so that there is one place for both.
-    fn check_ranges<T: Serialize + JsonSchema>(&self, typed: &T, path: &[String], problems: &mut Vec<Problem>) {
+    fn check_ranges<T: Serialize + JsonSchema>(
+        &self,
+        typed: &T,
+        path: &[String],
+        problems: &mut Vec<Problem>,
+    ) {
         let generator = SchemaSettings::draft2020_12()
             .with(|settings| settings.inline_subschemas = true)
             .into_generator();
@@ -154,7 +168,14 @@ pub(super) fn suggestion(name: &str, valid: &[&str]) -> String {
     match nearest(name, valid) {
         Some(near) => format!("did you mean `{near}`?"),
         None if valid.is_empty() => "no keys are expected here".to_string(),
-        None => format!("one of {}", valid.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "one of {}",
+            valid
+                .iter()
+                .map(|v| format!("`{v}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     }
 }
 
@@ -174,7 +195,19 @@ fn plain_type(expected: &str) -> String {
         "usize" | "u64" | "u32" => "a whole number, 0 or more".to_string(),
         "f64" | "f32" => "a number".to_string(),
         "a boolean" => "true or false".to_string(),
-        other => other.strip_prefix("struct ").map_or_else(|| other.to_string(), |_| "a table".to_string()),
+        other => other
+            .strip_prefix("struct ")
+            .map_or_else(|| other.to_string(), |_| "a table".to_string()),
+    }
+}
+
+fn is_empty_list(dict: &Dict, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [last] => matches!(dict.get(last), Some(Value::Array(_, items)) if items.is_empty()),
+        [first, rest @ ..] => {
+            matches!(dict.get(first), Some(Value::Dict(_, inner)) if is_empty_list(inner, rest))
+        }
     }
 }
 

@@ -89,10 +89,23 @@ impl Layers {
         let mut dicts = Vec::new();
         let mut next = Some((path.to_path_buf(), None));
         while let Some((path, extended_at)) = next.take() {
-            if files.len() > MAX_EXTENDS {
+            let real = path.canonicalize().ok();
+            let circle = real.is_some()
+                && files
+                    .iter()
+                    .any(|file: &SourceFile| file.path.canonicalize().ok() == real);
+            if circle || files.len() > MAX_EXTENDS {
+                let message = if circle {
+                    format!(
+                        "`extends` goes in a circle: `{}` is extended already",
+                        path.display()
+                    )
+                } else {
+                    format!("more than {MAX_EXTENDS} manifests extend each other")
+                };
                 return Err(Problem {
                     location: extended_at,
-                    ..Problem::new(format!("more than {MAX_EXTENDS} manifests extend each other: is it a circle?"))
+                    ..Problem::new(message)
                 }
                 .into());
             }
@@ -106,15 +119,14 @@ impl Layers {
                     }
                     .into());
                 };
-                next = Some((path.parent().unwrap_or(Path::new(".")).join(base), at));
+                next = Some((path.parent().unwrap_or(Path::new("")).join(base), at));
             }
             files.push(file);
             dicts.push(dict);
         }
-        let figment = dicts
-            .into_iter()
-            .rev()
-            .fold(Figment::new(), |figment, dict| figment.merge(Serialized::defaults(dict)));
+        let figment = dicts.into_iter().rev().fold(Figment::new(), |figment, dict| {
+            figment.merge(Serialized::defaults(dict))
+        });
         let mut dict = figment
             .extract::<Dict>()
             .map_err(|error| Problem::new(error.to_string()))?;
@@ -134,7 +146,12 @@ impl Layers {
     /// A problem at `path`, placed where its value (or, with `at_key`, its key) comes from.
     pub fn problem(&self, path: &[String], at_key: bool, message: impl Into<String>) -> Problem {
         let mut problem = Problem::new(message);
-        if let Some(item) = self.overrides.iter().rev().find(|item| path.starts_with(&item.path)) {
+        if let Some(item) = self
+            .overrides
+            .iter()
+            .rev()
+            .find(|item| path.starts_with(&item.path))
+        {
             problem.origin = Some(item.origin.clone());
             return problem;
         }
@@ -156,7 +173,10 @@ impl Layers {
 
     /// The experiment's name, if it has one.
     pub fn name(&self) -> Option<String> {
-        self.dict.get("name").and_then(|name| name.as_str()).map(String::from)
+        self.dict
+            .get("name")
+            .and_then(|name| name.as_str())
+            .map(String::from)
     }
 
     /// The manifest's own path.
@@ -168,8 +188,9 @@ impl Layers {
 fn read_file(path: &Path, extended_at: Option<Location>) -> Result<(SourceFile, Dict), ManifestError> {
     let text = std::fs::read_to_string(path).map_err(|source| Problem {
         location: extended_at,
-        hint: (source.kind() == std::io::ErrorKind::NotFound)
-            .then(|| "check the path; `experiments/` holds the manifests that come with the project".to_string()),
+        hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
+            "check the path; `experiments/` holds the manifests that come with the project".to_string()
+        }),
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     })?;
     let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
@@ -198,9 +219,16 @@ fn set(dict: &mut Dict, path: &[String], value: Value) -> Result<(), String> {
         Value::Dict(_, inner) => set(inner, rest, value),
         Value::Array(_, items) => {
             let len = items.len();
-            let item = rest[0].parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
-                format!("`{first}` is a list of {len}: `{}` is not one of its positions (from 0)", rest[0])
-            })?;
+            let item = rest[0]
+                .parse::<usize>()
+                .ok()
+                .and_then(|i| items.get_mut(i))
+                .ok_or_else(|| {
+                    format!(
+                        "`{first}` is a list of {len}: `{}` is not one of its positions (from 0)",
+                        rest[0]
+                    )
+                })?;
             match item {
                 Value::Dict(_, inner) if rest.len() > 1 => set(inner, &rest[1..], value),
                 _ if rest.len() == 1 => {

@@ -29,7 +29,10 @@ impl SourceFile {
 
     /// How many leading components of `path` exist here.
     pub fn depth(&self, path: &[String]) -> usize {
-        (0..=path.len()).rev().find(|&n| self.node(&path[..n]).is_some()).unwrap_or(0)
+        (0..=path.len())
+            .rev()
+            .find(|&n| self.node(&path[..n]).is_some())
+            .unwrap_or(0)
     }
 
     /// The place of the value at `path`, or of its key.
@@ -84,7 +87,9 @@ pub(super) fn location_of_span(path: &Path, text: &str, span: Range<usize>) -> L
     let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
     let line_text = text[line_start..].lines().next().unwrap_or("");
     let column = text[line_start..start].chars().count() + 1;
-    let end = span.end.clamp(start, line_start + line_text.len().max(start - line_start));
+    let end = span
+        .end
+        .clamp(start, line_start + line_text.len().max(start - line_start));
     let width = text.get(start..end).map_or(1, |marked| marked.chars().count());
     Location {
         file: path.to_path_buf(),

@@ -38,7 +38,10 @@ impl Selector {
         settings: &Json,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        let parameters: Vec<&str> = METHODS.iter().flat_map(|info| info.parameters.iter().copied()).collect();
+        let parameters: Vec<&str> = METHODS
+            .iter()
+            .flat_map(|info| info.parameters.iter().copied())
+            .collect();
         let mut terms = Vec::new();
         let mut sound = true;
         for (key, value) in dict {
@@ -63,9 +66,11 @@ impl Selector {
             }
         }
         if terms.is_empty() && sound {
-            problems.push(layers.problem(path, false, format!("`{}` is empty", path[0])).hint(
-                "name what it is about, for example `parts = 4` and `method = \"hf-linear\"`",
-            ));
+            problems.push(
+                layers
+                    .problem(path, false, format!("`{}` is empty", path[0]))
+                    .hint("name what it is about, for example `parts = 4` and `method = \"hf-linear\"`"),
+            );
             return None;
         }
         sound.then_some(Self { terms })
@@ -73,7 +78,9 @@ impl Selector {
 
     /// Whether it speaks of base models only, so that it concerns training jobs too.
     pub fn is_base_only(&self) -> bool {
-        self.terms.iter().all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
+        self.terms
+            .iter()
+            .all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
     }
 
     /// Whether all terms hold. `method` is absent for base models.
@@ -83,8 +90,13 @@ impl Selector {
             let actual = match target {
                 Target::Seed => Json::from(seed),
                 Target::Method => method.map_or(Json::Null, |method| Json::from(method.name())),
-                Target::Base(path) => path.iter().fold(settings, |value, key| &value[key.as_str()]).clone(),
-                Target::Parameter(name) => parameters.as_ref().map_or(Json::Null, |p| p[name.as_str()].clone()),
+                Target::Base(path) => path
+                    .iter()
+                    .fold(settings, |value, key| &value[key.as_str()])
+                    .clone(),
+                Target::Parameter(name) => parameters
+                    .as_ref()
+                    .map_or(Json::Null, |p| p[name.as_str()].clone()),
             };
             fits(wanted, &actual)
         })
@@ -98,15 +110,25 @@ fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
         _ => {}
     }
     if let Some((section, rest)) = key.split_once('.') {
-        let path: Vec<String> = std::iter::once(section).chain(rest.split('.')).map(String::from).collect();
-        let exists = path.iter().try_fold(settings, |value, part| value.get(part)).is_some();
+        let path: Vec<String> = std::iter::once(section)
+            .chain(rest.split('.'))
+            .map(String::from)
+            .collect();
+        let exists = path
+            .iter()
+            .try_fold(settings, |value, part| value.get(part))
+            .is_some();
         return exists.then_some(Target::Base(path));
     }
     SECTIONS
         .iter()
         .find(|section| settings[**section].get(key).is_some())
         .map(|section| Target::Base(vec![(*section).to_string(), key.to_string()]))
-        .or_else(|| parameters.contains(&key).then(|| Target::Parameter(key.to_string())))
+        .or_else(|| {
+            parameters
+                .contains(&key)
+                .then(|| Target::Parameter(key.to_string()))
+        })
 }
 
 /// Equal, or one of the listed; 4 and 4.0 are the same number.

@@ -93,11 +93,13 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn bases(&mut self, point: &Point, seed: u64) -> Vec<usize> {
         let settings = &point.settings;
-        let files = settings
-            .base
-            .models
-            .as_deref()
-            .map(|pattern| self.inputs.models.get(&fill(pattern, settings, seed)).cloned().unwrap_or_default());
+        let files = settings.base.models.as_deref().map(|pattern| {
+            self.inputs
+                .models
+                .get(&fill(pattern, settings, seed))
+                .cloned()
+                .unwrap_or_default()
+        });
         let dataset = self.dataset(settings);
         let mut axes = point.axes.clone();
         axes.retain(|key, _| !key.starts_with("fusion-set."));
@@ -222,7 +224,12 @@ impl Builder<'_> {
     fn dataset(&self, settings: &Settings) -> Input {
         Input {
             role: "dataset".into(),
-            hash: self.inputs.datasets.get(&settings.dataset.name).cloned().unwrap_or_default(),
+            hash: self
+                .inputs
+                .datasets
+                .get(&settings.dataset.name)
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 }

@@ -54,7 +54,11 @@ impl Term {
         let any = pattern
             .split('|')
             .map(|pattern| {
-                let wide = if key.is_none() { format!("*{pattern}*") } else { pattern.to_string() };
+                let wide = if key.is_none() {
+                    format!("*{pattern}*")
+                } else {
+                    pattern.to_string()
+                };
                 Pattern::new(&wide).map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
             })
             .collect::<Result<_, _>>()?;
@@ -67,7 +71,9 @@ impl Term {
             None => fits(&job.name),
             Some("kind") => fits(job.kind().as_str()),
             Some("seed") => fits(&job.seed.to_string()),
-            Some("model") => matches!(&job.task, Task::Train(base) | Task::Evaluate(base) if fits(&base.model.to_string())),
+            Some("model") => {
+                matches!(&job.task, Task::Train(base) | Task::Evaluate(base) if fits(&base.model.to_string()))
+            }
             Some("method") => matches!(&job.task, Task::Fuse(fuse) if fits(fuse.method.name())),
             Some("importance") => match &job.task {
                 Task::Fuse(fuse) => fuse.method.importance().is_some_and(|score| fits(score.as_str())),

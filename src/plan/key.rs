@@ -44,7 +44,9 @@ pub fn key(identity: &Identity) -> String {
         "device": identity.device,
         "dtype": "f32",
     });
-    blake3::hash(canonical_json(&value).as_bytes()).to_hex().to_string()
+    blake3::hash(canonical_json(&value).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// Paths at which two settings differ, as `path: old -> new`.
@@ -54,7 +56,11 @@ pub fn differences(old: &Value, new: &Value) -> Vec<String> {
             (Value::Object(a), Value::Object(b)) => {
                 let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
                 for key in keys {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let path = if path.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{path}.{key}")
+                    };
                     let part = |map: &serde_json::Map<_, _>| map.get(key).cloned().unwrap_or(Value::Null);
                     walk(&path, &part(a), &part(b), found);
                 }
@@ -76,6 +82,9 @@ mod tests {
     fn a_difference_names_the_path_and_both_values() {
         let old = json!({"base": {"epochs": 3, "lr": 0.1}, "seed": 1});
         let new = json!({"base": {"epochs": 5, "lr": 0.1}, "seed": 1, "compat": "reference"});
-        assert_eq!(differences(&old, &new), ["base.epochs: 3 -> 5", "compat: null -> \"reference\""]);
+        assert_eq!(
+            differences(&old, &new),
+            ["base.epochs: 3 -> 5", "compat: null -> \"reference\""]
+        );
     }
 }

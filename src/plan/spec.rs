@@ -125,7 +125,8 @@ impl Task {
         let mut all = serde_json::to_value(settings).unwrap_or(Value::Null);
         let imported = settings.base.models.is_some();
         let split = json!({ "kind": settings.split.kind, "parts": settings.split.parts });
-        let mut chosen = json!({ "dataset": { "name": settings.dataset.name }, "model": all["model"].take() });
+        let mut chosen =
+            json!({ "dataset": { "name": settings.dataset.name }, "model": all["model"].take() });
         match self {
             Self::Train(_) => {
                 chosen["split"] = all["split"].take();

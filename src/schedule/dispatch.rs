@@ -65,9 +65,18 @@ pub fn dispatch(
 ) -> Outcome {
     let waiting: BTreeMap<usize, usize> = todo
         .iter()
-        .map(|&job| (job, plan.needs[job].iter().filter(|need| todo.contains(need)).count()))
+        .map(|&job| {
+            (
+                job,
+                plan.needs[job].iter().filter(|need| todo.contains(need)).count(),
+            )
+        })
         .collect();
-    let ready = waiting.iter().filter(|(_, n)| **n == 0).map(|(&job, _)| job).collect();
+    let ready = waiting
+        .iter()
+        .filter(|(_, n)| **n == 0)
+        .map(|(&job, _)| job)
+        .collect();
     Dispatcher {
         plan,
         dependents: plan.dependents(),
@@ -105,7 +114,10 @@ impl Dispatcher<'_> {
                 executor.cancel();
                 stopping = Some(Instant::now());
             }
-            let enough = self.options.max_fail.is_some_and(|max| self.outcome.count(Status::Failed) >= max);
+            let enough = self
+                .options
+                .max_fail
+                .is_some_and(|max| self.outcome.count(Status::Failed) >= max);
             if stopping.is_none() && !enough {
                 while self.running.len() < executor.capacity()
                     && let Some(job) = self.ready.pop_first()
@@ -132,7 +144,10 @@ impl Dispatcher<'_> {
     }
 
     fn done(&mut self, job: usize, result: Result<Box<Record>, JobError>, on_event: &mut dyn FnMut(Event)) {
-        let seconds = self.running.remove(&job).map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let seconds = self
+            .running
+            .remove(&job)
+            .map_or(0.0, |since| since.elapsed().as_secs_f64());
         let record = match result {
             Ok(record) => record,
             Err(JobError::Cancelled) => return,
