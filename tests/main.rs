@@ -1,6 +1,7 @@
 //! All integration tests in one binary: linking candle is what costs time.
 
 mod data;
+mod manifest;
 mod report;
 mod shared;
 mod torch;

@@ -43,7 +43,7 @@ impl Resolver<'_> {
             point.seeds.retain(|&seed| !dropped(seed, None));
             for fusion in fusions {
                 let seeds: Vec<u64> = point
-                    .seeds
+                    .listed
                     .iter()
                     .copied()
                     .filter(|&seed| !dropped(seed, Some(&fusion.method)))

@@ -32,7 +32,7 @@ impl Resolver<'_> {
         for section in SECTIONS {
             dict.insert(section.into(), Value::from(self.dict_at(section)?));
         }
-        let mut points = self.expand_points(&dict, seeds, &[]);
+        let mut points = self.expand_points(&dict, seeds, None);
         for (path, include) in self.entries("include") {
             let Some(first) = points.first() else { break };
             let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
@@ -49,7 +49,7 @@ impl Resolver<'_> {
                 })
                 .collect();
             let seeds = seeds_of(&selector, seeds);
-            for added in self.expand_points(&dict, &seeds, &fixed) {
+            for added in self.expand_points(&dict, &seeds, Some(&fixed)) {
                 match points.iter_mut().find(|point| point.settings == added.settings) {
                     None => points.push(added),
                     Some(point) => {
@@ -65,9 +65,10 @@ impl Resolver<'_> {
         Some(points)
     }
 
-    fn expand_points(&mut self, dict: &Dict, seeds: &[u64], fixed: &[(Vec<String>, Value)]) -> Vec<Point> {
+    fn expand_points(&mut self, dict: &Dict, seeds: &[u64], include: Option<&[(Vec<String>, Value)]>) -> Vec<Point> {
         let mut dict = dict.clone();
-        for (path, value) in fixed {
+        let fixed_by_include = include.is_some();
+        for (path, value) in include.unwrap_or_default() {
             axes::put(&mut dict, path, value.clone());
         }
         let mut found = Vec::new();
@@ -86,6 +87,7 @@ impl Resolver<'_> {
             let before = self.problems.len();
             let fixed = axes::fix(&dict, &found, &choice, 0);
             if let Some(settings) = self.settings(&fixed, &found, &choice) {
+                let sound = self.problems.len() == before;
                 points.push(Point {
                     settings: std::sync::Arc::new(settings),
                     axes: found
@@ -94,7 +96,8 @@ impl Resolver<'_> {
                         .collect(),
                     seeds: seeds.to_vec(),
                     fusions: Vec::new(),
-                    sound: self.problems.len() == before,
+                    sound,
+                    listed: if fixed_by_include { Vec::new() } else { seeds.to_vec() },
                 });
             }
         }
@@ -125,6 +128,7 @@ impl Resolver<'_> {
     }
 
     fn settings(&mut self, dict: &Dict, found: &[Axis], choice: &[usize]) -> Option<Settings> {
+        let before = self.problems.len();
         let decoder = Decoder {
             layers: self.layers,
             axes: found,
@@ -172,7 +176,10 @@ impl Resolver<'_> {
             base: base?,
             fusion_set: fusion_set?,
         };
-        self.check_settings(&settings, &decoder);
+        // What stands in for a key that could not be read is not worth a look.
+        if self.problems.len() == before {
+            self.check_settings(&settings, &decoder);
+        }
         Some(settings)
     }
 

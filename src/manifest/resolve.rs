@@ -61,6 +61,8 @@ pub struct Point {
     pub fusions: Vec<FusionPoint>,
     /// Whether all of it could be read; what stands in for the rest is not worth further checks.
     pub(super) sound: bool,
+    /// Seeds for which all listed fusions run; at others only those that an `[[include]]` names do.
+    pub(super) listed: Vec<u64>,
 }
 
 /// One fusion at one point.
