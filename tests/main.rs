@@ -2,6 +2,7 @@
 
 mod data;
 mod golden;
+mod manifest;
 mod report;
 mod shared;
 mod torch;

@@ -14,8 +14,8 @@ use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
 use crate::job::{DataCache, Resources, place};
 use crate::report::{Rendered, render_all};
-use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, TableRequest, create_dir};
-use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, decide, dispatch};
+use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
+use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
@@ -31,6 +31,8 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let store = Store::open(experiment.store.root())?;
     let decisions = decide(&experiment.plan, &store, &selection);
     require_some(&decisions)?;
+    adopt(&experiment.plan, &store, &decisions)?;
+    // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(&experiment))?;
 
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
@@ -73,11 +75,10 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         }
         Err(error) => return Err(error.into()),
     };
-    show_outcome(&experiment, &store, &summary, &rendered, args.format)?;
-    if summary.failed > 0 {
-        Err(CliError::JobsFailed)
-    } else {
-        Ok(())
+    match show_outcome(&experiment, &store, &summary, &rendered, args.format) {
+        // A reader that has seen enough does not turn failures into a success.
+        Ok(()) | Err(CliError::ClosedPipe) if summary.failed > 0 => Err(CliError::JobsFailed),
+        other => other,
     }
 }
 
@@ -116,12 +117,13 @@ fn require_some(decisions: &[Decision]) -> Result<(), CliError> {
 }
 
 fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
-    if wait && let Err(error) = Lock::acquire(&store.lock_path(), false) {
-        let _ = writeln!(std::io::stderr(), "{error}; waiting");
-    } else if wait {
-        // It was free a moment ago.
+    match Lock::acquire(&store.lock_path()) {
+        Err(error @ StoreError::Locked { .. }) if wait => {
+            let _ = writeln!(std::io::stderr(), "{error}; waiting");
+            Ok(Lock::wait(&store.lock_path())?)
+        }
+        other => Ok(other?),
     }
-    Ok(Lock::acquire(&store.lock_path(), wait)?)
 }
 
 fn index(experiment: &Experiment) -> Index {
@@ -277,9 +279,9 @@ fn show_outcome(
     }
     let mut err = std::io::stderr().lock();
     for warning in rendered.iter().flat_map(|table| &table.warnings) {
-        writeln!(err, "warning: {warning}")?;
+        let _ = writeln!(err, "warning: {warning}");
     }
-    writeln!(
+    let _ = writeln!(
         err,
         "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped; results in {}",
         experiment.manifest.name,
@@ -289,6 +291,12 @@ fn show_outcome(
         summary.failed,
         summary.skipped,
         store.root().display()
-    )?;
+    );
+    if summary.failed > 0 {
+        let _ = writeln!(
+            err,
+            "\nhint: `runner logs JOB` shows the log of a job; the same command again tries failed jobs again"
+        );
+    }
     Ok(())
 }

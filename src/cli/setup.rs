@@ -7,7 +7,9 @@ use candle_core::Device;
 use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs};
 use crate::job::inputs;
-use crate::manifest::{Layers, Override, Resolved, resolve};
+use crate::manifest::{
+    Layers, ManifestError, Override, Problem, ReportSettings, Resolved, in_order, resolve, resolve_partly,
+};
 use crate::plan::{Filter, Plan, build};
 use crate::report::Templates;
 use crate::result::Store;
@@ -21,6 +23,20 @@ const OWN_VARIABLES: [&str; 6] = [
     "RUNNER_SHARED",
     "RUNNER_LOG",
     "RUNNER_LOG_FORMAT",
+];
+
+/// GitHub's runners set variables of the same prefix, `RUNNER_NAME` among them.
+const GITHUB_VARIABLES: [&str; 10] = [
+    "RUNNER_ARCH",
+    "RUNNER_DEBUG",
+    "RUNNER_ENVIRONMENT",
+    "RUNNER_NAME",
+    "RUNNER_OS",
+    "RUNNER_PERFLOG",
+    "RUNNER_TEMP",
+    "RUNNER_TOOL_CACHE",
+    "RUNNER_TRACKING_ID",
+    "RUNNER_WORKSPACE",
 ];
 
 /// A manifest read, checked and planned.
@@ -41,10 +57,25 @@ pub struct Experiment {
 
 /// Reads the layers of configuration.
 pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
-    let mut overrides: Vec<Override> = std::env::vars()
-        .filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str()))
-        .filter_map(|(name, value)| Override::from_environment(&name, &value))
-        .collect();
+    let foreign: &[&str] = if std::env::var_os("GITHUB_ACTIONS").is_some() {
+        &GITHUB_VARIABLES
+    } else {
+        &[]
+    };
+    let mut overrides = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("RUNNER_")) else {
+            continue;
+        };
+        if OWN_VARIABLES.contains(&name) || foreign.contains(&name) {
+            continue;
+        }
+        let Some(value) = value.to_str() else {
+            let message = format!("the environment variable {name} is not valid Unicode");
+            return Err(CliError::usage(message, "set it to a TOML value, or unset it"));
+        };
+        overrides.extend(Override::from_environment(name, value));
+    }
     overrides.sort_by(|a, b| a.path.cmp(&b.path));
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
@@ -59,32 +90,33 @@ pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
 pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, CliError> {
     let (device, device_name) = device(&args.device)?;
     let layers = layers(args)?;
-    let manifest = resolve(&layers)?;
-    refuse_shared_results(&args.manifest, &manifest.name, &layers)?;
-    let inputs = inputs::gather(&layers, &manifest, global.data_dir.as_deref())?;
-    let templates = Templates::load(Some(&global.templates))?;
-    for (i, report) in manifest.reports.iter().enumerate() {
-        let at = |key: &str, message: String| {
-            layers.problem(
-                &["report".to_string(), i.to_string(), key.to_string()],
-                false,
-                message,
-            )
-        };
-        let problem = |key: &str, error: &crate::report::ReportError| {
-            let mut problem = at(key, super::error::chain(error));
-            problem.hint = error.hint();
-            problem
-        };
-        templates
-            .check(&report.template)
-            .map_err(|error| problem("template", &error))?;
-        for metric in &report.metric {
-            metric
-                .parse::<crate::report::Metric>()
-                .map_err(|error| problem("metric", &error))?;
+    // Each step adds to one report; only what a problem makes meaningless is left out.
+    let (manifest, mut problems) = resolve_partly(&layers);
+    let templates = Templates::load(Some(&global.templates));
+    if let Err(error) = &templates {
+        let mut problem = Problem::new(super::error::chain(error));
+        problem.hint = error.hint();
+        problems.push(problem);
+    }
+    let mut inputs = None;
+    if let Some(manifest) = &manifest {
+        problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
+        match inputs::gather(&layers, manifest, global.data_dir.as_deref()) {
+            Ok(found) => inputs = Some(found),
+            Err(error) => problems.extend(error.problems),
+        }
+        if let Ok(templates) = &templates {
+            problems.extend(report_problems(&layers, &manifest.reports, templates));
         }
     }
+    let (Some(manifest), Some(inputs), Ok(templates), []) =
+        (manifest, inputs, templates, problems.as_slice())
+    else {
+        return Err(ManifestError {
+            problems: in_order(problems),
+        }
+        .into());
+    };
     let kind = if device.is_cpu() { "cpu" } else { "cuda" };
     let plan = build(&manifest, &inputs, kind);
     let store = Store::at(global.results.join(&manifest.name));
@@ -96,6 +128,29 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
         device_name,
         templates,
     })
+}
+
+/// Templates and metrics that do not exist, templates that do not parse.
+fn report_problems(layers: &Layers, reports: &[ReportSettings], templates: &Templates) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (i, report) in reports.iter().enumerate() {
+        let mut add = |path: &[&str], error: &crate::report::ReportError| {
+            let mut at = vec!["report".to_string(), i.to_string()];
+            at.extend(path.iter().map(ToString::to_string));
+            let mut problem = layers.problem(&at, false, super::error::chain(error));
+            problem.hint = error.hint();
+            problems.push(problem);
+        };
+        if let Err(error) = templates.check(&report.template) {
+            add(&["template"], &error);
+        }
+        for (j, metric) in report.metric.iter().enumerate() {
+            if let Err(error) = metric.parse::<crate::report::Metric>() {
+                add(&["metric", &j.to_string()], &error);
+            }
+        }
+    }
+    problems
 }
 
 /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -168,7 +223,12 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
             set: Vec::new(),
             device: "auto".into(),
         };
-        resolve(&layers(&args)?)?.name
+        // The name alone is needed: a manifest with mistakes in it can still have results.
+        let layers = layers(&args)?;
+        match layers.name() {
+            Some(name) => name,
+            None => resolve(&layers)?.name,
+        }
     } else {
         experiment.to_string()
     };
@@ -200,7 +260,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
 
 /// Two manifests of one folder with the same name would overwrite each other's results. A variant that extends
 /// another manifest and forgets its own `name` is the usual case.
-fn refuse_shared_results(manifest: &Path, name: &str, layers: &Layers) -> Result<(), CliError> {
+fn shared_results(manifest: &Path, name: &str, layers: &Layers) -> Option<Problem> {
     let folder = manifest
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
@@ -220,11 +280,9 @@ fn refuse_shared_results(manifest: &Path, name: &str, layers: &Layers) -> Result
                 "`{}` has the same name: both would write `results/{name}/`",
                 path.display()
             );
-            return Err(layers
-                .problem(&["name".to_string()], false, message)
-                .hint("give each manifest its own `name`")
-                .into());
+            let problem = layers.problem(&["name".to_string()], false, message);
+            return Some(problem.hint("give each manifest its own `name`"));
         }
     }
-    Ok(())
+    None
 }

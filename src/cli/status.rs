@@ -8,19 +8,13 @@ use serde_json::json;
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
 use super::setup;
-use crate::result::{Lock, Lookup, Status, StoreError};
+use crate::result::{Lock, Lookup, Status};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
-    let running = matches!(
-        store
-            .lock_path()
-            .exists()
-            .then(|| Lock::acquire(&store.lock_path(), false)),
-        Some(Err(StoreError::Locked { .. }))
-    );
+    let running = Lock::is_held(&store.lock_path());
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(index.jobs.len());
     for entry in &index.jobs {

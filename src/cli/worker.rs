@@ -28,6 +28,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
     })?;
     let (device, device_name) = setup::device(&args.device)?;
     let store = Store::at(global.results.join(&args.experiment));
+    store.create()?;
     let resources = Resources {
         device,
         device_name: device_name.clone(),

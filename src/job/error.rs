@@ -78,6 +78,14 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// Whether it stopped because results cannot be written.
+    pub fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Checkpoint(CheckpointError::Store(error)) => error.is_unwritable(),
+            _ => false,
+        }
+    }
+
     /// The chain of causes for the record.
     pub fn failure(&self) -> Failure {
         let mut chain = vec![self.to_string()];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::{Network, State};
 use crate::checkpoint::torch;
-use crate::data::{self, DataSetInfo};
+use crate::data::{self, DataError, DataSetInfo};
 use crate::manifest::{Layers, ManifestError, Problem, Resolved, Settings};
 use crate::plan::{Inputs, ModelFile, fill};
 
@@ -32,7 +32,13 @@ pub fn gather(
                 }
                 Err(error) => {
                     let mut problem = at(layers, &["dataset", "name"], chain(&error));
-                    problem.hint = error.hint();
+                    problem.hint = match error {
+                        DataError::NoFolder { .. } => Some(format!(
+                            "give the folder that holds the files of `{name}` with `--data-dir DIR`, the environment variable \
+                             RUNNER_DATA, or `dir = \"...\"` in `[dataset]`"
+                        )),
+                        _ => error.hint(),
+                    };
                     inputs.datasets.insert(name.clone(), String::new());
                     problems.push(problem);
                 }
@@ -53,12 +59,11 @@ pub fn gather(
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = fill(pattern, settings, seed);
                 if !inputs.fusion_sets.contains_key(&filled) {
-                    let hash = std::fs::read(&filled).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
-                    if let Err(error) = &hash {
-                        let message = format!("cannot read the fusion set `{filled}`: {error}");
+                    let hash = recorded_set(&filled, info).unwrap_or_else(|message| {
                         problems.push(at(layers, &["fusion-set", "file"], message));
-                    }
-                    inputs.fusion_sets.insert(filled, hash.unwrap_or_default());
+                        String::new()
+                    });
+                    inputs.fusion_sets.insert(filled, hash);
                 }
             }
         }
@@ -70,9 +75,39 @@ pub fn gather(
     }
 }
 
+/// Hash of a recorded fusion set whose images fit the data set.
+fn recorded_set(path: &str, info: &DataSetInfo) -> Result<String, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
+    let images = file.tensor("fusion.images").map_err(fail)?;
+    let shape = images.shape();
+    if images.dtype() != safetensors::Dtype::F32
+        || shape.len() != 4
+        || shape[0] == 0
+        || shape[1..] != info.shape
+    {
+        let [c, h, w] = info.shape;
+        return Err(format!(
+            "the fusion set `{path}` holds `fusion.images` of type {:?} and shape {shape:?}, but `{}` needs F32 and [N, {c}, {h}, {w}]",
+            images.dtype(),
+            info.name
+        ));
+    }
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
 fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, problems: &mut Vec<Problem>) {
     let set = &settings.fusion_set;
-    let problem = if let Some(index) = set.indices.iter().flatten().find(|&&i| i >= info.train) {
+    let problem = if set.indices.as_ref().is_some_and(Vec::is_empty) {
+        at(
+            layers,
+            &["fusion-set", "indices"],
+            "`fusion-set.indices` is empty",
+        )
+        .hint("name at least one sample, or leave the key out for a sample of `fusion-set.samples`")
+    } else if let Some(index) = set.indices.iter().flatten().find(|&&i| i >= info.train) {
         at(
             layers,
             &["fusion-set", "indices"],

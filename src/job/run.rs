@@ -51,7 +51,8 @@ pub fn run(
 /// Runs a job and saves its record, be it a success or a failure. A panic is a failure of this job alone.
 ///
 /// # Errors
-/// [`JobError::Cancelled`], which leaves no record, and records that cannot be written.
+/// [`JobError::Cancelled`], which leaves no record, and results that cannot be written: that is no fault of the job,
+/// and no other job would fare better.
 pub fn execute(
     spec: &JobSpec,
     resources: &Resources,
@@ -64,7 +65,7 @@ pub fn execute(
         .unwrap_or_else(|panic| Err(JobError::Panic(panic_text(panic.as_ref()))));
     let record = match result {
         Ok(record) => record,
-        Err(JobError::Cancelled) => return Err(JobError::Cancelled),
+        Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),
         Err(error) => {
             let failure = error.failure();
             tracing::error!(job = %spec.name, error = %failure.chain.join(": "), "failed");

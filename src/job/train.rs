@@ -195,7 +195,12 @@ pub(super) fn save(
         classes: set.classes,
         train_indices: wide(train),
         val_indices: wide(val),
-        job: spec.name.clone(),
+        // Not the job's full name: it may change without the key, and with it the file's hash would.
+        job: format!(
+            "{}-{}",
+            spec.kind().as_str(),
+            spec.key.get(..8).unwrap_or_default()
+        ),
         key: spec.key.clone(),
     };
     Ok(checkpoint::save(

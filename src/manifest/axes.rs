@@ -67,15 +67,16 @@ pub(super) fn find(
 
 /// How deeply nested a list the key takes by itself.
 fn natural_depth(path: &[String], name: &str) -> usize {
-    let of_method = path[0] == "fusion"
+    let of_method = path.first().is_some_and(|section| section == "fusion")
         && path
             .last()
             .is_some_and(|key| METHOD_LISTS.contains(&key.as_str()));
-    let listed = LISTS
-        .iter()
-        .find(|(key, _)| *key == name)
-        .map_or(0, |(_, depth)| *depth);
-    if of_method { 1 } else { listed }
+    let listed = LISTS.iter().find(|(key, _)| *key == name);
+    if of_method {
+        1
+    } else {
+        listed.map_or(0, |(_, depth)| *depth)
+    }
 }
 
 fn depth(value: &Value) -> usize {

@@ -1,6 +1,6 @@
 //! From an untyped dictionary to a typed section, collecting every problem on the way.
 
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
@@ -69,7 +69,10 @@ impl Decoder<'_> {
                     return None;
                 }
                 kind => {
-                    problems.push(self.bad_value(&at, kind));
+                    // An empty axis was reported when the axes were looked for.
+                    if !is_empty_list(&dict, &inner) {
+                        problems.push(self.bad_value(&at, kind));
+                    }
                     if inner.is_empty() || !remove(&mut dict, &inner) {
                         return None;
                     }
@@ -83,7 +86,11 @@ impl Decoder<'_> {
         let name = at.join(".");
         let message = match kind {
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                format!("`{name}` must be {}, not {found}", plain_type(expected))
+                format!(
+                    "`{name}` must be {}, not {}",
+                    plain_type(&expected.to_string()),
+                    plain_value(found)
+                )
             }
             Kind::UnknownVariant(found, _) => format!("unknown value `{found}` for `{name}`"),
             other => format!("`{name}`: {other}"),
@@ -96,7 +103,7 @@ impl Decoder<'_> {
     }
 
     /// The path of the axis' element that is being tried, if `at` is an axis.
-    fn with_element(&self, at: &[String]) -> Vec<String> {
+    pub fn with_element(&self, at: &[String]) -> Vec<String> {
         let mut path = at.to_vec();
         if let Some(i) = self.axes.iter().position(|axis| axis.path == at) {
             path.push(self.choice[i].to_string());
@@ -136,8 +143,13 @@ impl Decoder<'_> {
                 self.walk_ranges(&schema["items"], item, &path, problems);
             }
         }
-        let Some(number) = value.as_f64() else { return };
         let bounds = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
+        // JSON has no other form for a number that is not finite; a key that is not set is left out.
+        if value.is_null() && bounds.0.is_some() {
+            let message = format!("`{}` must be a finite number", path.join("."));
+            problems.push(self.layers.problem(&self.with_element(path), false, message));
+        }
+        let Some(number) = value.as_f64() else { return };
         let message = match bounds {
             (Some(min), Some(max)) if !(min..=max).contains(&number) => format!("between {min} and {max}"),
             (Some(min), None) if !(number >= min) => format!("at least {min}"),
@@ -178,9 +190,19 @@ pub(super) fn suggestion(name: &str, valid: &[&str]) -> String {
 
 /// The valid name that `name` most likely is a misspelling of.
 pub fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let likeness = |candidate: &str| {
+        // Short names differ a lot by one slip.
+        let slip = if strsim::osa_distance(&name, candidate) <= 1 {
+            0.9
+        } else {
+            0.0
+        };
+        strsim::jaro_winkler(&name, candidate).max(slip)
+    };
     valid
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), candidate), *candidate))
+        .map(|candidate| (likeness(candidate), *candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -195,6 +217,30 @@ fn plain_type(expected: &str) -> String {
         other => other
             .strip_prefix("struct ")
             .map_or_else(|| other.to_string(), |_| "a table".to_string()),
+    }
+}
+
+/// A value that was found, as the user wrote it.
+fn plain_value(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(value) => value.to_string(),
+        Actual::Signed(value) => value.to_string(),
+        Actual::Float(value) => value.to_string(),
+        Actual::Str(text) => format!("\"{text}\""),
+        Actual::Seq => "a list".to_string(),
+        Actual::Map => "a table".to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn is_empty_list(dict: &Dict, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [last] => matches!(dict.get(last), Some(Value::Array(_, items)) if items.is_empty()),
+        [first, rest @ ..] => {
+            matches!(dict.get(first), Some(Value::Dict(_, inner)) if is_empty_list(inner, rest))
+        }
     }
 }
 

@@ -58,7 +58,9 @@ impl fmt::Display for Problem {
             let number = at.line.to_string();
             let pad = " ".repeat(number.len());
             write!(f, "\n {pad} |\n {number} | {}", at.text)?;
-            let indent = " ".repeat(at.column.saturating_sub(1));
+            // Tabs stay tabs, so that the marks stand below what they mark.
+            let before = at.text.chars().take(at.column.saturating_sub(1));
+            let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             write!(f, "\n {pad} | {indent}{}", "^".repeat(at.width.max(1)))?;
         } else if let Some(origin) = &self.origin {
             write!(f, "\n  --> {origin}")?;
@@ -95,4 +97,26 @@ impl fmt::Display for ManifestError {
         }
         Ok(())
     }
+}
+
+/// The problems without repetitions, in the order of the text; those that have no place in it come first.
+pub fn in_order(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut unique: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !unique.contains(&problem) {
+            unique.push(problem);
+        }
+    }
+    // Files in the order in which they turn up: the manifest before what it extends.
+    let mut files: Vec<PathBuf> = Vec::new();
+    for location in unique.iter().filter_map(|problem| problem.location.as_ref()) {
+        if !files.contains(&location.file) {
+            files.push(location.file.clone());
+        }
+    }
+    unique.sort_by_key(|problem| {
+        let place = problem.location.as_ref();
+        place.map(|at| (files.iter().position(|file| *file == at.file), at.line, at.column))
+    });
+    unique
 }

@@ -89,12 +89,23 @@ impl Layers {
         let mut dicts = Vec::new();
         let mut next = Some((path.to_path_buf(), None));
         while let Some((path, extended_at)) = next.take() {
-            if files.len() > MAX_EXTENDS {
+            let real = path.canonicalize().ok();
+            let circle = real.is_some()
+                && files
+                    .iter()
+                    .any(|file: &SourceFile| file.path.canonicalize().ok() == real);
+            if circle || files.len() > MAX_EXTENDS {
+                let message = if circle {
+                    format!(
+                        "`extends` goes in a circle: `{}` is extended already",
+                        path.display()
+                    )
+                } else {
+                    format!("more than {MAX_EXTENDS} manifests extend each other")
+                };
                 return Err(Problem {
                     location: extended_at,
-                    ..Problem::new(format!(
-                        "more than {MAX_EXTENDS} manifests extend each other: is it a circle?"
-                    ))
+                    ..Problem::new(message)
                 }
                 .into());
             }
@@ -108,7 +119,7 @@ impl Layers {
                     }
                     .into());
                 };
-                next = Some((path.parent().unwrap_or(Path::new(".")).join(base), at));
+                next = Some((path.parent().unwrap_or(Path::new("")).join(base), at));
             }
             files.push(file);
             dicts.push(dict);

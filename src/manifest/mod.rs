@@ -7,20 +7,23 @@
 //! reported in one go and each with its place in the text. Nothing here knows of jobs, devices or candle.
 
 mod axes;
+mod combine;
+mod complete;
 mod decode;
 mod diagnostic;
 mod layers;
 mod locate;
+mod points;
 mod reference;
 mod resolve;
 mod select;
 mod settings;
 
 pub use decode::nearest;
-pub use diagnostic::{Location, ManifestError, Problem};
+pub use diagnostic::{Location, ManifestError, Problem, in_order};
 pub use layers::{Layers, Override};
 pub use reference::{json_schema, markdown as reference_markdown};
-pub use resolve::{FusionPoint, Point, Resolved, resolve};
+pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
 pub use settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings, ResourceSettings, Settings,
     SplitSettings,

@@ -54,10 +54,10 @@ impl Term {
         let any = pattern
             .split('|')
             .map(|pattern| {
-                let wide = if key.is_none() {
-                    format!("*{pattern}*")
-                } else {
-                    pattern.to_string()
+                let wide = match &key {
+                    Some(_) => pattern.to_string(),
+                    // Two stars in a row would mean folders.
+                    None => format!("*{}*", pattern.trim_matches('*')),
                 };
                 Pattern::new(&wide).map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
             })

@@ -60,6 +60,17 @@ impl StoreError {
         }
     }
 
+    /// Whether results cannot be written, whatever job they are of.
+    pub fn is_unwritable(&self) -> bool {
+        matches!(
+            self,
+            Self::Io {
+                action: "write" | "create" | "remove" | "lock",
+                ..
+            }
+        )
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -69,6 +80,9 @@ impl StoreError {
                 }
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                     Some("free some space, then run the same command again: finished jobs are kept")
+                }
+                std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
+                    Some("a file is in the way: remove it, or choose another folder with `--results DIR`")
                 }
                 _ => None,
             },

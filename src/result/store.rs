@@ -34,16 +34,31 @@ impl Store {
     /// The store at `root`, its folders made and the leftovers of killed processes removed. Call it under the lock.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self::at(root);
-        for folder in [store.records(), store.tables(), store.checkpoints(), store.logs()] {
-            create_dir(&folder)?;
+        store.create()?;
+        for folder in [
+            store.records(),
+            store.tables(),
+            store.checkpoints(),
+            store.logs(),
+            store.cache(),
+        ] {
             sweep(&folder);
         }
         sweep(&store.root);
+        Ok(store)
+    }
+
+    /// Makes the folders.
+    pub fn create(&self) -> Result<(), StoreError> {
+        let store = self;
+        for folder in [store.records(), store.tables(), store.checkpoints(), store.logs()] {
+            create_dir(&folder)?;
+        }
         let ignore = store.cache().join(".gitignore");
         if !ignore.exists() {
             write_atomic(&ignore, b"*\n")?;
         }
-        Ok(store)
+        Ok(())
     }
 
     /// The folder itself.
@@ -92,6 +107,27 @@ impl Store {
         let record = record.seal();
         let path = self.record_path(&record.job);
         write_atomic(&path, &pretty("record", &path, &record)?)?;
+        Ok(record)
+    }
+
+    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint and log with it. The old
+    /// record goes last: interrupted, it is found again.
+    pub fn rename(&self, old: &str, record: Record) -> Result<Record, StoreError> {
+        let new = record.job.clone();
+        if new != old {
+            for (from, to) in [
+                (self.checkpoint_path(old), self.checkpoint_path(&new)),
+                (self.log_path(old), self.log_path(&new)),
+            ] {
+                // Neither needs to be there: both live in the cache.
+                let _ = fs::rename(from, to);
+            }
+        }
+        let record = self.save(record)?;
+        if new != old {
+            let path = self.record_path(old);
+            fs::remove_file(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+        }
         Ok(record)
     }
 

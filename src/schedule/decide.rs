@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use crate::checkpoint;
+use crate::job::place;
 use crate::plan::key::differences;
-use crate::plan::{Filter, Plan};
-use crate::result::{Lookup, Record, Status, Store};
+use crate::plan::{Filter, JobSpec, Plan};
+use crate::result::{Lookup, Place, Record, Status, Store, StoreError};
 
 /// Why a job runs, or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,10 @@ pub struct Decision {
     pub run: bool,
     /// Why.
     pub reason: Reason,
+    /// The job under whose name there is a record of its success: its own, or that of an earlier manifest.
+    pub recorded_as: Option<String>,
+    /// Whether that record says another name, label or place on the axes than the plan; [`adopt`] corrects it.
+    pub moved: bool,
 }
 
 /// Every n-th of the selected jobs, starting with the m-th.
@@ -76,35 +83,39 @@ pub struct Selection {
 
 /// Decides for every job, in the plan's order. Reads all records of the plan; writes nothing.
 pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision> {
-    let earlier = earlier_names(store);
+    let earlier = Earlier::read(store);
+    let found: Vec<Found> = plan
+        .jobs
+        .par_iter()
+        .map(|job| look(store, &earlier, job))
+        .collect();
     let mut selected = 0;
     let mut decisions: Vec<Decision> = Vec::with_capacity(plan.jobs.len());
-    let mut records: Vec<Option<Box<Record>>> = Vec::with_capacity(plan.jobs.len());
-    for job in &plan.jobs {
-        let (reason, record) = match store.lookup(&job.name, &job.key) {
-            Lookup::Found(record) if record.status == Status::Ok => (Reason::Cached, Some(record)),
-            Lookup::Found(record) => (Reason::Unfinished(record.status), None),
-            Lookup::Corrupt(error) => (Reason::Corrupt(error.to_string()), None),
-            Lookup::Missing => (missing(store, &earlier, job), None),
-        };
+    for (job, found) in plan.jobs.iter().zip(&found) {
         let mut chosen = selection.filters.is_empty() || selection.filters.iter().any(|f| f.matches(job));
         if let (true, Some(slice)) = (chosen, selection.slice) {
             chosen = selected % slice.of == slice.part - 1;
             selected += 1;
         }
         if selection.only_unfinished {
-            chosen &= matches!(reason, Reason::Unfinished(_));
+            chosen &= matches!(found.reason, Reason::Unfinished(_));
         }
         let forced = chosen && selection.force.iter().any(|f| f.matches(job));
-        let reason = match reason {
+        let reason = match &found.reason {
             _ if forced => Reason::Forced,
             Reason::Cached => Reason::Cached,
             _ if !chosen => Reason::NotSelected,
-            other => other,
+            other => other.clone(),
         };
-        let run = !matches!(reason, Reason::Cached | Reason::NotSelected);
-        decisions.push(Decision { run, reason });
-        records.push(record);
+        decisions.push(Decision {
+            run: !matches!(reason, Reason::Cached | Reason::NotSelected),
+            reason,
+            recorded_as: found.record.as_ref().map(|record| record.job.clone()),
+            moved: found
+                .record
+                .as_ref()
+                .is_some_and(|record| record.job != job.name || Place::from(&**record) != place(job)),
+        });
     }
     // Looking at a checkpoint once is enough for all that need it.
     let mut sound: BTreeSet<usize> = BTreeSet::new();
@@ -117,61 +128,144 @@ pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision
             if decisions[need].run || sound.contains(&need) {
                 continue;
             }
-            let name = &plan.jobs[need].name;
-            let is_sound = records[need].as_ref().is_some_and(|record| {
-                let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
-                hash.is_some() && checkpoint::load(&store.checkpoint_path(name), hash).is_ok()
-            });
-            if is_sound {
+            if found[need].has_checkpoint(store, &plan.jobs[need].name) {
                 sound.insert(need);
                 continue;
             }
-            let reason = match decisions[need].reason {
+            decisions[need].run = true;
+            decisions[need].reason = match &found[need].reason {
                 Reason::Cached => Reason::CheckpointLost,
-                _ => missing(store, &earlier, &plan.jobs[need]),
+                other => other.clone(),
             };
-            decisions[need] = Decision { run: true, reason };
         }
     }
     decisions
 }
 
-/// Record names on disk, by what stands before the short hash.
-fn earlier_names(store: &Store) -> BTreeMap<String, BTreeSet<String>> {
-    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for entry in std::fs::read_dir(store.records()).into_iter().flatten().flatten() {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        if let Some((stem, hash)) = file.strip_suffix(".json").and_then(|name| name.rsplit_once('-')) {
-            names
-                .entry(stem.to_string())
-                .or_default()
-                .insert(format!("{stem}-{hash}"));
-        }
+/// Brings records that were made under another name or label up to the plan's: a job is known by its key, so renaming
+/// an axis or a row, or adding a value to what was none, computes nothing anew.
+pub fn adopt(plan: &Plan, store: &Store, decisions: &[Decision]) -> Result<(), StoreError> {
+    for (job, decision) in plan.jobs.iter().zip(decisions) {
+        let Some(old) = decision
+            .recorded_as
+            .as_deref()
+            .filter(|_| decision.moved && !decision.run)
+        else {
+            continue;
+        };
+        let place = place(job);
+        let record = Record {
+            job: job.name.clone(),
+            axes: place.axes,
+            label: place.label,
+            ..store.load(old)?
+        };
+        store.rename(old, record)?;
     }
-    names
+    Ok(())
 }
 
-/// Why there is no record: never made, or made for other settings.
-fn missing(
-    store: &Store,
-    earlier: &BTreeMap<String, BTreeSet<String>>,
-    job: &crate::plan::JobSpec,
-) -> Reason {
-    let stem = job.name.rsplit_once('-').map_or("", |(stem, _)| stem);
-    let old = earlier
-        .get(stem)
-        .into_iter()
-        .flatten()
-        .find_map(|name| store.load(name).ok());
-    let Some(old) = old else { return Reason::New };
-    let mut changes = differences(&old.settings, &job.identity_settings());
-    for input in &job.inputs {
-        if changes.is_empty() && !old.inputs.contains(input) {
-            changes.push(format!("input `{}`", input.role));
+/// What the disk says about one job.
+struct Found {
+    reason: Reason,
+    /// A sound record of a success.
+    record: Option<Box<Record>>,
+}
+
+impl Found {
+    /// Whether its checkpoint is there and is the one the record speaks of.
+    fn has_checkpoint(&self, store: &Store, name: &str) -> bool {
+        self.record.as_ref().is_some_and(|record| {
+            let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
+            // Under the new name where adopting the record was interrupted.
+            let paths = [store.checkpoint_path(&record.job), store.checkpoint_path(name)];
+            hash.is_some() && paths.iter().any(|path| checkpoint::load(path, hash).is_ok())
+        })
+    }
+}
+
+fn look(store: &Store, earlier: &Earlier, job: &JobSpec) -> Found {
+    let of = |record: Box<Record>| match record.status {
+        Status::Ok => Found {
+            reason: Reason::Cached,
+            record: Some(record),
+        },
+        status => Found {
+            reason: Reason::Unfinished(status),
+            record: None,
+        },
+    };
+    let reason = match store.lookup(&job.name, &job.key) {
+        Lookup::Found(record) => return of(record),
+        Lookup::Corrupt(error) => Reason::Corrupt(error.to_string()),
+        Lookup::Missing => match earlier.same_key(store, job) {
+            Some(record) => return of(record),
+            None => earlier.changed(store, job),
+        },
+    };
+    Found { reason, record: None }
+}
+
+/// Names of the records on disk, for jobs that have none under their own name.
+struct Earlier {
+    /// By what stands before the short hash.
+    by_stem: BTreeMap<String, BTreeSet<String>>,
+    /// By the short hash.
+    by_hash: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Earlier {
+    fn read(store: &Store) -> Self {
+        let mut earlier = Self {
+            by_stem: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+        };
+        for entry in std::fs::read_dir(store.records()).into_iter().flatten().flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            if let Some((stem, hash)) = file.strip_suffix(".json").and_then(|name| name.rsplit_once('-')) {
+                let name = format!("{stem}-{hash}");
+                earlier
+                    .by_stem
+                    .entry(stem.to_string())
+                    .or_default()
+                    .insert(name.clone());
+                earlier.by_hash.entry(hash.to_string()).or_default().insert(name);
+            }
         }
+        earlier
     }
-    if changes.is_empty() {
-        changes.push("the method's version, or the kind of device".to_string());
+
+    /// A record of the same job under another name.
+    fn same_key(&self, store: &Store, job: &JobSpec) -> Option<Box<Record>> {
+        let (_, hash) = job.name.rsplit_once('-')?;
+        let names = self.by_hash.get(hash).into_iter().flatten();
+        names
+            .filter(|name| **name != job.name)
+            .find_map(|name| match store.lookup(name, &job.key) {
+                Lookup::Found(record) => Some(record),
+                _ => None,
+            })
     }
-    Reason::Changed(changes)
+
+    /// Why there is no record: never made, or made for other settings.
+    fn changed(&self, store: &Store, job: &JobSpec) -> Reason {
+        let stem = job.name.rsplit_once('-').map_or("", |(stem, _)| stem);
+        let old = self
+            .by_stem
+            .get(stem)
+            .into_iter()
+            .flatten()
+            .find_map(|name| store.load(name).ok());
+        let Some(old) = old else { return Reason::New };
+        let mut changes = differences(&old.settings, &job.identity_settings());
+        for input in &job.inputs {
+            if changes.is_empty() && !old.inputs.contains(input) {
+                changes.push(format!("input `{}`", input.role));
+            }
+        }
+        if changes.is_empty() {
+            changes.push("the method's version, or the kind of device".to_string());
+        }
+        Reason::Changed(changes)
+    }
 }

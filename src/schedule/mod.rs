@@ -9,7 +9,7 @@ mod executor;
 mod local;
 mod log;
 
-pub use decide::{Decision, Reason, Selection, Slice, decide};
+pub use decide::{Decision, Reason, Selection, Slice, adopt, decide};
 pub use dispatch::{Halt, Options, Outcome, dispatch};
 pub use executor::{Executor, Notice};
 pub use local::Local;

@@ -1,0 +1,60 @@
+//! A manifest with every default written out.
+
+use figment::value::Dict;
+use serde_json::Value as Json;
+
+use super::resolve::{FusionPoint, Point};
+use super::select::SECTIONS;
+use super::{ReportSettings, ResourceSettings};
+
+/// The manifest with every default written out; axes stay lists.
+pub(super) fn complete(
+    dict: &Dict,
+    points: &[Point],
+    fusions: &[FusionPoint],
+    seeds: &[u64],
+    method_seeds: &[u64],
+    reports: &[ReportSettings],
+    resources: &ResourceSettings,
+) -> Json {
+    let mut full = points
+        .first()
+        .and_then(|point| serde_json::to_value(&*point.settings).ok())
+        .unwrap_or_else(|| Json::Object(serde_json::Map::default()));
+    let given = serde_json::to_value(dict).unwrap_or(Json::Null);
+    for section in SECTIONS {
+        merge(&mut full[section], &given[section]);
+    }
+    full["seeds"] = Json::from(seeds);
+    full["method-seeds"] = Json::from(method_seeds);
+    full["fusion"] = fusions
+        .iter()
+        .map(|fusion| {
+            let mut entry = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
+            if let Some(label) = &fusion.label {
+                entry["label"] = Json::from(label.as_str());
+            }
+            entry
+        })
+        .collect();
+    full["report"] = serde_json::to_value(reports).unwrap_or(Json::Null);
+    full["resources"] = serde_json::to_value(resources).unwrap_or(Json::Null);
+    for key in ["name", "description", "include", "exclude"] {
+        if !given[key].is_null() {
+            full[key] = given[key].clone();
+        }
+    }
+    full
+}
+
+fn merge(below: &mut Json, above: &Json) {
+    match (below, above) {
+        (Json::Object(below), Json::Object(above)) => {
+            for (key, value) in above {
+                merge(below.entry(key.clone()).or_insert(Json::Null), value);
+            }
+        }
+        (_, Json::Null) => {}
+        (below, above) => *below = above.clone(),
+    }
+}

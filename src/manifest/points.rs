@@ -1,0 +1,256 @@
+//! The points of the base axes: sections read, one combination of values at a time.
+
+use figment::value::{Dict, Value};
+use serde_json::Value as Json;
+
+use super::Problem;
+use super::Settings;
+use super::axes::{self, Axis};
+use super::combine::seeds_of;
+use super::decode::{Decoder, suggestion};
+use super::resolve::{Point, Resolver};
+use super::select::{SECTIONS, Selector, Target};
+use crate::arch::{ARCHITECTURES, Architecture};
+use crate::data::SplitKind;
+
+/// Most combinations of axes: beyond, it is a mistake that would only eat memory.
+const MAX_POINTS: usize = 100_000;
+
+impl Resolver<'_> {
+    /// All combinations of the base axes, before include and exclude. `None` where a section cannot be read at all.
+    pub(super) fn points(&mut self, seeds: &[u64]) -> Option<Vec<Point>> {
+        if !self.layers.dict.contains_key("dataset") {
+            self.problems.push(
+                Problem::new(format!(
+                    "`{}` lacks the section `[dataset]`",
+                    self.layers.path().display()
+                ))
+                .hint("for example `[dataset]` with `name = \"digits\"`"),
+            );
+        }
+        let mut dict = Dict::new();
+        for section in SECTIONS {
+            dict.insert(section.into(), Value::from(self.dict_at(section)?));
+        }
+        let mut points = self.expand_points(&dict, seeds, None);
+        for (path, include) in self.entries("include") {
+            let Some(first) = points.first() else { break };
+            let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
+            let Some(selector) = Selector::parse(self.layers, &path, &include, &settings, self.problems)
+            else {
+                continue;
+            };
+            let fixed: Vec<(Vec<String>, Value)> = selector
+                .terms
+                .iter()
+                .filter_map(|(target, value)| match target {
+                    Target::Base(path) => Some((path.clone(), value.clone())),
+                    _ => None,
+                })
+                .collect();
+            let seeds = seeds_of(&selector, seeds);
+            for added in self.expand_points(&dict, &seeds, Some(&fixed)) {
+                match points.iter_mut().find(|point| point.settings == added.settings) {
+                    None => points.push(added),
+                    Some(point) => {
+                        for seed in added.seeds {
+                            if !point.seeds.contains(&seed) {
+                                point.seeds.push(seed);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Some(points)
+    }
+
+    fn expand_points(
+        &mut self,
+        dict: &Dict,
+        seeds: &[u64],
+        include: Option<&[(Vec<String>, Value)]>,
+    ) -> Vec<Point> {
+        let mut dict = dict.clone();
+        let fixed_by_include = include.is_some();
+        for (path, value) in include.unwrap_or_default() {
+            axes::put(&mut dict, path, value.clone());
+        }
+        let mut found = Vec::new();
+        axes::find(
+            self.layers,
+            &[],
+            &Value::from(dict.clone()),
+            &mut found,
+            self.problems,
+        );
+        let mut points = Vec::new();
+        if self.too_many(&found) {
+            return Vec::new();
+        }
+        for choice in axes::combinations(&found) {
+            let before = self.problems.len();
+            let fixed = axes::fix(&dict, &found, &choice, 0);
+            if let Some(settings) = self.settings(&fixed, &found, &choice) {
+                let sound = self.problems.len() == before;
+                points.push(Point {
+                    settings: std::sync::Arc::new(settings),
+                    axes: found
+                        .iter()
+                        .map(|axis| (axis.path.join("."), Json::Null))
+                        .collect(),
+                    seeds: seeds.to_vec(),
+                    fusions: Vec::new(),
+                    sound,
+                    listed: if fixed_by_include {
+                        Vec::new()
+                    } else {
+                        seeds.to_vec()
+                    },
+                });
+            }
+        }
+        points
+    }
+
+    /// Whether the axes have more combinations than can be meant, which is a problem.
+    pub(super) fn too_many(&mut self, axes: &[Axis]) -> bool {
+        let size = axes
+            .iter()
+            .map(|axis| axis.values.len())
+            .try_fold(1usize, usize::checked_mul);
+        let too_many = size.is_none_or(|size| size > MAX_POINTS);
+        if too_many {
+            let names: Vec<String> = axes
+                .iter()
+                .map(|axis| format!("`{}` ({} values)", axis.path.join("."), axis.values.len()))
+                .collect();
+            self.problems.push(
+                Problem::new(format!(
+                    "there are more than {MAX_POINTS} combinations of {}",
+                    names.join(", ")
+                ))
+                .hint("make several manifests of it, or list single combinations as `[[include]]`"),
+            );
+        }
+        too_many
+    }
+
+    fn settings(&mut self, dict: &Dict, found: &[Axis], choice: &[usize]) -> Option<Settings> {
+        let before = self.problems.len();
+        let decoder = Decoder {
+            layers: self.layers,
+            axes: found,
+            choice,
+        };
+        let section = |key: &str| match dict.get(key) {
+            Some(Value::Dict(_, dict)) => dict.clone(),
+            _ => Dict::new(),
+        };
+        let path = |key: &str| vec![key.to_string()];
+        let problems = &mut *self.problems;
+        let dataset = if dict
+            .get("dataset")
+            .and_then(Value::as_dict)
+            .is_some_and(|d| !d.is_empty())
+        {
+            decoder.decode::<super::DatasetSettings>(section("dataset"), &path("dataset"), problems)
+        } else {
+            None
+        };
+        if let Some(dataset) = &dataset {
+            let names: Vec<&str> = crate::data::NAMES.iter().map(|info| info.name).collect();
+            if !names.contains(&dataset.name.as_str()) {
+                let at = ["dataset".to_string(), "name".to_string()];
+                problems.push(
+                    self.layers
+                        .problem(
+                            &decoder.with_element(&at),
+                            false,
+                            format!("unknown data set `{}`", dataset.name),
+                        )
+                        .hint(suggestion(&dataset.name, &names)),
+                );
+            }
+        }
+        let split = decoder.decode::<super::SplitSettings>(section("split"), &path("split"), problems);
+        let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
+        let fusion_set =
+            decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
+        let model = architecture(&decoder, section("model"), problems);
+        let settings = Settings {
+            dataset: dataset?,
+            split: split?,
+            model: model?,
+            base: base?,
+            fusion_set: fusion_set?,
+        };
+        // What stands in for a key that could not be read is not worth a look.
+        if self.problems.len() == before {
+            self.check_settings(&settings, &decoder);
+        }
+        Some(settings)
+    }
+
+    /// What depends on two keys at once.
+    fn check_settings(&mut self, settings: &Settings, decoder: &Decoder) {
+        let split = &settings.split;
+        let at = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
+        if let Some(info) = crate::data::NAMES
+            .iter()
+            .find(|info| info.name == settings.dataset.name)
+        {
+            if let Err(error) =
+                crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info)
+            {
+                let key = if split.classes.is_some() || split.kind == SplitKind::Classes {
+                    "classes"
+                } else {
+                    "parts"
+                };
+                let path = decoder.with_element(&at(&["split", key]));
+                let mut problem = self.layers.problem(&path, false, error.to_string());
+                problem.hint = error.hint();
+                self.problems.push(problem);
+            }
+        }
+        let set = &settings.fusion_set;
+        if set.file.is_some() && set.indices.is_some() {
+            let message = "`fusion-set` has both `file` and `indices`";
+            self.problems.push(
+                self.layers
+                    .problem(&at(&["fusion-set", "file"]), true, message)
+                    .hint("keep one of them"),
+            );
+        }
+    }
+}
+
+fn architecture(decoder: &Decoder, mut dict: Dict, problems: &mut Vec<Problem>) -> Option<Architecture> {
+    let names: Vec<&str> = ARCHITECTURES.iter().map(|info| info.name).collect();
+    let path = vec!["model".to_string()];
+    let at = vec!["model".to_string(), "architecture".to_string()];
+    let name = match dict.remove("architecture") {
+        None => "mlp".to_string(),
+        Some(Value::String(_, name)) => name,
+        Some(_) => {
+            problems.push(
+                decoder
+                    .layers
+                    .problem(&at, false, "`model.architecture` must be a name"),
+            );
+            return None;
+        }
+    };
+    if let "mlp" = name.as_str() {
+        decoder.decode(dict, &path, problems).map(Architecture::Mlp)
+    } else {
+        let problem = decoder.layers.problem(
+            &decoder.with_element(&at),
+            false,
+            format!("unknown architecture `{name}`"),
+        );
+        problems.push(problem.hint(suggestion(&name, &names)));
+        None
+    }
+}

@@ -1,0 +1,631 @@
+//! Problems of the text itself.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn unknown_key_at_the_top() {
+    assert_snapshot!(report("name = \"t\"\nsede = [1]\n\n[dataset]\nname = \"digits\"\n"), @r#"
+    error: unknown key `sede`
+      --> m.toml:2:1
+       |
+     2 | sede = [1]
+       | ^^^^
+
+    hint: did you mean `seeds`?
+    "#);
+}
+
+#[test]
+fn unknown_section() {
+    assert_snapshot!(digits("\n[trainig]\nepochs = 3\n"), @r#"
+    error: unknown key `trainig`
+      --> m.toml:6:2
+       |
+     6 | [trainig]
+       |  ^^^^^^^
+
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model`, `base`, `fusion-set`, `fusion`, `include`, `exclude`, `resources`, `report`
+    "#);
+}
+
+#[test]
+fn unknown_key_in_a_section_and_deeper() {
+    assert_snapshot!(digits("\n[base]\nepoch = 3\noptimizer = { name = \"adam\", rate = 0.1 }\n"), @r#"
+    error: unknown key `epoch`
+      --> m.toml:7:1
+       |
+     7 | epoch = 3
+       | ^^^^^
+
+    hint: did you mean `epochs`?
+
+    error: unknown key `rate`
+      --> m.toml:8:30
+       |
+     8 | optimizer = { name = "adam", rate = 0.1 }
+       |                              ^^^^
+
+    hint: one of `name`, `lr`, `weight-decay`, `momentum`
+    "#);
+}
+
+#[test]
+fn unknown_key_of_a_method() {
+    assert_snapshot!(digits("\n[[fusion]]\nmethod = \"ensemble\"\nhead-weight = true\n"), @r#"
+    error: unknown key `head-weight`
+      --> m.toml:8:1
+       |
+     8 | head-weight = true
+       | ^^^^^^^^^^^
+
+    hint: did you mean `head-weights`?
+    "#);
+}
+
+#[test]
+fn unknown_key_of_a_selector() {
+    assert_snapshot!(digits("\n[[fusion]]\nmethod = \"ensemble\"\n\n[[exclude]]\npart = 2\n"), @r#"
+    error: unknown key `part`
+      --> m.toml:10:1
+        |
+     10 | part = 2
+        | ^^^^
+
+    hint: did you mean `parts`?
+    "#);
+}
+
+#[test]
+fn wrong_types() {
+    assert_snapshot!(
+        digits("\n[split]\nparts = \"two\"\n\n[base]\nepochs = 2.5\noptimizer = 3\n\n[model]\nbias = \"yes\"\n"),
+        @r#"
+        error: `split.parts` must be a whole number, 0 or more, not string "two"
+          --> m.toml:7:9
+           |
+         7 | parts = "two"
+           |         ^^^^^
+
+        error: `base.epochs` must be a whole number, 0 or more, not float `2.5`
+          --> m.toml:10:10
+            |
+         10 | epochs = 2.5
+            |          ^^^
+
+        error: `base.optimizer` must be a table, not signed int `3`
+          --> m.toml:11:13
+            |
+         11 | optimizer = 3
+            |             ^
+
+        error: `model.bias` must be true or false, not string "yes"
+          --> m.toml:14:8
+            |
+         14 | bias = "yes"
+            |        ^^^^^
+        "#
+    );
+}
+
+#[test]
+fn wrong_type_of_a_name() {
+    assert_snapshot!(report("name = 3\n\n[dataset]\nname = 4\n"), @r#"
+    error: `name` must be made of letters, digits, `-`, `_` and `.`, and begin with a letter or digit
+      --> m.toml:1:8
+       |
+     1 | name = 3
+       |        ^
+
+    hint: for example `name = "mnist-non-iid"`; results are written to `results/<name>/`
+
+    error: `dataset.name` must be a string, not signed int `4`
+      --> m.toml:4:8
+       |
+     4 | name = 4
+       |        ^
+    "#);
+}
+
+#[test]
+fn section_that_is_a_value() {
+    assert_snapshot!(report("name = \"t\"\nsplit = 3\n\n[dataset]\nname = \"digits\"\n"), @r#"
+    error: `split` must be a table, `[split]`
+      --> m.toml:2:1
+       |
+     2 | split = 3
+       | ^^^^^
+    "#);
+}
+
+#[test]
+fn fusion_that_is_a_table() {
+    assert_snapshot!(digits("\n[fusion]\nmethod = \"ensemble\"\n"), @r#"
+    error: `fusion` must be a list of tables, each headed `[[fusion]]`
+      --> m.toml:6:2
+       |
+     6 | [fusion]
+       |  ^^^^^^
+    "#);
+}
+
+#[test]
+fn fusion_without_a_method() {
+    assert_snapshot!(digits("\n[[fusion]]\nlabel = \"x\"\n"), @r#"
+    error: this `[[fusion]]` lacks the key `method`
+      --> m.toml:6:1
+       |
+     6 | [[fusion]]
+       | ^^^^^^^^^^
+
+    hint: one of `vanilla-averaging`, `ensemble`, `hf-linear`
+    "#);
+}
+
+#[test]
+fn unknown_method() {
+    assert_snapshot!(digits("\n[[fusion]]\nmethod = \"vanila-averaging\"\n"), @r#"
+    error: unknown method `vanila-averaging`
+      --> m.toml:7:10
+       |
+     7 | method = "vanila-averaging"
+       |          ^^^^^^^^^^^^^^^^^^
+
+    hint: did you mean `vanilla-averaging`?
+    "#);
+}
+
+#[test]
+fn unknown_data_set() {
+    assert_snapshot!(report("name = \"t\"\n[dataset]\nname = \"digit\"\n"), @r#"
+    error: unknown data set `digit`
+      --> m.toml:3:8
+       |
+     3 | name = "digit"
+       |        ^^^^^^^
+
+    hint: did you mean `digits`?
+    "#);
+}
+
+#[test]
+fn unknown_data_set_in_a_list() {
+    assert_snapshot!(report("name = \"t\"\n[dataset]\nname = [\"digits\", \"mnits\"]\n"), @r#"
+    error: unknown data set `mnits`
+      --> m.toml:3:19
+       |
+     3 | name = ["digits", "mnits"]
+       |                   ^^^^^^^
+
+    hint: did you mean `mnist`?
+    "#);
+}
+
+#[test]
+fn unknown_architecture() {
+    assert_snapshot!(digits("\n[model]\narchitecture = \"mpl\"\n"), @r#"
+    error: unknown architecture `mpl`
+      --> m.toml:7:16
+       |
+     7 | architecture = "mpl"
+       |                ^^^^^
+
+    hint: one of `mlp`
+    "#);
+}
+
+#[test]
+fn unknown_value_in_an_axis_is_marked_itself() {
+    assert_snapshot!(digits("\n[split]\nkind = [\"full\", \"non-idd\"]\n"), @r#"
+    error: unknown value `non-idd` for `split.kind`
+      --> m.toml:7:17
+       |
+     7 | kind = ["full", "non-idd"]
+       |                 ^^^^^^^^^
+
+    hint: did you mean `non-iid`?
+    "#);
+}
+
+#[test]
+fn empty_axes() {
+    assert_snapshot!(
+        digits("\n[split]\nparts = []\n\n[[fusion]]\nmethod = \"ensemble\"\nhead-weights = []\n"),
+        @r#"
+        error: the axis `split.parts` is empty
+          --> m.toml:7:9
+           |
+         7 | parts = []
+           |         ^^
+
+        hint: give at least one value, or leave the key out for its default
+
+        error: the axis `fusion.0.head-weights` is empty
+          --> m.toml:11:16
+            |
+         11 | head-weights = []
+            |                ^^
+
+        hint: give at least one value, or leave the key out for its default
+        "#
+    );
+}
+
+#[test]
+fn empty_and_repeated_seeds() {
+    assert_snapshot!(
+        report("name = \"t\"\nseeds = []\nmethod-seeds = [1, 2, 1]\n\n[dataset]\nname = \"digits\"\n"),
+        @r#"
+        error: `seeds` is empty
+          --> m.toml:2:9
+           |
+         2 | seeds = []
+           |         ^^
+
+        hint: give at least one seed
+
+        error: seed 1 stands twice in `method-seeds`
+          --> m.toml:3:23
+           |
+         3 | method-seeds = [1, 2, 1]
+           |                       ^
+        "#
+    );
+}
+
+#[test]
+fn negative_sizes() {
+    assert_snapshot!(
+        digits("\n[split]\nparts = -2\n\n[model]\nhidden = [64, -1]\n\n[fusion-set]\nsamples = -5\n"),
+        @r#"
+        error: `split.parts` must be a whole number, 0 or more, not signed int `-2`
+          --> m.toml:7:9
+           |
+         7 | parts = -2
+           |         ^^
+
+        error: `model.hidden.1` must be a whole number, 0 or more, not signed int `-1`
+          --> m.toml:10:15
+            |
+         10 | hidden = [64, -1]
+            |               ^^
+
+        error: `fusion-set.samples` must be a whole number, 0 or more, not signed int `-5`
+          --> m.toml:13:11
+            |
+         13 | samples = -5
+            |           ^^
+        "#
+    );
+}
+
+#[test]
+fn zero_sizes_and_ratios_out_of_range() {
+    assert_snapshot!(
+        digits("\n[split]\nparts = [2, 0]\nval-ratio = 1.5\n\n[model]\nhidden = [0]\n\n[base]\nepochs = 0\nbatch-size = 0\n"),
+        @r#"
+        error: `split.parts` must be at least 1, not 0
+          --> m.toml:7:13
+           |
+         7 | parts = [2, 0]
+           |             ^
+
+        error: cannot split the training set: there must be at least one part
+          --> m.toml:7:13
+           |
+         7 | parts = [2, 0]
+           |             ^
+
+        error: `split.val-ratio` must be between 0 and 0.9, not 1.5
+          --> m.toml:8:13
+           |
+         8 | val-ratio = 1.5
+           |             ^^^
+
+        error: `model.hidden.0` must be at least 1, not 0
+          --> m.toml:11:11
+            |
+         11 | hidden = [0]
+            |           ^
+
+        error: `base.epochs` must be at least 1, not 0
+          --> m.toml:14:10
+            |
+         14 | epochs = 0
+            |          ^
+
+        error: `base.batch-size` must be at least 1, not 0
+          --> m.toml:15:14
+            |
+         15 | batch-size = 0
+            |              ^
+        "#
+    );
+}
+
+#[test]
+fn not_a_number() {
+    assert_snapshot!(digits("\n[base]\noptimizer = { lr = nan, weight-decay = -inf }\n"), @"");
+}
+
+#[test]
+fn more_parts_than_samples() {
+    assert_snapshot!(digits("\n[split]\nkind = \"random\"\nparts = [2, 5000]\n"), @r#"
+    error: cannot split the training set: 5000 parts, but only 1438 samples
+      --> m.toml:8:13
+       |
+     8 | parts = [2, 5000]
+       |             ^^^^
+    "#);
+}
+
+#[test]
+fn more_parts_than_classes() {
+    assert_snapshot!(digits("\n[split]\nkind = \"sharded\"\nparts = 11\n"), @r#"
+    error: cannot split the training set: 11 parts, but only 10 classes to share out
+      --> m.toml:8:9
+       |
+     8 | parts = 11
+       |         ^^
+    "#);
+}
+
+#[test]
+fn class_lists_that_do_not_fit() {
+    assert_snapshot!(digits("\n[split]\nkind = \"classes\"\nparts = 2\nclasses = [[0, 1, 2], [3, 4]]\n"), @r#"
+    error: cannot split the training set: class 5 is in no class list
+      --> m.toml:9:11
+       |
+     9 | classes = [[0, 1, 2], [3, 4]]
+       |           ^^^^^^^^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn fusion_sets_that_cannot_be() {
+    let fusion = "\n[[fusion]]\nmethod = \"hf-linear\"\n";
+    assert_snapshot!(digits(&format!("\n[fusion-set]\nsamples = 5000\n{fusion}")), @r#"
+    error: `fusion-set.samples` is 5000, but `digits` has only 1438 training images
+      --> m.toml:7:11
+       |
+     7 | samples = 5000
+       |           ^^^^
+    "#);
+    assert_snapshot!(digits(&format!("\n[fusion-set]\nindices = [0, 7, 1438]\n{fusion}")), @r#"
+    error: `fusion-set.indices` has 1438, but `digits` has 1438 training images
+      --> m.toml:7:11
+       |
+     7 | indices = [0, 7, 1438]
+       |           ^^^^^^^^^^^^
+    "#);
+    assert_snapshot!(digits(&format!("\n[fusion-set]\nindices = []\n{fusion}")), @r#"
+    error: `fusion-set.indices` is empty
+      --> m.toml:7:11
+       |
+     7 | indices = []
+       |           ^^
+
+    hint: name at least one sample, or leave the key out for a sample of `fusion-set.samples`
+    "#);
+    assert_snapshot!(digits(&format!("\n[fusion-set]\nindices = [1]\nfile = \"f\"\n{fusion}")), @r#"
+    error: `fusion-set` has both `file` and `indices`
+      --> m.toml:8:1
+       |
+     8 | file = "f"
+       | ^^^^
+
+    hint: keep one of them
+    "#);
+}
+
+#[test]
+fn method_for_pairs_given_four_models() {
+    assert_snapshot!(digits("\n[split]\nparts = [2, 4]\n\n[[fusion]]\nmethod = \"hf-linear\"\n"), @r#"
+    error: `hf-linear` fuses exactly two models, but `split.parts` is 4 here
+      --> m.toml:10:10
+        |
+     10 | method = "hf-linear"
+        |          ^^^^^^^^^^^
+
+    hint: drop the combination with
+
+        [[exclude]]
+        parts = 4
+        method = "hf-linear"
+    "#);
+}
+
+#[test]
+fn fusions_listed_twice() {
+    assert_snapshot!(
+        digits("\n[[fusion]]\nmethod = \"ensemble\"\n\n[[fusion]]\nmethod = \"ensemble\"\nhead-weights = [false, true]\nlabel = \"again\"\n"),
+        @r#"
+        error: `ensemble` is listed twice with the same settings
+          --> m.toml:10:10
+            |
+         10 | method = "ensemble"
+            |          ^^^^^^^^^^
+
+        hint: drop one of the two
+        "#
+    );
+}
+
+#[test]
+fn labels_given_twice() {
+    assert_snapshot!(
+        digits("\n[[fusion]]\nmethod = \"ensemble\"\nlabel = \"x\"\n\n[[fusion]]\nmethod = \"vanilla-averaging\"\nlabel = \"x\"\n"),
+        @r#"
+        error: two fusions have the label `x`
+          --> m.toml:12:9
+            |
+         12 | label = "x"
+            |         ^^^
+
+        hint: labels name rows: make them differ
+        "#
+    );
+}
+
+#[test]
+fn everything_excluded() {
+    assert_snapshot!(digits("\n[[exclude]]\nparts = 2\n"), @"error: nothing is left to do: `[[exclude]]` drops every combination");
+}
+
+#[test]
+fn empty_selector_and_timeout_that_is_none() {
+    assert_snapshot!(digits("\n[[exclude]]\n\n[resources]\ntimeout = \"soon\"\n"), @r#"
+    error: `exclude` is empty
+      --> m.toml:6:1
+       |
+     6 | [[exclude]]
+       | ^^^^^^^^^^^
+
+    hint: name what it is about, for example `parts = 4` and `method = "hf-linear"`
+
+    error: `resources.timeout` is not a duration: expected number at 0
+      --> m.toml:9:11
+       |
+     9 | timeout = "soon"
+       |           ^^^^^^
+
+    hint: for example `timeout = "30m"` or `"1h 30m"`
+    "#);
+}
+
+#[test]
+fn more_combinations_than_can_be_meant() {
+    let list = |n: usize| format!("{:?}", (1..=n).collect::<Vec<_>>());
+    let text = format!(
+        "\n[base]\nepochs = {}\nbatch-size = {}\nwarmup-epochs = {}\n",
+        list(100),
+        list(100),
+        list(100)
+    );
+    assert_snapshot!(digits(&text), @r#"
+    error: there are more than 100000 combinations of `base.batch-size` (100 values), `base.epochs` (100 values), `base.warmup-epochs` (100 values)
+
+    hint: make several manifests of it, or list single combinations as `[[include]]`
+    "#);
+}
+
+#[test]
+fn syntax() {
+    assert_snapshot!(digits("\n[split\nparts = 2\n"), @r#"
+    error: this is not valid TOML: unclosed table, expected `]`
+      --> m.toml:6:7
+       |
+     6 | [split
+       |       ^
+    "#);
+    assert_snapshot!(digits("\n[split]\nparts = 2\nparts = 3\n"), @r#"
+    error: this is not valid TOML: duplicate key
+      --> m.toml:8:1
+       |
+     8 | parts = 3
+       | ^^^^^
+    "#);
+}
+
+#[test]
+fn nothing_there() {
+    assert_snapshot!(report(""), @r#"
+    error: `m.toml` lacks the key `name`
+
+    hint: for example `name = "mnist-non-iid"`; results are written to `results/<name>/`
+
+    error: `m.toml` lacks the section `[dataset]`
+
+    hint: for example `[dataset]` with `name = "digits"`
+    "#);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    assert_snapshot!(report_in(folder.path(), Vec::new(), None), @r#"
+    error: cannot read the manifest `m.toml`: No such file or directory (os error 2)
+
+    hint: check the path; `experiments/` holds the manifests that come with the project
+    "#);
+}
+
+#[test]
+fn name_that_is_no_folder() {
+    assert_snapshot!(report("name = \"../x\"\n[dataset]\nname = \"digits\"\n"), @r#"
+    error: `name` must be made of letters, digits, `-`, `_` and `.`, and begin with a letter or digit
+      --> m.toml:1:8
+       |
+     1 | name = "../x"
+       |        ^^^^^^
+
+    hint: for example `name = "mnist-non-iid"`; results are written to `results/<name>/`
+    "#);
+}
+
+#[test]
+fn tabs_and_wide_characters_do_not_shift_the_mark() {
+    assert_snapshot!(digits("\n[base]\n\toptimizer = { name = \"ädam\" }\n"), @r#"
+    error: unknown value `ädam` for `base.optimizer.name`
+      --> m.toml:7:23
+       |
+     7 | 	optimizer = { name = "ädam" }
+       | 	                     ^^^^^^
+
+    hint: did you mean `adam`?
+    "#);
+}
+
+#[test]
+fn all_problems_in_one_report_in_the_order_of_the_text() {
+    assert_snapshot!(
+        report(concat!(
+            "seeds = [1, -1]\n",
+            "[dataset]\nname = \"mnist\"\n",
+            "[split]\nkind = \"sharded\"\nparts = [2, 11]\n",
+            "[base]\nepohcs = 3\nmodels = \"nowhere/{parts}-{seed}-*.pt\"\n",
+            "[[fusion]]\nmethod = \"hf-lineal\"\n",
+            "[[fusion]]\nmethod = \"hf-linear\"\nimportance = \"unifrom\"\n",
+        )),
+        @r#"
+        error: `m.toml` lacks the key `name`
+
+        hint: for example `name = "mnist-non-iid"`; results are written to `results/<name>/`
+
+        error: `seeds` must be a list of whole numbers, 0 or more
+          --> m.toml:1:9
+           |
+         1 | seeds = [1, -1]
+           |         ^^^^^^^
+
+        hint: for example `seeds = [1, 2, 3]`
+
+        error: cannot split the training set: 11 parts, but only 10 classes to share out
+          --> m.toml:6:13
+           |
+         6 | parts = [2, 11]
+           |             ^^
+
+        error: unknown key `epohcs`
+          --> m.toml:8:1
+           |
+         8 | epohcs = 3
+           | ^^^^^^
+
+        hint: did you mean `epochs`?
+
+        error: unknown method `hf-lineal`
+          --> m.toml:11:10
+            |
+         11 | method = "hf-lineal"
+            |          ^^^^^^^^^^^
+
+        hint: did you mean `hf-linear`?
+
+        error: unknown value `unifrom` for `fusion.1.importance`
+          --> m.toml:14:14
+            |
+         14 | importance = "unifrom"
+            |              ^^^^^^^^^
+
+        hint: did you mean `uniform`?
+        "#
+    );
+}
