@@ -2,6 +2,7 @@
 
 mod data;
 mod golden;
+mod identities;
 mod manifest;
 mod report;
 mod shared;

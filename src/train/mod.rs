@@ -3,6 +3,7 @@
 //! The loop knows no job, path or log: tensors and a generator in, weights and a history out. Given the same
 //! generator and device kind it gives the same bits.
 
+mod adam;
 mod fit;
 mod loss;
 mod optimizer;

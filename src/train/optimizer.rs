@@ -5,6 +5,8 @@ use candle_core::{Result, Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::adam::{self, BETAS, EPSILON};
+
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -56,9 +58,6 @@ pub fn learning_rate(peak: f64, min: f64, warmup: usize, epochs: usize, epoch: u
     min + (peak - min) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
 }
 
-const BETAS: (f64, f64) = (0.9, 0.999);
-const EPSILON: f64 = 1e-8;
-
 /// State of the optimiser over a fixed list of parameters.
 #[derive(Debug)]
 pub struct Optimizer {
@@ -70,7 +69,7 @@ pub struct Optimizer {
 #[derive(Debug)]
 struct Parameter {
     var: Var,
-    /// First moment (Adam) or velocity (SGD).
+    /// First moment (Adam; on the CPU both moments, `[2, n]`) or velocity (SGD).
     first: Option<Tensor>,
     /// Second moment (Adam).
     second: Option<Tensor>,
@@ -107,20 +106,41 @@ impl Optimizer {
         self.step += 1;
         for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let decay = (parameter.var.as_tensor().detach() * self.settings.weight_decay)?;
-            let gradient = (gradient + decay)?;
-            let next = match self.settings.name {
-                OptimizerKind::Adam => parameter.adam(&gradient, lr, self.step)?,
-                OptimizerKind::Sgd => parameter.sgd(&gradient, lr, self.settings.momentum.unwrap_or(0.0))?,
-            };
-            parameter.var.set(&next)?;
+            let decay = self.settings.weight_decay;
+            match self.settings.name {
+                OptimizerKind::Adam if gradient.device().is_cpu() => {
+                    parameter.fused_adam(gradient, lr, decay, self.step)?;
+                }
+                OptimizerKind::Adam => parameter.adam(gradient, lr, decay, self.step)?,
+                OptimizerKind::Sgd => {
+                    parameter.sgd(gradient, lr, decay, self.settings.momentum.unwrap_or(0.0))?;
+                }
+            }
         }
         Ok(())
     }
 }
 
 impl Parameter {
-    fn adam(&mut self, gradient: &Tensor, lr: f64, step: i32) -> Result<Tensor> {
+    fn decayed(&self, gradient: &Tensor, decay: f64) -> Result<Tensor> {
+        gradient + (self.var.as_tensor().detach() * decay)?
+    }
+
+    /// One step in two passes over memory, for the CPU.
+    fn fused_adam(&mut self, gradient: &Tensor, lr: f64, decay: f64, step: i32) -> Result<()> {
+        let value = self.var.as_tensor();
+        let moments = match self.first.take() {
+            Some(moments) => moments,
+            None => Tensor::zeros((2, value.elem_count()), value.dtype(), value.device())?,
+        };
+        adam::step(value, &moments, gradient, lr, decay, step)?;
+        self.first = Some(moments);
+        Ok(())
+    }
+
+    /// The same as single tensor operations, for any device.
+    fn adam(&mut self, gradient: &Tensor, lr: f64, decay: f64, step: i32) -> Result<()> {
+        let gradient = self.decayed(gradient, decay)?;
         let (b1, b2) = BETAS;
         let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| match old {
             Some(old) => (old * beta)? + (new * (1.0 - beta))?,
@@ -133,17 +153,18 @@ impl Parameter {
         let next = (self.var.as_tensor().detach() - ((&first / denominator)? * scale)?)?;
         self.first = Some(first);
         self.second = Some(second);
-        Ok(next)
+        self.var.set(&next)
     }
 
-    fn sgd(&mut self, gradient: &Tensor, lr: f64, momentum: f64) -> Result<Tensor> {
+    fn sgd(&mut self, gradient: &Tensor, lr: f64, decay: f64, momentum: f64) -> Result<()> {
+        let gradient = self.decayed(gradient, decay)?;
         let velocity = match &self.first {
             Some(old) if momentum > 0.0 => ((old * momentum)? + gradient)?,
-            _ => gradient.clone(),
+            _ => gradient,
         };
         let next = (self.var.as_tensor().detach() - (&velocity * lr)?)?;
         self.first = Some(velocity);
-        Ok(next)
+        self.var.set(&next)
     }
 }
 
@@ -180,6 +201,36 @@ mod tests {
             (w[0] - 0.8516).abs() < 1e-6 && (w[1] + 1.9532).abs() < 1e-6,
             "{w:?}"
         );
+    }
+
+    #[test]
+    fn both_forms_of_adam_agree() {
+        let random = |seed| {
+            let mut rng = crate::seed::generator(seed, "adam", &[]);
+            let values: Vec<f32> = (0..35)
+                .map(|_| rand::RngExt::random_range(&mut rng, -1.0..1.0))
+                .collect();
+            Tensor::from_vec(values, (5, 7), &Device::Cpu).expect("tensor")
+        };
+        let mut parameters = [0, 1].map(|_| Parameter {
+            var: Var::from_tensor(&random(0)).expect("var"),
+            first: None,
+            second: None,
+        });
+        for step in 1..6 {
+            let gradient = random(step as u64);
+            parameters[0].adam(&gradient, 0.1, 0.01, step).expect("step");
+            parameters[1]
+                .fused_adam(&gradient, 0.1, 0.01, step)
+                .expect("step");
+        }
+        let [a, b] = parameters.map(|p| {
+            p.var
+                .flatten_all()
+                .and_then(|t| t.to_vec1::<f32>())
+                .expect("values")
+        });
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
     }
 
     #[test]

@@ -1,0 +1,286 @@
+//! What fusion must do whatever the data: a model and a permuted copy of itself give back its function.
+
+use std::ops::ControlFlow;
+
+use candle_core::{Device, Tensor};
+use faer::Mat;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use runner::arch::{Architecture, Mlp, Network};
+use runner::fusion::{
+    Fused, GitRebasin, GroundCost, HfLinear, Inputs, KfGradient, KfLinear, Method, OtFusion, fuse,
+};
+use runner::importance::Importance;
+use runner::seed;
+
+const SAMPLES: usize = 96;
+const IMAGE: [usize; 3] = [1, 3, 4];
+const CLASSES: usize = 5;
+
+struct Case {
+    models: Vec<Network>,
+    images: Tensor,
+    labels: Tensor,
+}
+
+/// A network with hidden layers of 9 and 7 neurons, and copies with these permuted at random.
+fn case(copies: usize, bias: bool) -> Case {
+    let mut rng = seed::generator(11, "identities", &[copies as u64, u64::from(bias)]);
+    let architecture = Architecture::Mlp(Mlp {
+        hidden: vec![9, 7],
+        bias,
+        level_activations: false,
+    });
+    let device = Device::Cpu;
+    let network = Network::initialise(&architecture, &IMAGE, CLASSES, &mut rng, &device).expect("network");
+    let mut models = vec![network.clone()];
+    for _ in 0..copies {
+        let mut copy = network.clone();
+        for l in 0..2 {
+            let width = copy.layers[l].plan.weight[0] as u32;
+            let mut order: Vec<u32> = (0..width).collect();
+            order.shuffle(&mut rng);
+            let order = Tensor::new(order, &device).expect("order");
+            let layer = &mut copy.layers[l];
+            layer.weight = layer.weight.index_select(&order, 0).expect("rows");
+            layer.bias = layer
+                .bias
+                .as_ref()
+                .map(|bias| bias.index_select(&order, 0).expect("bias"));
+            copy.layers[l + 1].weight = copy.layers[l + 1]
+                .weight
+                .index_select(&order, 1)
+                .expect("columns");
+        }
+        models.push(copy);
+    }
+    let pixels: Vec<f32> = (0..SAMPLES * 12).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let labels: Vec<u32> = (0..SAMPLES)
+        .map(|_| rng.random_range(0..CLASSES as u32))
+        .collect();
+    Case {
+        models,
+        images: Tensor::from_vec(pixels, (SAMPLES, 1, 3, 4), &device).expect("images"),
+        labels: Tensor::new(labels, &device).expect("labels"),
+    }
+}
+
+impl Case {
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            models: &self.models,
+            images: Some(&self.images),
+            labels: Some(&self.labels),
+            seed: 0,
+            class_counts: None,
+        }
+    }
+
+    /// Largest difference of the fused network's logits to the first model's.
+    fn difference(&self, method: &Method) -> f32 {
+        let fused = fuse(method, &self.inputs(), &mut || ControlFlow::Continue(())).expect("fused");
+        let Fused::Network { network, .. } = fused else {
+            panic!("a network")
+        };
+        let logits = |network: &Network| network.forward(&self.images).expect("logits");
+        let difference = (logits(&network) - logits(&self.models[0])).expect("equal shapes");
+        difference
+            .abs()
+            .and_then(|d| d.max_all())
+            .and_then(|d| d.to_scalar())
+            .expect("number")
+    }
+}
+
+const SCORES: [Importance; 4] = [
+    Importance::Uniform,
+    Importance::Conductance,
+    Importance::Deeplift,
+    Importance::FeatureAblation,
+];
+
+#[test]
+fn permuted_copies_give_back_the_function() {
+    for bias in [true, false] {
+        for importance in SCORES {
+            let (pair, triple) = (case(1, bias), case(2, bias));
+            for (name, cases, method) in [
+                (
+                    "git-rebasin",
+                    vec![&pair],
+                    Method::GitRebasin(GitRebasin {
+                        importance,
+                        ..GitRebasin::default()
+                    }),
+                ),
+                (
+                    "otfusion",
+                    vec![&pair, &triple],
+                    Method::OtFusion(OtFusion {
+                        importance,
+                        ..OtFusion::default()
+                    }),
+                ),
+                (
+                    "otfusion weights",
+                    vec![&pair, &triple],
+                    Method::OtFusion(OtFusion {
+                        importance,
+                        ground: GroundCost::Weights,
+                        ..OtFusion::default()
+                    }),
+                ),
+                (
+                    "hf-linear",
+                    vec![&pair],
+                    Method::HfLinear(HfLinear {
+                        importance,
+                        cutoff: Some(0.0),
+                        ..HfLinear::default()
+                    }),
+                ),
+                (
+                    "kf-linear",
+                    vec![&pair, &triple],
+                    Method::KfLinear(KfLinear {
+                        importance,
+                        cutoff: Some(0.0),
+                        ..KfLinear::default()
+                    }),
+                ),
+            ] {
+                for case in cases {
+                    let difference = case.difference(&method);
+                    assert!(
+                        difference < 1e-4,
+                        "{name}, {importance:?}, bias {bias}: {difference:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn targets_of_copies_are_the_copies_activations() {
+    let case = case(0, true);
+    let level = &case.models[0].preactivations(&case.images).expect("activations")[0];
+    let rows = level.to_vec2::<f32>().expect("rows");
+    let one = Mat::from_fn(SAMPLES, 9, |i, j| f64::from(rows[i][j]));
+    let scores = vec![(1..=9).map(f64::from).collect(); 3];
+    let method = KfGradient::default();
+    let found = method
+        .cluster("fc1", 9, &[one.clone(), one.clone(), one.clone()], &scores)
+        .expect("clusters");
+    let difference = &found.target - &one;
+    assert!(difference.norm_max() < 1e-12, "{:e}", difference.norm_max());
+}
+
+#[test]
+fn models_that_do_not_fit_are_refused_with_the_layer_and_both_shapes() {
+    let wide = case(0, true).models.remove(0);
+    let architecture = Architecture::Mlp(Mlp {
+        hidden: vec![8, 7],
+        bias: true,
+        level_activations: false,
+    });
+    let mut rng = seed::generator(1, "narrow", &[]);
+    let narrow =
+        Network::initialise(&architecture, &IMAGE, CLASSES, &mut rng, &Device::Cpu).expect("network");
+    let mut case = case(1, true);
+    case.models = vec![wide, narrow];
+    let refused = |method: &Method| {
+        let error = fuse(method, &case.inputs(), &mut || ControlFlow::Continue(()));
+        error.expect_err("different widths").to_string()
+    };
+    insta::assert_snapshot!(
+        refused(&Method::HfLinear(HfLinear::default())),
+        @"`hf-linear` needs models of one architecture, but `level1.1.weight` is [9, 12] in model 0 and [8, 12] in model 1"
+    );
+    let second = KfGradient {
+        start: runner::fusion::Start::Second,
+        ..KfGradient::default()
+    };
+    insta::assert_snapshot!(
+        refused(&Method::KfGradient(Box::new(second))),
+        @"level `fc1` has 9 neurons, but model 1, from which the clustering starts, has 8 there"
+    );
+}
+
+#[test]
+fn different_widths_fuse_where_the_method_allows_it() {
+    let mut case = case(1, true);
+    let architecture = Architecture::Mlp(Mlp {
+        hidden: vec![6, 11],
+        bias: true,
+        level_activations: false,
+    });
+    let mut rng = seed::generator(1, "other widths", &[]);
+    case.models[1] =
+        Network::initialise(&architecture, &IMAGE, CLASSES, &mut rng, &Device::Cpu).expect("network");
+    for method in [
+        Method::KfLinear(KfLinear {
+            importance: Importance::Conductance,
+            ..KfLinear::default()
+        }),
+        Method::OtFusion(OtFusion {
+            importance: Importance::Conductance,
+            ..OtFusion::default()
+        }),
+        Method::OtFusion(OtFusion::default()),
+        Method::KfGradient(Box::default()),
+    ] {
+        assert!(case.difference(&method).is_finite(), "{}", method.name());
+    }
+}
+
+#[test]
+fn dead_duplicate_and_too_many_neurons_are_fused_all_the_same() {
+    let mut case = case(1, true);
+    // Fewer samples than inputs, one dead neuron and two equal ones in both models.
+    case.images = case.images.narrow(0, 0, 5).expect("five images");
+    case.labels = case.labels.narrow(0, 0, 5).expect("five labels");
+    for network in &mut case.models {
+        let layer = &mut network.layers[0];
+        let rows = layer.weight.to_vec2::<f32>().expect("rows");
+        let mut rows: Vec<Vec<f32>> = rows;
+        rows[0] = vec![0.0; 12];
+        rows[2] = rows[1].clone();
+        layer.weight = Tensor::new(rows, &Device::Cpu).expect("weight");
+        layer.bias = Some(Tensor::zeros(9, candle_core::DType::F32, &Device::Cpu).expect("bias"));
+    }
+    for importance in SCORES {
+        for method in [
+            Method::GitRebasin(GitRebasin {
+                importance,
+                ..GitRebasin::default()
+            }),
+            Method::OtFusion(OtFusion {
+                importance,
+                norm_acts: true,
+                ..OtFusion::default()
+            }),
+            Method::HfLinear(HfLinear {
+                importance,
+                norm_acts: true,
+                ..HfLinear::default()
+            }),
+            Method::KfLinear(KfLinear {
+                importance,
+                norm_acts: true,
+                ..KfLinear::default()
+            }),
+            Method::KfGradient(Box::new(KfGradient {
+                importance,
+                normalize_rows: true,
+                ..KfGradient::default()
+            })),
+        ] {
+            assert!(
+                case.difference(&method).is_finite(),
+                "{}, {importance:?}",
+                method.name()
+            );
+        }
+    }
+}
