@@ -109,6 +109,8 @@ impl Bench {
     fn records(&self) -> BTreeMap<String, Value> {
         let folder = self.path("results/tiny/records");
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        // What a killed process had not finished; the next run sweeps it.
+        let entries = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp-"));
         let read = |entry: std::fs::DirEntry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(entry.path()).expect("readable");

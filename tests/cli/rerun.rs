@@ -119,6 +119,7 @@ fn filters_and_partitions_choose_and_nothing_chosen_is_an_error() {
     let shares: Vec<usize> = (1..=3).map(|i| bench.run(&["list", "tiny.toml", "--partition", &format!("slice:{i}/3")]).ok().stdout.lines().count()).collect();
     assert_eq!(shares.iter().sum::<usize>(), all);
     bench.exec(&["--partition", "1/3"]).code(2).says("`1/3` is not a partition");
+    bench.exec(&["-n", "--force=method=nothing"]).code(4).says("error: no job is selected");
     bench.exec(&["-E", "method=["]).code(2).says("is not a pattern");
     bench.exec(&["-E", "kind=train,seed=1"]).ok().says("2 run");
     assert_eq!(bench.records().len(), 2);

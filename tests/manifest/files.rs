@@ -179,7 +179,7 @@ fn problem_in_the_extended_file() {
      4 | parts = 0
        |         ^
 
-    error: `base.epochs` must be at least 1, not 0
+    error: `base.epochs` must be between 1 and 10000000, not 0
       --> other.toml:4:10
        |
      4 | epochs = 0
@@ -192,7 +192,7 @@ fn problem_of_an_override() {
     let folder = folder(&format!("{DIGITS}[base]\nepochs = 3\n[[fusion]]\nmethod = \"ensemble\"\n"));
     let of = |text: &str| report_in(folder.path(), vec![set(text)], None);
     assert_snapshot!(of("base.epochs=0"), @r#"
-    error: `base.epochs` must be at least 1, not 0
+    error: `base.epochs` must be between 1 and 10000000, not 0
       --> --set base.epochs=0
     "#);
     assert_snapshot!(of("base.epcohs=1"), @r#"

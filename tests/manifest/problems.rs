@@ -323,7 +323,7 @@ fn zero_sizes_and_ratios_out_of_range() {
          11 | hidden = [0]
             |           ^
 
-        error: `base.epochs` must be at least 1, not 0
+        error: `base.epochs` must be between 1 and 10000000, not 0
           --> m.toml:14:10
             |
          14 | epochs = 0
@@ -597,6 +597,12 @@ fn all_problems_in_one_report_in_the_order_of_the_text() {
            |         ^^^^^^^
 
         hint: for example `seeds = [1, 2, 3]`
+
+        error: cannot split the training set: 11 parts, but only 10 classes to share out
+          --> m.toml:6:13
+           |
+         6 | parts = [2, 11]
+           |             ^^
 
         error: unknown key `epohcs`
           --> m.toml:8:1
