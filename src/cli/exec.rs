@@ -23,14 +23,14 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let selection = selection(args)?;
     if args.dry_run {
         let decisions = decide(&experiment.plan, &experiment.store, &selection);
-        require_some(&decisions)?;
+        require_some(&decisions, &selection)?;
         return show_plan(&experiment, &decisions, args.format);
     }
     create_dir(&experiment.store.cache())?;
     let _lock = lock(&experiment.store, args.wait)?;
     let store = Store::open(experiment.store.root())?;
     let decisions = decide(&experiment.plan, &store, &selection);
-    require_some(&decisions)?;
+    require_some(&decisions, &selection)?;
     adopt(&experiment.plan, &store, &decisions)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(&experiment))?;
@@ -106,13 +106,15 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
     })
 }
 
-fn require_some(decisions: &[Decision]) -> Result<(), CliError> {
-    match decisions
+fn require_some(decisions: &[Decision], selection: &Selection) -> Result<(), CliError> {
+    let nothing = decisions
         .iter()
-        .all(|decision| decision.reason == Reason::NotSelected)
-    {
-        true => Err(CliError::NothingSelected),
-        false => Ok(()),
+        .all(|decision| decision.reason == Reason::NotSelected);
+    let forces_nothing = !selection.force.is_empty() && !decisions.iter().any(|d| d.reason == Reason::Forced);
+    if nothing || forces_nothing {
+        Err(CliError::NothingSelected)
+    } else {
+        Ok(())
     }
 }
 

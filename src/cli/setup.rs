@@ -278,7 +278,7 @@ fn shared_results(manifest: &Path, name: &str, layers: &Layers) -> Option<Proble
         if theirs.as_deref() == Some(name) {
             let message = format!(
                 "`{}` has the same name: both would write `results/{name}/`",
-                path.display()
+                path.strip_prefix(".").unwrap_or(&path).display()
             );
             let problem = layers.problem(&["name".to_string()], false, message);
             return Some(problem.hint("give each manifest its own `name`"));

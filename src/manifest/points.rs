@@ -137,7 +137,6 @@ impl Resolver<'_> {
     }
 
     fn settings(&mut self, dict: &Dict, found: &[Axis], choice: &[usize]) -> Option<Settings> {
-        let before = self.problems.len();
         let decoder = Decoder {
             layers: self.layers,
             axes: found,
@@ -173,7 +172,9 @@ impl Resolver<'_> {
                 );
             }
         }
+        let before = problems.len();
         let split = decoder.decode::<super::SplitSettings>(section("split"), &path("split"), problems);
+        let split_is_sound = problems.len() == before;
         let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
@@ -186,16 +187,16 @@ impl Resolver<'_> {
             fusion_set: fusion_set?,
         };
         // What stands in for a key that could not be read is not worth a look.
-        if self.problems.len() == before {
-            self.check_settings(&settings, &decoder);
+        if split_is_sound {
+            self.check_split(&settings, &decoder);
         }
+        self.check_fusion_set(&settings);
         Some(settings)
     }
 
     /// What depends on two keys at once.
-    fn check_settings(&mut self, settings: &Settings, decoder: &Decoder) {
+    fn check_split(&mut self, settings: &Settings, decoder: &Decoder) {
         let split = &settings.split;
-        let at = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
         if let Some(info) = crate::data::NAMES
             .iter()
             .find(|info| info.name == settings.dataset.name)
@@ -208,18 +209,21 @@ impl Resolver<'_> {
                 } else {
                     "parts"
                 };
-                let path = decoder.with_element(&at(&["split", key]));
+                let path = decoder.with_element(&["split", key].map(String::from));
                 let mut problem = self.layers.problem(&path, false, error.to_string());
                 problem.hint = error.hint();
                 self.problems.push(problem);
             }
         }
+    }
+
+    fn check_fusion_set(&mut self, settings: &Settings) {
         let set = &settings.fusion_set;
         if set.file.is_some() && set.indices.is_some() {
             let message = "`fusion-set` has both `file` and `indices`";
             self.problems.push(
                 self.layers
-                    .problem(&at(&["fusion-set", "file"]), true, message)
+                    .problem(&["fusion-set", "file"].map(String::from), true, message)
                     .hint("keep one of them"),
             );
         }

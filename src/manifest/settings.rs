@@ -70,7 +70,7 @@ pub struct BaseSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
     /// Epochs of training.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub epochs: usize,
     /// Samples per step.
     #[schemars(range(min = 1))]

@@ -2,7 +2,7 @@
 //!
 //! A filter is a list of terms joined by `,`, all of which must hold; `!` negates a term. `key=pattern` compares a
 //! field (`kind`, `method`, `importance`, `seed`, `model`, or an axis by its full or last name); a bare pattern
-//! compares the job's name. Patterns may hold `*`, `?` and `[...]`; several values are joined by `|`.
+//! compares the job's name, and so does a term whose key is neither a field nor an axis of the job. Patterns may hold `*`, `?` and `[...]`; several values are joined by `|`.
 
 use glob::Pattern;
 
@@ -19,6 +19,8 @@ struct Term {
     negated: bool,
     key: Option<String>,
     any: Vec<Pattern>,
+    /// The whole term as a part of a name: `model_0-parts=2` looks like a key and is none.
+    name: Option<Pattern>,
 }
 
 impl Filter {
@@ -62,7 +64,13 @@ impl Term {
                 Pattern::new(&wide).map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { negated, key, any })
+        let name = Pattern::new(&format!("*{}*", text.trim_matches('*'))).ok();
+        Ok(Self {
+            negated,
+            key,
+            any,
+            name,
+        })
     }
 
     fn matches(&self, job: &JobSpec) -> bool {
@@ -80,10 +88,19 @@ impl Term {
                 _ => false,
             },
             Some("parts") => fits(&job.settings.split.parts.to_string()),
-            Some(key) => job.axes.iter().any(|(axis, value)| {
-                let named = axis == key || axis.rsplit('.').next() == Some(key);
-                named && fits(&value.as_str().map_or_else(|| value.to_string(), String::from))
-            }),
+            Some(key) => {
+                let named = |axis: &str| axis == key || axis.rsplit('.').next() == Some(key);
+                let mut values = job
+                    .axes
+                    .iter()
+                    .filter(|(axis, _)| named(axis))
+                    .map(|(_, value)| value)
+                    .peekable();
+                if values.peek().is_none() {
+                    return self.name.as_ref().is_some_and(|name| name.matches(&job.name));
+                }
+                values.any(|value| fits(&value.as_str().map_or_else(|| value.to_string(), String::from)))
+            }
         }
     }
 }

@@ -119,7 +119,6 @@ fn include_adds_single_combinations() {
     fuse-ensemble-parts=4-seed=1
     fuse-vanilla-averaging-parts=4-seed=2
     fuse-ensemble-parts=4-seed=2
-    fuse-vanilla-averaging-parts=3-seed=1
     fuse-ensemble-parts=3-seed=1
     "#);
     assert_snapshot!(fusions(&sweep("[[include]]\nparts = 2\nseed = 7\nmethod = \"hf-linear\"\n")), @r#"
@@ -127,8 +126,6 @@ fn include_adds_single_combinations() {
     fuse-ensemble-parts=2-seed=1
     fuse-vanilla-averaging-parts=2-seed=2
     fuse-ensemble-parts=2-seed=2
-    fuse-vanilla-averaging-parts=2-seed=7
-    fuse-ensemble-parts=2-seed=7
     fuse-hf-linear-uniform-parts=2-seed=7
     fuse-vanilla-averaging-parts=4-seed=1
     fuse-ensemble-parts=4-seed=1

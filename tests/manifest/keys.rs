@@ -53,7 +53,7 @@ fn every_setting_that_can_change_a_number_is_in_the_key() {
         "base.order=test-accuracy",
         "fusion-set.samples=51",
         "fusion-set.indices=[1]",
-        "fusion.0.norm-acts=false",
+        "fusion.0.norm-acts=true",
         "fusion.0.cutoff=0.1",
     ] {
         assert_eq!(changed(item), ["fuse"], "{item}");

@@ -77,7 +77,9 @@ fn filters() {
     assert_eq!(count("fusion.head-weights=true"), 4);
     assert_eq!(count("head-weights=true"), 4);
     assert_eq!(count("vanilla"), 4);
-    assert_eq!(count("*parts=2-seed=1*"), 5);
+    assert_eq!(count("*parts=2-seed=1*"), 6);
+    // What looks like a key and is none is a part of the name.
+    assert_eq!(count("train-model_0-parts=2-seed=1"), 1);
     assert_eq!(count("method=kf-gradient"), 0);
     for text in ["", "kind=", "parts=2,,", "method=[", "!"] {
         assert!(Filter::parse(text).is_err(), "{text}");

@@ -1,0 +1,77 @@
+//! Whatever runs the jobs, the records are the same.
+
+use super::*;
+use runner::job::inputs::gather;
+use runner::manifest::{Layers, resolve};
+use runner::plan::build;
+
+#[test]
+fn records_do_not_depend_on_workers_threads_or_cores() {
+    let expected = {
+        let bench = Bench::new();
+        bench.exec(&["-j", "1"]).ok();
+        bench.records()
+    };
+    assert_eq!(expected.len(), 10);
+    let four = Bench::new();
+    four.exec(&["-j", "4"]).ok();
+    assert_eq!(four.records(), expected);
+    for threads in ["1", "2", "5"] {
+        let bench = Bench::new();
+        let mut command = bench.std(&["exec", "tiny.toml"]);
+        command.env("RAYON_NUM_THREADS", threads);
+        Run::of(command.output().expect("starts")).ok();
+        assert_eq!(bench.records(), expected, "{threads} threads");
+    }
+    // One core: the pools of all workers have one thread.
+    let bench = Bench::new();
+    let mut pinned = std::process::Command::new("taskset");
+    pinned
+        .args(["-c", "0"])
+        .arg(&PROGRAM.1)
+        .args(["exec", "tiny.toml"])
+        .current_dir(bench.folder.path());
+    match pinned.output() {
+        Ok(output) => {
+            Run::of(output).ok();
+            assert_eq!(bench.records(), expected, "one core");
+        }
+        #[allow(clippy::print_stderr)]
+        Err(_) => eprintln!("\nSKIPPED, because there is no `taskset`: records made on one core\n"),
+    }
+}
+
+#[test]
+fn a_worker_writes_the_record_that_exec_writes() {
+    let bench = Bench::new();
+    bench.exec(&["-j", "2"]).ok();
+    let expected = bench.records();
+    let layers = Layers::read(&bench.path("tiny.toml"), Vec::new()).expect("readable");
+    let manifest = resolve(&layers).expect("sound");
+    let plan = build(
+        &manifest,
+        &gather(&layers, &manifest, None).expect("inputs"),
+        "cpu",
+    );
+    std::fs::remove_dir_all(bench.path("results")).expect("removed");
+    for job in plan.jobs.iter().take(5) {
+        bench.write("job.json", &serde_json::to_string(job).expect("JSON"));
+        let run = bench
+            .run(&["worker", "job.json", "--experiment", "tiny", "--device", "cpu"])
+            .ok();
+        for line in run.stdout.lines() {
+            let event: Value = serde_json::from_str(line).expect("an event a line");
+            assert!(event["event"].is_string());
+        }
+    }
+    let records = bench.records();
+    assert_eq!(records.len(), 5);
+    for (name, record) in records {
+        assert_eq!(record, expected[&name]);
+    }
+    bench.write("job.json", "{}");
+    bench
+        .run(&["worker", "job.json", "--experiment", "tiny"])
+        .code(2)
+        .says("`job.json` is not a job");
+}
