@@ -13,6 +13,7 @@ use super::{Fused, FusionError, Inputs, require_equal_shapes};
 pub struct VanillaAveraging {}
 
 impl VanillaAveraging {
+    #[expect(clippy::unused_self, reason = "every method has this signature")]
     pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
         require_equal_shapes("vanilla-averaging", inputs.models)?;
         let (first, rest) = (&inputs.models[0], &inputs.models[1..]);

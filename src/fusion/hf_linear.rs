@@ -120,7 +120,7 @@ impl HfLinear {
                 let j = assignment[i];
                 (s0[i] * weights[0][(row, i)] + s1[j] * weights[1][(row, j)]) / (s0[i] + s1[j])
             };
-            replace(layer, |i, c| mix(i, c), |i| mix(i, width))?;
+            replace(layer, mix, |i| mix(i, width))?;
             x = layer.output(&layer.linear(&input)?)?;
             found.push(LayerReport {
                 rank: Some(solver.rank()),

@@ -12,7 +12,7 @@
 //! | paper | here | shape |
 //! | --- | --- | --- |
 //! | X | `inputs.images` | `[N, C, H, W]` |
-//! | a_i, level outputs of all models | `activations` | `[m, n_k]` each |
+//! | `a_i`, level outputs of all models | `activations` | `[m, n_k]` each |
 //! | T | `target` | `[m, n]` |
 //! | s, importance scores | `scores` | `[k][n_k]` |
 //!
@@ -311,12 +311,11 @@ impl KfGradient {
                 temperature: self.kd_temperature,
             },
             (true, Compat::Reference) if self.weighted_loss && self.head_weights => Loss::RawDivergence,
-            (true, Compat::Reference) => Loss::Squared(None),
-            // As in the reference: without head weights the head's loss is never weighted.
             (false, _) if self.head_weights => {
                 Loss::Squared(self.cluster_weights(&clusters, scores, images)?)
             }
-            (false, _) => Loss::Squared(None),
+            // As in the reference: without head weights the head's loss is never weighted.
+            _ => Loss::Squared(None),
         };
         Ok((
             LevelTarget {

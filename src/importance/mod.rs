@@ -90,7 +90,9 @@ impl Importance {
 /// Scales scores to sum 1.
 pub fn normalise(scores: &mut [f64]) {
     let total: f64 = scores.iter().sum();
-    scores.iter_mut().for_each(|score| *score /= total);
+    for score in scores {
+        *score /= total;
+    }
 }
 
 /// Maps scores linearly onto `[lowest, 1]`. Equal scores all become 1: there is nothing to tell them apart by.

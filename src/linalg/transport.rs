@@ -183,9 +183,9 @@ impl<'a> Simplex<'a> {
         let (mut a, mut b) = (tail, head);
         while a != b {
             if self.depth[a] >= self.depth[b] {
-                a = self.parent[a]
+                a = self.parent[a];
             } else {
-                b = self.parent[b]
+                b = self.parent[b];
             }
         }
         let join = a;

@@ -245,7 +245,8 @@ mod tests {
         for (w, gradients) in expected.iter_mut().zip([[0.5, 0.25], [-1.0, 2.0]]) {
             let (mut m, mut v) = (0.0, 0.0);
             for (t, g) in gradients.into_iter().enumerate() {
-                let (g, t): (f64, i32) = (g + 0.1 * *w, t as i32 + 1);
+                let g: f64 = g + 0.1 * *w;
+                let t = i32::try_from(t).expect("small") + 1;
                 m = 0.9 * m + 0.1 * g;
                 v = 0.999 * v + 0.001 * g * g;
                 let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));

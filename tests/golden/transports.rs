@@ -1,4 +1,4 @@
-//! OTFusion: costs, transports by objective value, fused weights, accuracy.
+//! `OTFusion`: costs, transports by objective value, fused weights, accuracy.
 
 use runner::fusion::{Compat, GroundCost, OtFusion};
 
