@@ -18,8 +18,8 @@
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store | nothing of ours |
 //! | [`report`] | statistics, tables | result |
-//! | [`fusion`] | one file per method | arch, importance, linalg |
-//! | [`importance`] | scores of neurons | nothing of ours |
+//! | [`fusion`] | one file per method | arch, importance, linalg, seed, train |
+//! | [`importance`] | scores of neurons | arch |
 //! | [`arch`] | networks as chains of layers | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | nothing of ours |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |

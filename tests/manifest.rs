@@ -14,6 +14,7 @@ mod layers;
 mod plans;
 mod problems;
 mod seams;
+mod sizes;
 
 /// The start of most manifests here; what is under test begins at line 5.
 const DIGITS: &str = "name = \"t\"\n\n[dataset]\nname = \"digits\"\n";

@@ -231,7 +231,7 @@ pub struct TableArgs {
     /// Template [default: those of the manifest]
     #[arg(long)]
     pub template: Option<String>,
-    /// Metric: accuracy, f1, loss, roc_auc [default: those of the manifest]
+    /// Metric: accuracy, f1, loss or `roc_auc` [default: those of the manifest]
     #[arg(long)]
     pub metric: Vec<String>,
     /// Form of the output

@@ -206,7 +206,7 @@ fn run_jobs(
         provenance: &provenance,
     };
     let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| {
-        progress.show(&event)
+        progress.show(&event);
     });
     progress.finish();
     Ok(outcome)

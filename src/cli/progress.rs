@@ -43,10 +43,11 @@ impl Progress {
                 ..
             }
         );
-        if self.lines && worth_a_line {
-            if let Ok(line) = serde_json::to_string(event) {
-                let _ = writeln!(std::io::stdout(), "{line}");
-            }
+        if self.lines
+            && worth_a_line
+            && let Ok(line) = serde_json::to_string(event)
+        {
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
         match event {
             Event::Started { job } => {

@@ -167,9 +167,8 @@ pub fn device(text: &str) -> Result<(Device, String), CliError> {
     };
     let cpu = Ok((Device::Cpu, "cpu".to_string()));
     match text {
-        "cpu" => cpu,
         "auto" if candle_core::utils::cuda_is_available() => cuda(0).or(cpu),
-        "auto" => cpu,
+        "auto" | "cpu" => cpu,
         "cuda" => cuda(0),
         other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
             Some(index) => cuda(index),

@@ -108,8 +108,9 @@ impl JobError {
         match self {
             Self::Data { source, .. } | Self::Sample(source) => source.hint(),
             Self::Torch(error) => error.hint().map(String::from),
-            Self::Store(error) => error.hint().map(String::from),
-            Self::Checkpoint(CheckpointError::Store(error)) => error.hint().map(String::from),
+            Self::Store(error) | Self::Checkpoint(CheckpointError::Store(error)) => {
+                error.hint().map(String::from)
+            }
             Self::Checkpoint(_) => {
                 Some("run `runner exec` again: checkpoints that cannot be trusted are made anew".into())
             }

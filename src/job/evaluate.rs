@@ -52,7 +52,9 @@ pub(super) fn ensemble(
             let total: f64 = row.iter().sum();
             // All classes that got any probability may have weight 0; such a row stays as it is.
             if total > 0.0 {
-                row.iter_mut().for_each(|p| *p /= total);
+                for p in row.iter_mut() {
+                    *p /= total;
+                }
             }
         }
     }

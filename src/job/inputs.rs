@@ -1,6 +1,7 @@
 //! A look at the outside before anything runs: data sets, files to import, recorded fusion sets.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use crate::arch::{Network, State};
@@ -51,19 +52,19 @@ pub fn gather(
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
                 let filled = fill(pattern, settings, seed);
-                if !inputs.models.contains_key(&filled) {
-                    let found = models(layers, &filled, settings, info, &mut files, &mut problems);
-                    inputs.models.insert(filled, found);
+                if let Entry::Vacant(entry) = inputs.models.entry(filled) {
+                    let found = models(layers, entry.key(), settings, info, &mut files, &mut problems);
+                    entry.insert(found);
                 }
             }
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = fill(pattern, settings, seed);
-                if !inputs.fusion_sets.contains_key(&filled) {
-                    let hash = recorded_set(&filled, info).unwrap_or_else(|message| {
+                if let Entry::Vacant(entry) = inputs.fusion_sets.entry(filled) {
+                    let hash = recorded_set(entry.key(), info).unwrap_or_else(|message| {
                         problems.push(at(layers, &["fusion-set", "file"], message));
                         String::new()
                     });
-                    inputs.fusion_sets.insert(filled, hash);
+                    entry.insert(hash);
                 }
             }
         }

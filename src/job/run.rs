@@ -119,7 +119,7 @@ fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
         models: spec.models(),
         method: method.map(|method| method.name().to_string()),
         importance: method
-            .and_then(|method| method.importance())
+            .and_then(crate::fusion::Method::importance)
             .map(|i| i.as_str().to_string()),
         label: spec.label.clone(),
         settings: spec.identity_settings(),

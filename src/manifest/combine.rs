@@ -168,11 +168,8 @@ pub(super) fn seeds_of(selector: &Selector, all: &[u64]) -> Vec<u64> {
     let Some((_, value)) = named else {
         return all.to_vec();
     };
-    value
-        .deserialize::<u64>()
-        .map(|seed| vec![seed])
-        .or_else(|_| value.deserialize::<Vec<u64>>())
-        .unwrap_or_default()
+    let single = value.deserialize::<u64>().ok().map(|seed| vec![seed]);
+    single.or_else(|| value.deserialize().ok()).unwrap_or_default()
 }
 
 /// Fills in where each point stands: every key that is an axis somewhere, and every parameter in which two fusions

@@ -88,7 +88,7 @@ impl Decoder<'_> {
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
                 format!(
                     "`{name}` must be {}, not {}",
-                    plain_type(&expected.to_string()),
+                    plain_type(expected),
                     plain_value(found)
                 )
             }
@@ -145,14 +145,17 @@ impl Decoder<'_> {
         }
         let bounds = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
         // JSON has no other form for a number that is not finite; a key that is not set is left out.
-        if value.is_null() && bounds.0.is_some() {
+        let optional = schema["type"]
+            .as_array()
+            .is_some_and(|types| types.iter().any(|name| name == "null"));
+        if value.is_null() && bounds.0.is_some() && !optional {
             let message = format!("`{}` must be a finite number", path.join("."));
             problems.push(self.layers.problem(&self.with_element(path), false, message));
         }
         let Some(number) = value.as_f64() else { return };
         let message = match bounds {
             (Some(min), Some(max)) if !(min..=max).contains(&number) => format!("between {min} and {max}"),
-            (Some(min), None) if !(number >= min) => format!("at least {min}"),
+            (Some(min), None) if number < min => format!("at least {min}"),
             _ => return,
         };
         let name = path.join(".");

@@ -24,7 +24,7 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// Where, if it is in a file.
-    pub location: Option<Location>,
+    pub location: Option<Box<Location>>,
     /// Where, if it is not: `environment variable ...`, `--set ...`.
     pub origin: Option<String>,
     /// How to mend it.

@@ -185,7 +185,7 @@ impl Layers {
     }
 }
 
-fn read_file(path: &Path, extended_at: Option<Location>) -> Result<(SourceFile, Dict), ManifestError> {
+fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceFile, Dict), ManifestError> {
     let text = std::fs::read_to_string(path).map_err(|source| Problem {
         location: extended_at,
         hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
@@ -194,7 +194,7 @@ fn read_file(path: &Path, extended_at: Option<Location>) -> Result<(SourceFile, 
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     })?;
     let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
-        location: span.map(|span| location_of_span(path, &text, span)),
+        location: span.map(|span| Box::new(location_of_span(path, &text, &span))),
         ..Problem::new(format!("this is not valid TOML: {}", message.replace('\n', ", ")))
     };
     let file = SourceFile::parse(PathBuf::from(path), text.clone())

@@ -15,6 +15,7 @@ pub(super) struct SourceFile {
     document: Document<String>,
 }
 
+#[derive(Clone, Copy)]
 enum Node<'a> {
     Item(&'a Item),
     Table(&'a toml_edit::Table),
@@ -36,14 +37,14 @@ impl SourceFile {
     }
 
     /// The place of the value at `path`, or of its key.
-    pub fn locate(&self, path: &[String], at_key: bool) -> Option<Location> {
+    pub fn locate(&self, path: &[String], at_key: bool) -> Option<Box<Location>> {
         let span = if at_key { self.key_span(path) } else { None }.or_else(|| match self.node(path)? {
             Node::Item(item) => item.span(),
             Node::Table(table) => table.span(),
             Node::Value(value) => value.span(),
         });
         span.filter(|_| !path.is_empty())
-            .map(|span| location_of_span(&self.path, &self.text, span))
+            .map(|span| Box::new(location_of_span(&self.path, &self.text, &span)))
     }
 
     fn node(&self, path: &[String]) -> Option<Node<'_>> {
@@ -79,7 +80,7 @@ fn step<'a>(node: Node<'a>, part: &str) -> Option<Node<'a>> {
     }
 }
 
-pub(super) fn location_of_span(path: &Path, text: &str, span: Range<usize>) -> Location {
+pub(super) fn location_of_span(path: &Path, text: &str, span: &Range<usize>) -> Location {
     let mut start = span.start.min(text.len());
     while !text.is_char_boundary(start) {
         start -= 1;

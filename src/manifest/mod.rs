@@ -18,6 +18,7 @@ mod reference;
 mod resolve;
 mod select;
 mod settings;
+mod top;
 
 pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};

@@ -197,23 +197,18 @@ impl Resolver<'_> {
     /// What depends on two keys at once.
     fn check_split(&mut self, settings: &Settings, decoder: &Decoder) {
         let split = &settings.split;
-        if let Some(info) = crate::data::NAMES
-            .iter()
-            .find(|info| info.name == settings.dataset.name)
+        let mut known = crate::data::NAMES.iter();
+        let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
+            return;
+        };
+        if let Err(error) = crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info)
         {
-            if let Err(error) =
-                crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info)
-            {
-                let key = if split.classes.is_some() || split.kind == SplitKind::Classes {
-                    "classes"
-                } else {
-                    "parts"
-                };
-                let path = decoder.with_element(&["split", key].map(String::from));
-                let mut problem = self.layers.problem(&path, false, error.to_string());
-                problem.hint = error.hint();
-                self.problems.push(problem);
-            }
+            let of_classes = split.classes.is_some() || split.kind == SplitKind::Classes;
+            let key = if of_classes { "classes" } else { "parts" };
+            let path = decoder.with_element(&["split", key].map(String::from));
+            let mut problem = self.layers.problem(&path, false, error.to_string());
+            problem.hint = error.hint();
+            self.problems.push(problem);
         }
     }
 

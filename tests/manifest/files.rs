@@ -43,14 +43,14 @@ fn data_that_is_corrupt() {
     for file in std::fs::read_dir(shared.join("data/mnist")).expect("MNIST") {
         let path = file.expect("entry").path();
         let name = path.file_name().expect("name").to_string_lossy().into_owned();
-        if name.ends_with("-ubyte") || name.ends_with(".gz") {
+        if name.ends_with("-ubyte") || path.extension().is_some_and(|ext| ext == "gz") {
             let mut bytes = std::fs::read(&path).expect("readable");
             if name.starts_with("t10k-labels") {
                 let last = bytes.len() - 1;
                 if name.ends_with("-ubyte") {
-                    bytes[last] ^= 1
+                    bytes[last] ^= 1;
                 } else {
-                    bytes.truncate(last)
+                    bytes.truncate(last);
                 }
             }
             write(folder.path(), &name, bytes);
