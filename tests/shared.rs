@@ -14,7 +14,10 @@ pub fn shared(skipped: &str) -> Option<PathBuf> {
             .find(|folder| folder.join("golden").is_dir())
     });
     if found.is_none() {
-        say_skipped(skipped, "there is no `shared` folder and RUNNER_SHARED is not set");
+        say_skipped(
+            skipped,
+            "there is no `shared` folder and RUNNER_SHARED is not set",
+        );
     }
     found
 }

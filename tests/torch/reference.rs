@@ -47,7 +47,10 @@ fn folder() -> Option<PathBuf> {
 /// Reads one of the files; where the folder is absent, says so and returns nothing.
 fn open(file: &str) -> Option<TorchFile> {
     let Some(folder) = folder() else {
-        crate::shared::say_skipped(file, "there are no ../shared/reference-models and no RUNNER_SHARED");
+        crate::shared::say_skipped(
+            file,
+            "there are no ../shared/reference-models and no RUNNER_SHARED",
+        );
         return None;
     };
     Some(read(&folder.join(file)).unwrap_or_else(|error| panic!("{error}")))
