@@ -4,14 +4,17 @@
 #
 #   bash scripts/docs.sh          everything but the quickstart's output
 #   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
+#
+# BIN names a program built already; `cargo run` may have to build what `cargo test` built with other features.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Help shows the values of these variables, and wraps at the terminal's width.
 for variable in $(compgen -e RUNNER_ || true); do unset "$variable"; done
 export COLUMNS=100 NO_COLOR=1
-runner() { cargo run --quiet "${profile[@]}" -- "$@" </dev/null; }
-profile=()
+runner() { "${program[@]}" "$@" </dev/null; }
+program=(cargo run --quiet --)
+[ -z "${BIN:-}" ] || program=("$BIN")
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -43,8 +46,7 @@ grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manife
 block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
 
 if [ "${1:-}" = --run ]; then
-    profile=(--release)
-    cargo build --quiet --release
+    program=(cargo run --quiet --release --)
     { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log"
       grep '^quickstart:' "$scratch/log" | sed "s|$scratch/||"; } | fenced text | block quickstart-output
 fi

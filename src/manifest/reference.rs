@@ -280,24 +280,25 @@ fn row(name: &str, property: &Value, required: bool) -> String {
         Some(value) => format!("`{value}`"),
     };
     let meaning = property["description"].as_str().unwrap_or("");
-    let meaning = format!("{}{}", escape(meaning), choices(single));
+    // A key that explains one of its values in its own words has said enough.
+    let explained = |name: &str| meaning.contains(&format!("`{name}`:"));
+    let meaning = format!("{}{}", escape(meaning), choices(single, explained));
     format!("| `{name}` | {} | {default} | {meaning} |\n", type_name(single))
 }
 
-/// What each of the values means, where the types say so.
-fn choices(schema: &Value) -> String {
+/// What each of the values means, where the types say so and none of them is explained already.
+fn choices(schema: &Value, explained: impl Fn(&str) -> bool) -> String {
     let variants = schema["oneOf"].as_array().into_iter().flatten();
-    let described: Vec<String> = variants
-        .filter_map(|variant| {
-            let (name, about) = (variant["const"].as_str()?, variant["description"].as_str()?);
-            Some(format!("`{name}`: {}", escape(about).trim_end_matches('.')))
-        })
+    let described: Vec<(&str, &str)> = variants
+        .filter_map(|variant| Some((variant["const"].as_str()?, variant["description"].as_str()?)))
         .collect();
-    if described.is_empty() {
-        String::new()
-    } else {
-        format!("<br>{}.", described.join(".<br>"))
+    if described.iter().any(|(name, _)| explained(name)) {
+        return String::new();
     }
+    described.iter().fold(String::new(), |text, (name, about)| {
+        let about = escape(about);
+        format!("{text}<br>`{name}`: {}.", about.trim_end_matches('.'))
+    })
 }
 
 /// Text for a cell of a table.

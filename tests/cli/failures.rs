@@ -177,10 +177,7 @@ fn a_full_disk_ends_the_run_and_keeps_what_is_done() {
         .arg(&disk)
         .output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        #[allow(clippy::print_stderr)]
-        {
-            eprintln!("\nSKIPPED, because only root may mount: a full disk\n");
-        }
+        crate::shared::say_skipped("a full disk", "only root may mount");
         return;
     }
     let full = bench.exec(&["-j", "1"]);

@@ -36,8 +36,7 @@ fn records_do_not_depend_on_workers_threads_or_cores() {
             Run::of(output).ok();
             assert_eq!(bench.records(), expected, "one core");
         }
-        #[allow(clippy::print_stderr)]
-        Err(_) => eprintln!("\nSKIPPED, because there is no `taskset`: records made on one core\n"),
+        Err(_) => crate::shared::say_skipped("records made on one core", "there is no `taskset`"),
     }
 }
 

@@ -74,8 +74,7 @@ fn latex_compiles() {
         .output();
     match run {
         Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout)),
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        Err(_) => eprintln!("SKIPPED latex_compiles: pdflatex is not installed"),
+        Err(_) => crate::shared::say_skipped("LaTeX of tables", "`pdflatex` is not installed"),
     }
 }
 

@@ -45,10 +45,12 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Reads one of the files; where the folder is absent, says so and returns nothing.
-#[expect(clippy::print_stderr, reason = "a skipped test must be heard")]
 fn open(file: &str) -> Option<TorchFile> {
     let Some(folder) = folder() else {
-        eprintln!("SKIPPED: no ../shared/reference-models and no RUNNER_SHARED, `{file}` was not read");
+        crate::shared::say_skipped(
+            file,
+            "there are no ../shared/reference-models and no RUNNER_SHARED",
+        );
         return None;
     };
     Some(read(&folder.join(file)).unwrap_or_else(|error| panic!("{error}")))
