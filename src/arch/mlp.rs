@@ -13,7 +13,7 @@ use super::{LayerPlan, Op};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Mlp {
     /// Widths of the hidden layers; empty for a linear classifier.
-    #[schemars(inner(range(min = 1)))]
+    #[schemars(inner(range(min = 1, max = 1_000_000)))]
     pub hidden: Vec<usize>,
     /// Whether layers have a bias.
     pub bias: bool,

@@ -333,7 +333,8 @@ pub enum FusionError {
     },
     /// The k-means cannot start from the second model.
     #[error(
-        "level `{level}` has {width} neurons, but model 1, from which the clustering starts, has {found:?} there"
+        "level `{level}` has {width} neurons, but model 1, from which the clustering starts, has {} there",
+        found.map_or_else(|| "no such level".to_string(), |n| n.to_string())
     )]
     Start {
         /// The level's name.
