@@ -8,7 +8,7 @@
 //!                               +  sum_i s_i ||t_c(i) - a_i||^2 (grouping: the members against the target)
 //! ```
 //!
-//! with a_i the activations of neuron i of all models on the fusion set, `S_c` the sum of the members' scores.
+//! with `a_i` the activations of neuron i of all models on the fusion set, `S_c` the sum of the members' scores.
 
 use faer::Mat;
 use serde::Serialize;
