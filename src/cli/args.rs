@@ -76,6 +76,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Print the JSON Schema of manifests, for editors
     Schema(SchemaArgs),
+    /// List the fusion methods, or the parameters of one
+    Methods(MethodsArgs),
     /// Show what is finished, failed or missing
     Status(StatusArgs),
     /// Show the log of a job
@@ -201,6 +203,13 @@ pub struct SchemaArgs {
     /// The reference of all keys as Markdown instead (the source of docs/manifest.md)
     #[arg(long)]
     pub markdown: bool,
+}
+
+/// Arguments of `methods`.
+#[derive(Debug, Args)]
+pub struct MethodsArgs {
+    /// A method, for its parameters with defaults and ranges
+    pub name: Option<String>,
 }
 
 /// Arguments of `status`.

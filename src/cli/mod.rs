@@ -8,6 +8,7 @@ mod exec;
 mod list;
 mod logging;
 mod logs;
+mod methods;
 mod progress;
 mod provenance;
 mod schema;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(args, &cli.global),
         Command::Config(args) => config::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Methods(args) => methods::run(args),
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),

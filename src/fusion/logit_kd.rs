@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::kf_gradient::mean_logits;
 use super::level::{LevelSettings, LevelTrainer, Loss};
+use super::targets::mean_logits;
 use super::{Compat, Fused, FusionError, Inputs};
 use crate::seed;
 

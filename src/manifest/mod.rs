@@ -23,7 +23,7 @@ mod top;
 pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};
 pub use layers::{Layers, Override};
-pub use reference::{json_schema, markdown as reference_markdown};
+pub use reference::{json_schema, markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
 pub use settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings, ResourceSettings, Settings,

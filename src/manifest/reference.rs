@@ -199,6 +199,16 @@ pub fn markdown(schema: &Value) -> String {
     page
 }
 
+/// What the reference page says about one method; `None` for an unknown name.
+pub fn method_markdown(name: &str) -> Option<String> {
+    let schema = json_schema();
+    let methods = schema["properties"]["fusion"]["items"]["anyOf"].as_array()?;
+    let table = methods
+        .iter()
+        .find(|table| table["properties"]["method"]["const"] == name)?;
+    Some(section("[[fusion]]", table).trim_start().to_string())
+}
+
 /// One heading, what it is about, and its keys.
 fn section(header: &str, table: &Value) -> String {
     let mut text = format!("\n## `{header}`");

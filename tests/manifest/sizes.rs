@@ -93,7 +93,7 @@ fn zero_sizes_and_ratios_out_of_range() {
          8 | val-ratio = 1.5
            |             ^^^
 
-        error: `model.hidden.0` must be at least 1, not 0
+        error: `model.hidden.0` must be between 1 and 1000000, not 0
           --> m.toml:11:11
             |
          11 | hidden = [0]

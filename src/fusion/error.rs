@@ -1,0 +1,103 @@
+//! Why a fusion stopped.
+
+use crate::arch::ArchError;
+use crate::linalg::LinalgError;
+
+/// Fusion failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FusionError {
+    /// The number of models does not fit.
+    #[error("`{method}` fuses exactly two models, not {found}")]
+    Arity {
+        /// The method.
+        method: &'static str,
+        /// How many there are.
+        found: usize,
+    },
+    /// The models differ where they must not.
+    #[error(
+        "`{method}` needs models of one architecture, but `{tensor}` is {first:?} in model 0 and {other:?} in model {model}"
+    )]
+    Shapes {
+        /// The method.
+        method: &'static str,
+        /// The tensor.
+        tensor: String,
+        /// Shape in model 0.
+        first: Vec<usize>,
+        /// Shape in the other model.
+        other: Vec<usize>,
+        /// The other model's index.
+        model: usize,
+    },
+    /// An input that the method needs is absent.
+    #[error("`{method}` needs {what}")]
+    Missing {
+        /// The method.
+        method: &'static str,
+        /// What is absent.
+        what: &'static str,
+    },
+    /// The models have different numbers of layers.
+    #[error(
+        "`{method}` needs models of equal depth, but model 0 has {first} layers and model {model} has {other}"
+    )]
+    Depth {
+        /// The method.
+        method: &'static str,
+        /// Layers of model 0.
+        first: usize,
+        /// Layers of the other model.
+        other: usize,
+        /// The other model's index.
+        model: usize,
+    },
+    /// The k-means cannot start from the second model.
+    #[error(
+        "level `{level}` has {width} neurons, but model 1, from which the clustering starts, has {} there",
+        found.map_or_else(|| "no such level".to_string(), |n| n.to_string())
+    )]
+    Start {
+        /// The level's name.
+        level: String,
+        /// Width of the target.
+        width: usize,
+        /// Width of model 1's level.
+        found: Option<usize>,
+    },
+    /// The training of a level diverged.
+    #[error("the loss of level `{layer}` is not finite in epoch {epoch}: a smaller learning rate may help")]
+    Diverged {
+        /// The level's name.
+        layer: String,
+        /// From 0.
+        epoch: usize,
+    },
+    /// The caller said so.
+    #[error("the fusion was stopped")]
+    Stopped,
+    /// Numbers that are not finite.
+    #[error("layer `{layer}` of model {model} has {what} that are not finite")]
+    NotFinite {
+        /// Activations, or importance scores.
+        what: &'static str,
+        /// The layer's name.
+        layer: String,
+        /// Which model.
+        model: usize,
+    },
+    /// The linear algebra failed.
+    #[error("layer `{layer}` cannot be solved")]
+    Linalg {
+        /// The layer's name.
+        layer: String,
+        /// Why.
+        source: LinalgError,
+    },
+    /// A network cannot be built.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// Candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
