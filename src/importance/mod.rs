@@ -3,9 +3,9 @@
 //! | score | per sample and neuron | file |
 //! | --- | --- | --- |
 //! | uniform | 1 | here |
-//! | conductance | integral from the zero input to x of the logit's change through the neuron | [`conductance`] |
-//! | DeepLIFT | multiplier times the neuron's difference from the zero input | [`deeplift`] |
-//! | feature ablation | logit minus the logit with the neuron's output set to 0 | [`ablation`] |
+//! | conductance | integral from the zero input to x of the logit's change through the neuron | `conductance` |
+//! | DeepLIFT | multiplier times the neuron's difference from the zero input | `deeplift` |
+//! | feature ablation | logit minus the logit with the neuron's output set to 0 | `ablation` |
 //!
 //! A neuron's score is the mean over samples of the absolute values (summed over positions), plus 1e-8, so that none
 //! is zero: means weighted by scores are always defined. The passes through the network are in f64: in f32 a
