@@ -90,6 +90,7 @@ fn index(records: &[Record]) -> Index {
         schema: SCHEMA,
         experiment: "quick_start".to_string(),
         dataset: "digits".to_string(),
+        manifest: String::new(),
         manifest_hash: String::new(),
         tables: Vec::new(),
         jobs: records.iter().map(entry).collect(),

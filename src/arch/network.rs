@@ -20,9 +20,33 @@ pub enum ArchError {
         /// The first tensor at fault, with both shapes.
         problem: String,
     },
+    /// NaN or an infinity among the weights. Checked here because it does not have to show: candle's ReLU, unlike
+    /// PyTorch's, turns NaN into 0, so that such a network still predicts something.
+    #[error("element {index} of `{tensor}` is {value}")]
+    NotFinite {
+        /// The tensor's name.
+        tensor: String,
+        /// Position of the first such element, row-major.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
     /// Candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// Refuses a tensor with NaN or an infinity.
+fn require_finite(name: &str, tensor: &Tensor) -> Result<(), ArchError> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(ArchError::NotFinite {
+            tensor: name.to_string(),
+            index,
+            value: values[index],
+        }),
+    }
 }
 
 /// A parameter-free step between linear maps.
@@ -129,7 +153,9 @@ impl Network {
                 )));
             }
             used += 1;
-            Ok(tensor.to_device(device)?.to_dtype(DType::F32)?)
+            let tensor = tensor.to_device(device)?.to_dtype(DType::F32)?;
+            require_finite(&name, &tensor)?;
+            Ok(tensor)
         };
         let mut layers = Vec::with_capacity(plan.len());
         for plan in plan {
@@ -172,6 +198,13 @@ impl Network {
             architecture: architecture.clone(),
             layers,
         })
+    }
+
+    /// Refuses weights that are not finite.
+    pub fn require_finite(&self) -> Result<(), ArchError> {
+        self.state()
+            .iter()
+            .try_for_each(|(name, tensor)| require_finite(name, tensor))
     }
 
     /// The same network with parameters of another type. Its inputs have to be of that type too.

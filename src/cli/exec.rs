@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,8 +33,9 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let decisions = decide(&experiment.plan, &store, &selection);
     require_some(&decisions, &selection)?;
     adopt(&experiment.plan, &store, &decisions)?;
+    setup::refuse_foreign_results(&store, &args.manifest.manifest, &experiment.manifest.name)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
-    store.save_index(&index(&experiment))?;
+    store.save_index(&index(&experiment, &args.manifest.manifest))?;
 
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
     let outcome = if todo.is_empty() {
@@ -107,9 +109,7 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
 }
 
 fn require_some(decisions: &[Decision], selection: &Selection) -> Result<(), CliError> {
-    let nothing = decisions
-        .iter()
-        .all(|decision| decision.reason == Reason::NotSelected);
+    let nothing = !decisions.iter().any(|decision| decision.selected);
     let forces_nothing = !selection.force.is_empty() && !decisions.iter().any(|d| d.reason == Reason::Forced);
     if nothing || forces_nothing {
         Err(CliError::NothingSelected)
@@ -128,7 +128,7 @@ fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
     }
 }
 
-fn index(experiment: &Experiment) -> Index {
+fn index(experiment: &Experiment, path: &Path) -> Index {
     let manifest = &experiment.manifest;
     Index {
         schema: SCHEMA,
@@ -138,6 +138,7 @@ fn index(experiment: &Experiment) -> Index {
             .first()
             .map(|p| p.settings.dataset.name.clone())
             .unwrap_or_default(),
+        manifest: path.display().to_string(),
         manifest_hash: manifest_hash(manifest),
         tables: manifest
             .reports

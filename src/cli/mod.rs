@@ -15,6 +15,7 @@ mod schema;
 mod setup;
 mod status;
 mod table;
+mod threads;
 mod worker;
 
 use std::process::ExitCode;
@@ -37,6 +38,11 @@ use error::CliError;
 /// | 130 | interrupted |
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    match &cli.command {
+        Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
+        Command::Worker(_) => threads::set(Some(1)),
+        _ => {}
+    }
     logging::init(&cli.global);
     let result = match &cli.command {
         Command::Exec(args) => exec::run(args, &cli.global),

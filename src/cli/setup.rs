@@ -285,3 +285,28 @@ fn shared_results(manifest: &Path, name: &str, layers: &Layers) -> Option<Proble
     }
     None
 }
+
+/// Results that another manifest of the same name wrote, one that is still there, are not overwritten.
+pub fn refuse_foreign_results(store: &Store, manifest: &Path, name: &str) -> Result<(), CliError> {
+    let Ok(index) = store.load_index() else {
+        return Ok(());
+    };
+    let theirs = Path::new(&index.manifest);
+    let same = |other: &Path| match (manifest.canonicalize(), other.canonicalize()) {
+        (Ok(own), Ok(other)) => own == other,
+        _ => true,
+    };
+    let still_named =
+        || Layers::read(theirs, Vec::new()).is_ok_and(|layers| layers.name().as_deref() == Some(name));
+    if index.manifest.is_empty() || same(theirs) || !still_named() {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!(
+            "`{}` holds the results of `{}`, which has the same name",
+            store.root().display(),
+            theirs.display()
+        ),
+        "give one of the two another `name`, or use another folder with `--results DIR`",
+    ))
+}

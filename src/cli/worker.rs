@@ -9,7 +9,7 @@ use super::args::{Global, WorkerArgs};
 use super::setup;
 use crate::job::{DataCache, JobError, Resources, execute};
 use crate::plan::JobSpec;
-use crate::result::{Provenance, Status, Store};
+use crate::result::{Provenance, Status, Store, safe_name};
 use crate::schedule::JobLog;
 
 /// Runs the command.
@@ -23,9 +23,16 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
     let spec: JobSpec = serde_json::from_str(&text).map_err(|error| {
         CliError::usage(
             format!("`{}` is not a job: {error}", args.job.display()),
-            "executors write these files",
+            "a job file is a serialised `JobSpec`, see src/plan/spec.rs",
         )
     })?;
+    if safe_name(&args.experiment) != args.experiment || args.experiment.starts_with('.') {
+        let message = format!("`{}` is not the name of an experiment", args.experiment);
+        return Err(CliError::usage(
+            message,
+            "names are made of letters, digits, `-`, `_` and `.`",
+        ));
+    }
     let (device, device_name) = setup::device(&args.device)?;
     let store = Store::at(global.results.join(&args.experiment));
     store.create()?;

@@ -94,7 +94,7 @@ pub fn fuse(
         }
         _ => {}
     }
-    match method {
+    let fused = match method {
         Method::VanillaAveraging(parameters) => parameters.fuse(inputs),
         Method::Ensemble(parameters) => parameters.fuse(inputs),
         Method::LogitKd(parameters) => parameters.fuse(inputs, on_tick),
@@ -103,7 +103,11 @@ pub fn fuse(
         Method::HfLinear(parameters) => parameters.fuse(inputs),
         Method::KfLinear(parameters) => parameters.fuse(inputs),
         Method::KfGradient(parameters) => parameters.fuse(inputs, on_tick),
+    }?;
+    if let Fused::Network { network, .. } = &fused {
+        network.require_finite()?;
     }
+    Ok(fused)
 }
 
 /// Checks that all models have the tensors of the first.

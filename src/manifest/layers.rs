@@ -1,5 +1,7 @@
 //! Layers of configuration, later wins: the file it extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -8,6 +10,9 @@ use figment::value::{Dict, Tag, Value};
 
 use super::locate::{SourceFile, location_of_span};
 use super::{Location, ManifestError, Problem};
+
+/// Largest manifest.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// Longest chain of `extends`.
 const MAX_EXTENDS: usize = 8;
@@ -186,13 +191,24 @@ impl Layers {
 }
 
 fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceFile, Dict), ManifestError> {
-    let text = std::fs::read_to_string(path).map_err(|source| Problem {
+    let unreadable = |source: std::io::Error| Problem {
         location: extended_at,
         hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
             "check the path; `experiments/` holds the manifests that come with the project".to_string()
         }),
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
-    })?;
+    };
+    // A device or a pipe may never end.
+    let text = File::open(path)
+        .and_then(|file| {
+            let mut text = String::new();
+            file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+            Ok(text)
+        })
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Problem::new(format!("`{}` is too large for a manifest", path.display())).into());
+    }
     let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
         location: span.map(|span| Box::new(location_of_span(path, &text, &span))),
         ..Problem::new(format!("this is not valid TOML: {}", message.replace('\n', ", ")))

@@ -13,6 +13,9 @@ use super::select::{SECTIONS, Selector, Target};
 use crate::arch::{ARCHITECTURES, Architecture};
 use crate::data::SplitKind;
 
+/// Most parameters of a network.
+const MAX_PARAMETERS: f64 = 2e8;
+
 /// Most combinations of axes: beyond, it is a mistake that would only eat memory.
 const MAX_POINTS: usize = 100_000;
 
@@ -190,6 +193,7 @@ impl Resolver<'_> {
         if split_is_sound {
             self.check_split(&settings, &decoder);
         }
+        self.check_size(&settings);
         self.check_fusion_set(&settings);
         Some(settings)
     }
@@ -209,6 +213,30 @@ impl Resolver<'_> {
             let mut problem = self.layers.problem(&path, false, error.to_string());
             problem.hint = error.hint();
             self.problems.push(problem);
+        }
+    }
+
+    /// An allocation that fails ends the whole program, so absurd networks are refused here.
+    fn check_size(&mut self, settings: &Settings) {
+        let mut known = crate::data::NAMES.iter();
+        let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
+            return;
+        };
+        let layers = settings.model.plan(&info.shape, info.classes);
+        let parameters: f64 = layers
+            .iter()
+            .map(|layer| layer.weight.iter().map(|&n| n as f64).product::<f64>())
+            .sum();
+        if parameters > MAX_PARAMETERS {
+            let message = format!(
+                "the network would have {:.1} billion parameters, more than the {:.1} billion supported",
+                parameters / 1e9,
+                MAX_PARAMETERS / 1e9
+            );
+            self.problems.push(
+                self.layers
+                    .problem(&["model", "hidden"].map(String::from), false, message),
+            );
         }
     }
 

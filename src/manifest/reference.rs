@@ -199,6 +199,40 @@ pub fn markdown(schema: &Value) -> String {
     page
 }
 
+/// The names a setting takes, such as `["split", "kind"]`; empty where it takes no names.
+pub(super) fn choices_of_setting(path: &[String]) -> Vec<String> {
+    let schema = json_schema();
+    names(
+        path.iter()
+            .fold(&schema, |schema, key| &schema["properties"][key.as_str()]),
+    )
+}
+
+/// The names a parameter of any fusion method takes; empty where it takes no names.
+pub(super) fn choices_of_parameter(name: &str) -> Vec<String> {
+    let schema = json_schema();
+    let methods = schema["properties"]["fusion"]["items"]["anyOf"].as_array();
+    let mut found: Vec<String> = Vec::new();
+    for method in methods.into_iter().flatten() {
+        found.extend(names(&method["properties"][name]));
+    }
+    found
+}
+
+fn names(property: &Value) -> Vec<String> {
+    let single = property["anyOf"].get(0).unwrap_or(property);
+    let consts = single["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|variant| &variant["const"]);
+    let listed = single["enum"].as_array().into_iter().flatten();
+    consts
+        .chain(listed)
+        .filter_map(|name| name.as_str().map(String::from))
+        .collect()
+}
+
 /// What the reference page says about one method; `None` for an unknown name.
 pub fn method_markdown(name: &str) -> Option<String> {
     let schema = json_schema();

@@ -4,6 +4,7 @@ use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::decode::suggestion;
+use super::reference::{choices_of_parameter, choices_of_setting};
 use super::{Layers, Problem};
 use crate::fusion::{METHODS, Method};
 
@@ -48,6 +49,12 @@ impl Selector {
             let mut at = path.to_vec();
             at.push(key.clone());
             if let Some(target) = target(key, settings, &parameters) {
+                for wanted in each(value) {
+                    if let Some(problem) = misfit(layers, &at, &target, &wanted, settings) {
+                        problems.push(problem);
+                        sound = false;
+                    }
+                }
                 terms.push((target, value.clone()));
             } else {
                 let mut valid = vec!["seed", "method"];
@@ -101,6 +108,55 @@ impl Selector {
             fits(wanted, &actual)
         })
     }
+}
+
+/// The values a term lists, or its only one.
+fn each(value: &Value) -> Vec<Json> {
+    match serde_json::to_value(value).unwrap_or(Json::Null) {
+        Json::Array(values) => values,
+        single => vec![single],
+    }
+}
+
+/// A value that no combination can have: a name that does not exist, or text where a number belongs.
+fn misfit(
+    layers: &Layers,
+    at: &[String],
+    target: &Target,
+    wanted: &Json,
+    settings: &Json,
+) -> Option<Problem> {
+    let key = at.last().map_or("", String::as_str);
+    let (choices, example) = match target {
+        Target::Seed => (Vec::new(), Json::from(0)),
+        Target::Method => (
+            METHODS.iter().map(|info| info.name.to_string()).collect(),
+            Json::from(""),
+        ),
+        Target::Base(path) => {
+            let actual = path.iter().fold(settings, |value, key| &value[key.as_str()]);
+            (choices_of_setting(path), actual.clone())
+        }
+        Target::Parameter(name) => (choices_of_parameter(name), Json::Null),
+    };
+    let names: Vec<&str> = choices.iter().map(String::as_str).collect();
+    if let Some(text) = wanted.as_str()
+        && !names.is_empty()
+        && !names.contains(&text)
+    {
+        let problem = layers.problem(at, false, format!("unknown value `{text}` for `{key}`"));
+        return Some(problem.hint(suggestion(text, &names)));
+    }
+    let kind = |value: &Json| match value {
+        Json::Number(_) => "a number",
+        Json::String(_) => "text",
+        Json::Bool(_) => "true or false",
+        // Lists and absent values are compared as they are.
+        _ => "",
+    };
+    let (expected, found) = (kind(&example), kind(wanted));
+    (!expected.is_empty() && !found.is_empty() && expected != found)
+        .then(|| layers.problem(at, false, format!("`{key}` is {expected}, not {found}")))
 }
 
 fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {

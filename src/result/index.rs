@@ -18,6 +18,9 @@ pub struct Index {
     pub experiment: String,
     /// Name of the data set.
     pub dataset: String,
+    /// The manifest's path, as it was given.
+    #[serde(default)]
+    pub manifest: String,
     /// blake3 of the resolved manifest.
     pub manifest_hash: String,
     /// Tables the manifest asks for.

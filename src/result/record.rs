@@ -170,7 +170,8 @@ pub struct Record {
     pub seconds: BTreeMap<String, f64>,
     /// Where and when.
     pub provenance: Provenance,
-    /// blake3 of the record without this field; filled in by [`Record::seal`].
+    /// blake3 of the record without `seconds`, `provenance` and this field, so that equal results have equal checksums;
+    /// filled in by [`Record::seal`].
     #[serde(default)]
     pub checksum: String,
 }
@@ -191,7 +192,7 @@ impl Record {
     fn digest(&self) -> String {
         let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
         if let Value::Object(fields) = &mut value {
-            fields.remove("checksum");
+            fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum"));
         }
         blake3::hash(canonical_json(&value).as_bytes())
             .to_hex()

@@ -49,6 +49,8 @@ impl std::fmt::Display for Reason {
 /// What to do with one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
+    /// Whether the user asked for it.
+    pub selected: bool,
     /// Whether it runs.
     pub run: bool,
     /// Why.
@@ -108,6 +110,7 @@ pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision
             other => other.clone(),
         };
         decisions.push(Decision {
+            selected: chosen,
             run: !matches!(reason, Reason::Cached | Reason::NotSelected),
             reason,
             recorded_as: found.record.as_ref().map(|record| record.job.clone()),

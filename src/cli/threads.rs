@@ -1,0 +1,27 @@
+//! How many threads candle's matrix products use.
+//!
+//! Candle decides at every product, by `RAYON_NUM_THREADS` or else by reading `/proc/cpuinfo`, which takes longer than
+//! a small product. Setting a variable inside a running program is unsafe, so the program starts itself over with it.
+
+use std::process::Command;
+
+const VARIABLE: &str = "RAYON_NUM_THREADS";
+
+/// Starts the program over with as many threads per product as there are cores for each of `workers` jobs; returns
+/// where the user has set the variable, or the system does not allow it.
+pub fn set(workers: Option<u16>) {
+    if std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (cores / workers.map_or(cores, usize::from)).max(1);
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        // Returns only where it fails; then products are slower, and that is all.
+        let _ = Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env(VARIABLE, threads.to_string())
+            .exec();
+    }
+}
