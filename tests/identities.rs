@@ -284,3 +284,18 @@ fn dead_duplicate_and_too_many_neurons_are_fused_all_the_same() {
         }
     }
 }
+
+/// Candle's ReLU turns NaN into 0: without a check such a network would still predict something.
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let network = case(0, true).models.remove(0);
+    let mut state = network.state();
+    let mut values = state[0].1.to_vec2::<f32>().expect("values");
+    values[1][2] = f32::NAN;
+    state[0].1 = Tensor::new(values, &Device::Cpu).expect("tensor");
+    let error = Network::from_state(&network.architecture, &IMAGE, CLASSES, &state, &Device::Cpu);
+    assert_eq!(
+        error.expect_err("NaN").to_string(),
+        "element 14 of `level1.1.weight` is NaN"
+    );
+}

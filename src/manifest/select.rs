@@ -49,8 +49,8 @@ impl Selector {
             let mut at = path.to_vec();
             at.push(key.clone());
             if let Some(target) = target(key, settings, &parameters) {
-                for wanted in each(value) {
-                    if let Some(problem) = misfit(layers, &at, &target, &wanted, settings) {
+                for (element, wanted) in each(&at, value) {
+                    if let Some(problem) = misfit(layers, key, &element, &target, &wanted, settings) {
                         problems.push(problem);
                         sound = false;
                     }
@@ -110,23 +110,30 @@ impl Selector {
     }
 }
 
-/// The values a term lists, or its only one.
-fn each(value: &Value) -> Vec<Json> {
+/// The values a term lists, or its only one, each with its path.
+fn each(at: &[String], value: &Value) -> Vec<(Vec<String>, Json)> {
     match serde_json::to_value(value).unwrap_or(Json::Null) {
-        Json::Array(values) => values,
-        single => vec![single],
+        Json::Array(values) => {
+            let element = |i: usize| [at, &[i.to_string()]].concat();
+            values
+                .into_iter()
+                .enumerate()
+                .map(|(i, value)| (element(i), value))
+                .collect()
+        }
+        single => vec![(at.to_vec(), single)],
     }
 }
 
 /// A value that no combination can have: a name that does not exist, or text where a number belongs.
 fn misfit(
     layers: &Layers,
+    key: &str,
     at: &[String],
     target: &Target,
     wanted: &Json,
     settings: &Json,
 ) -> Option<Problem> {
-    let key = at.last().map_or("", String::as_str);
     let (choices, example) = match target {
         Target::Seed => (Vec::new(), Json::from(0)),
         Target::Method => (

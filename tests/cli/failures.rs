@@ -206,3 +206,24 @@ fn a_full_disk_ends_the_run_and_keeps_what_is_done() {
     rest.ok();
     assert_eq!(all.len(), 10);
 }
+
+#[test]
+fn results_of_another_manifest_of_the_same_name_are_left_alone() {
+    let bench = Bench::new();
+    bench.exec(&["-E", "kind=train"]).ok();
+    let before = bench.records();
+    std::fs::create_dir(bench.path("other")).expect("folder");
+    bench.write(
+        "other/tiny.toml",
+        &super::TINY.replace("epochs = 3", "epochs = 2"),
+    );
+    let refused = bench.run(&["exec", "other/tiny.toml"]).code(2);
+    refused.says("`results/tiny` holds the results of `tiny.toml`, which has the same name");
+    assert_eq!(bench.records(), before);
+    // A manifest that was moved is no other manifest.
+    std::fs::rename(bench.path("tiny.toml"), bench.path("moved.toml")).expect("moved");
+    bench
+        .run(&["exec", "moved.toml", "-E", "kind=train"])
+        .ok()
+        .says("0 run");
+}

@@ -195,6 +195,11 @@ fn filters_and_partitions_choose_and_nothing_chosen_is_an_error() {
     bench.exec(&["-E", "method=["]).code(2).says("is not a pattern");
     bench.exec(&["-E", "kind=train,seed=1"]).ok().says("2 run");
     assert_eq!(bench.records().len(), 2);
+    // Results that are there already do not make up for it.
+    bench
+        .exec(&["-E", "method=nothing"])
+        .code(4)
+        .says("error: no job is selected");
     assert_eq!(
         bench
             .plan(&["-E", "*seed=2*"])

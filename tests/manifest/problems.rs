@@ -389,3 +389,41 @@ fn all_problems_in_one_report_in_the_order_of_the_text() {
         "#
     );
 }
+
+#[test]
+fn values_of_selectors_that_no_combination_has() {
+    assert_snapshot!(
+        digits("\n[[fusion]]\nmethod = \"hf-linear\"\n\n[[exclude]]\nmethod = \"hf-liner\"\nparts = \"four\"\n\n[[exclude]]\nkind = [\"full\", \"stratifyed\"]\nimportance = \"condutance\"\n"),
+        @r#"
+    error: unknown value `hf-liner` for `method`
+      --> m.toml:10:10
+        |
+     10 | method = "hf-liner"
+        |          ^^^^^^^^^^
+
+    hint: did you mean `hf-linear`?
+
+    error: `parts` is a number, not text
+      --> m.toml:11:9
+        |
+     11 | parts = "four"
+        |         ^^^^^^
+
+    error: unknown value `stratifyed` for `kind`
+      --> m.toml:14:17
+        |
+     14 | kind = ["full", "stratifyed"]
+        |                 ^^^^^^^^^^^^
+
+    hint: did you mean `stratified`?
+
+    error: unknown value `condutance` for `importance`
+      --> m.toml:15:14
+        |
+     15 | importance = "condutance"
+        |              ^^^^^^^^^^^^
+
+    hint: did you mean `conductance`?
+    "#
+    );
+}
