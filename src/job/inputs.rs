@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::arch::{Network, State};
 use crate::checkpoint::torch;
 use crate::data::{self, DataError, DataSetInfo};
-use crate::manifest::{Layers, ManifestError, Problem, Resolved, Settings};
+use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Settings};
 use crate::plan::{Inputs, ModelFile, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
@@ -48,6 +48,8 @@ pub fn gather(
         let uses_set = point.fusions.iter().any(|fusion| fusion.method.uses_fusion_set());
         if uses_set {
             check_fusion_set(layers, settings, info, &mut problems);
+            let dir = data_dir.or(settings.dataset.dir.as_deref());
+            problems.extend(pool_too_small(layers, point, info, dir));
         }
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
@@ -132,6 +134,35 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
     if !problems.contains(&problem) {
         problems.push(problem);
     }
+}
+
+/// A fusion set that model 0's part of the training set cannot fill. Sampling would say so, but only after training.
+fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, dir: Option<&Path>) -> Option<Problem> {
+    let settings = &point.settings;
+    let (set, parts) = (&settings.fusion_set, settings.split.parts);
+    let sampled = set.file.is_none() && set.indices.is_none() && settings.base.models.is_none();
+    // Parts are uneven, but hardly more than this; large data sets are not loaded just to look.
+    let in_doubt = set.samples <= info.train && set.samples * parts * 10 > info.train;
+    if !sampled || !in_doubt {
+        return None;
+    }
+    // Whatever else is wrong is reported elsewhere.
+    let data = data::load(info.name, dir).ok()?;
+    point.seeds.iter().find_map(|&seed| {
+        let sizes: Vec<usize> =
+            super::train::parts(&settings.split, seed, &data).ok()?.iter().map(Vec::len).collect();
+        // Ordered by accuracy, any part may turn out to be model 0's.
+        let pool = match settings.base.order {
+            ModelOrder::Index => sizes.first(),
+            ModelOrder::TestAccuracy => sizes.iter().max(),
+        };
+        let pool = *pool.filter(|pool| **pool < set.samples)?;
+        let message = format!(
+            "`fusion-set.samples` is {}, but model 0 has only {pool} training images with seed {seed} and {parts} parts",
+            set.samples
+        );
+        Some(at(layers, &["fusion-set", "samples"], message).hint("take fewer samples, or drop the combination"))
+    })
 }
 
 /// The files of one pattern, in the order of the numbers in their names, each checked against `[model]`.

@@ -8,8 +8,9 @@ use super::run::{Outcome, checkpoint_entry};
 use super::{Context, JobError, evaluate};
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta, torch};
-use crate::data::{self, DataSet, SplitOptions};
+use crate::data::{self, DataError, DataSet, SplitOptions};
 use crate::event::JobEvent;
+use crate::manifest::SplitSettings;
 use crate::plan::{Base, JobSpec};
 use crate::seed;
 use crate::train::{Fit, Progress, TrainError, fit};
@@ -104,19 +105,17 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     })
 }
 
-/// Training and validation indices of one part. The split depends on the seed alone, so that all parts of a seed
-/// agree on it; what is held out depends on the part too.
-fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<usize>), JobError> {
-    let settings = &spec.settings.split;
-    let failed = |source| JobError::Data {
-        name: set.name.clone(),
-        source,
-    };
+/// The training set's parts. They depend on the seed alone, so that all models of a seed agree on them.
+pub(super) fn parts(
+    settings: &SplitSettings,
+    seed: u64,
+    set: &DataSet,
+) -> Result<Vec<Vec<usize>>, DataError> {
     let options = SplitOptions {
         classes: settings.classes.clone().unwrap_or_default(),
     };
-    let mut rng = seed::generator(spec.seed, "split", &[]);
-    let mut parts = data::split(
+    let mut rng = seed::generator(seed, "split", &[]);
+    data::split(
         set.train.labels(),
         set.classes,
         settings.kind,
@@ -124,7 +123,16 @@ fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<u
         &options,
         &mut rng,
     )
-    .map_err(failed)?;
+}
+
+/// Training and validation indices of one part. What is held out depends on the part, too.
+fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<usize>), JobError> {
+    let settings = &spec.settings.split;
+    let failed = |source| JobError::Data {
+        name: set.name.clone(),
+        source,
+    };
+    let mut parts = parts(settings, spec.seed, set).map_err(failed)?;
     let mut rng = seed::generator(spec.seed, "hold-out", &[base.model as u64]);
     data::hold_out(&parts.swap_remove(base.model), settings.val_ratio, &mut rng).map_err(failed)
 }

@@ -92,24 +92,27 @@ fn fail_fast_and_max_fail_start_nothing_new() {
 }
 
 #[test]
-fn a_fusion_set_larger_than_model_0_fails_that_fusion_alone() {
-    // Parts are uneven: of many seeds some give model 0 less than it takes.
-    let bench = Bench::with(
-        &TINY
-            .replace("seeds = [1, 2]", "seeds = [1, 2, 3, 4]")
-            .replace("samples = 50", "samples = 700"),
+fn a_fusion_set_larger_than_model_0_is_refused_before_anything_is_trained() {
+    let bench = Bench::with(&TINY.replace("samples = 50", "samples = 700"));
+    bench.exec(&[]).code(2).says(
+        "`fusion-set.samples` is 700, but model 0 has only 365 training images with seed 1 and 2 parts",
     );
+    assert!(bench.records().is_empty());
+}
+
+#[test]
+fn a_fusion_that_diverges_fails_alone() {
+    let diverging = "\n[[fusion]]\nmethod = \"kf-gradient\"\nlevel = { optimizer = \"sgd\", lr = 1e30 }\n";
+    let bench = Bench::with(&format!("{TINY}{diverging}"));
     let run = bench.exec(&[]).code(100);
-    let failed: Vec<_> = bench
-        .records()
-        .into_values()
-        .filter(|record| record["status"] == "failed")
-        .collect();
-    assert!(!failed.is_empty() && failed.len() < 4, "{}", run.stderr);
-    assert!(
-        failed.iter().all(|record| record["method"] == "hf-linear"
-            && record["error"]["chain"][0] == "sampling the fusion set")
-    );
+    let records = bench.records().into_values();
+    let failed: Vec<_> = records.filter(|record| record["status"] == "failed").collect();
+    assert_eq!(failed.len(), 2, "{}", run.stderr);
+    for record in failed {
+        assert_eq!(record["method"], "kf-gradient");
+        let cause = record["error"]["chain"][1].as_str().expect("a cause");
+        assert!(cause.contains("of level `fc1` is not finite in epoch"), "{cause}");
+    }
     assert!(run.stderr.contains("0 skipped"), "{}", run.stderr);
 }
 
