@@ -1,5 +1,6 @@
 //! `runner logs`: the log of one job.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use super::CliError;
 use super::args::{Global, LogsArgs};
+use crate::result::Store;
 
 /// Runs the command.
 pub fn run(args: &LogsArgs, global: &Global) -> Result<(), CliError> {
@@ -26,12 +28,18 @@ pub fn run(args: &LogsArgs, global: &Global) -> Result<(), CliError> {
     }
 }
 
-/// The log whose name is the given one, or the only one that contains it.
+/// The log whose name is the given one, or the only one that contains it; logs of jobs that the last plan has no more
+/// count only where no other fits.
 fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
     let mut found: Vec<PathBuf> = Vec::new();
+    let mut outdated: Vec<PathBuf> = Vec::new();
     for experiment in std::fs::read_dir(&global.results).into_iter().flatten().flatten() {
-        let logs = experiment.path().join("cache").join("logs");
-        for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {
+        let store = Store::at(experiment.path());
+        let planned: BTreeSet<String> = store
+            .load_index()
+            .map(|index| index.jobs.into_iter().map(|job| job.job).collect())
+            .unwrap_or_default();
+        for log in std::fs::read_dir(store.logs()).into_iter().flatten().flatten() {
             let path = log.path();
             let name = path
                 .file_stem()
@@ -41,9 +49,17 @@ fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
                 return Ok(path);
             }
             if name.contains(&args.job) {
-                found.push(path);
+                if planned.contains(&name) {
+                    &mut found
+                } else {
+                    &mut outdated
+                }
+                .push(path);
             }
         }
+    }
+    if found.is_empty() {
+        found = outdated;
     }
     found.sort();
     match found.as_slice() {

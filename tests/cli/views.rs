@@ -116,6 +116,10 @@ fn logs_are_found_by_a_part_of_the_name() {
     bench.exec(&[]).ok();
     let log = bench.run(&["logs", "train-model_0-seed=1"]).ok().stdout;
     assert!(log.contains("epoch") && log.contains("finished"), "{log}");
+    // Of two jobs of that name the one that the last plan has.
+    bench.exec(&["base.epochs=2"]).ok();
+    let log = bench.run(&["logs", "train-model_0-seed=1"]).ok().stdout;
+    assert_eq!(log.matches("val_accuracy").count(), 2, "{log}");
     bench
         .run(&["logs", "train"])
         .code(2)
