@@ -7,16 +7,17 @@ use safetensors::SafeTensors;
 
 /// `RUNNER_SHARED`, or the folder `shared` beside one of the parents of the crate; without one, says what is skipped.
 pub fn shared(skipped: &str) -> Option<PathBuf> {
-    let parents = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let found = std::env::var_os("RUNNER_SHARED").map(PathBuf::from).or_else(|| {
-        parents
+    let found = match std::env::var_os("RUNNER_SHARED").map(PathBuf::from) {
+        Some(folder) => Some(folder).filter(|folder| folder.is_dir()),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
             .map(|parent| parent.join("shared"))
-            .find(|folder| folder.join("golden").is_dir())
-    });
+            .find(|folder| folder.join("golden").is_dir()),
+    };
     if found.is_none() {
         say_skipped(
             skipped,
-            "there is no `shared` folder and RUNNER_SHARED is not set",
+            "there is no `shared` folder and RUNNER_SHARED names none",
         );
     }
     found

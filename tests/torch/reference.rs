@@ -1,6 +1,6 @@
 //! The reference's checkpoints and those trained with its classes, where the folder `shared` is at hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use runner::checkpoint::torch::{Attribute, TorchFile, read};
 
@@ -30,29 +30,14 @@ const FILES: &[(&str, &str, usize, usize, usize, usize, f64)] = &[
     ("non-iid/VGGs/CIFAR-10/split-by-2/seed1/model_1.pt", "models.vgg.VGG", 18, 14, 26132, 2903, -282150.18678736326),
 ];
 
-fn folder() -> Option<PathBuf> {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .skip(1)
-        .map(|folder| folder.join("shared"));
-    let shared = std::env::var_os("RUNNER_SHARED")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(above);
-    shared
-        .map(|folder| folder.join("reference-models"))
-        .find(|folder| folder.is_dir())
+/// The reference's files; where they are absent, says what is skipped.
+fn folder(skipped: &str) -> Option<PathBuf> {
+    Some(crate::shared::shared(skipped)?.join("reference-models"))
 }
 
-/// Reads one of the files; where the folder is absent, says so and returns nothing.
+/// Reads one of the files.
 fn open(file: &str) -> Option<TorchFile> {
-    let Some(folder) = folder() else {
-        crate::shared::say_skipped(
-            file,
-            "there are no ../shared/reference-models and no RUNNER_SHARED",
-        );
-        return None;
-    };
+    let folder = folder(file)?;
     Some(read(&folder.join(file)).unwrap_or_else(|error| panic!("{error}")))
 }
 
@@ -105,7 +90,7 @@ fn every_file_has_the_expected_content() {
 
 #[test]
 fn every_file_is_listed() {
-    let Some(folder) = folder() else {
+    let Some(folder) = folder("the list of reference models") else {
         return;
     };
     let (mut waiting, mut found) = (vec![folder.clone()], Vec::new());
