@@ -111,8 +111,8 @@ fn with_axes(mut schema: Value) -> Value {
     schema
 }
 
-/// The order of sections on the page.
-const ORDER: [&str; 15] = [
+/// All keys at the top, in the order of the page.
+pub(super) const TOP_KEYS: [&str; 15] = [
     "name",
     "description",
     "extends",
@@ -166,7 +166,7 @@ pub fn markdown(schema: &Value) -> String {
     let mut page = format!("{INTRODUCTION}\n## Top level\n\n{TABLE_HEAD}");
     let none = Map::new();
     let top = schema["properties"].as_object().unwrap_or(&none);
-    for key in ORDER {
+    for key in TOP_KEYS {
         if top
             .get(key)
             .is_some_and(|section| section["properties"].is_null())
@@ -174,7 +174,7 @@ pub fn markdown(schema: &Value) -> String {
             page.push_str(&row(key, &top[key], is_required(schema, key)));
         }
     }
-    for key in ORDER {
+    for key in TOP_KEYS {
         let Some(section) = top.get(key) else { continue };
         match key {
             "fusion" => page.push_str(&methods()),

@@ -9,25 +9,9 @@ use super::axes;
 use super::complete::complete;
 use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
+use super::reference::TOP_KEYS;
 use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::fusion::{METHODS, Method};
-
-const TOP: [&str; 14] = [
-    "name",
-    "description",
-    "extends",
-    "seeds",
-    "method-seeds",
-    "dataset",
-    "split",
-    "model",
-    "base",
-    "fusion-set",
-    "fusion",
-    "include",
-    "exclude",
-    "resources",
-];
 
 /// A manifest with defaults filled in, axes expanded and everything checked.
 #[derive(Debug, Clone)]
@@ -112,11 +96,9 @@ impl Resolver<'_> {
     fn run(&mut self) -> Option<Resolved> {
         let dict = &self.layers.dict;
         for key in dict.keys() {
-            if !TOP.contains(&key.as_str()) && key != "report" {
-                let mut valid = TOP.to_vec();
-                valid.push("report");
+            if !TOP_KEYS.contains(&key.as_str()) {
                 self.problems
-                    .push(unknown_key(self.layers, std::slice::from_ref(key), &valid));
+                    .push(unknown_key(self.layers, std::slice::from_ref(key), &TOP_KEYS));
             }
         }
         let name = self.name();
