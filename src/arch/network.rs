@@ -254,6 +254,17 @@ impl Network {
         Ok(x)
     }
 
+    /// The output of every level, `[N, width]` each; the last one are the logits.
+    pub fn level_outputs(&self, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
+        let mut x = images.clone();
+        let mut all = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
+            all.push(x.clone());
+        }
+        Ok(all)
+    }
+
     /// The pre-activation of every layer, `[N, width]` each; the last one are the logits.
     pub fn preactivations(&self, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
         let mut x = images.clone();

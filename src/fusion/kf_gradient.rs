@@ -34,7 +34,7 @@ use super::level::{LevelSettings, LevelTrainer, Loss};
 use super::report::{LayerReport, errors};
 use super::targets::{LevelTarget, mean_logits, tensor, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
-use crate::arch::{Layer, Network};
+use crate::arch::Layer;
 use crate::importance::{Importance, Place};
 use crate::linalg::{Points, Rule, gram, kmeans};
 use crate::seed;
@@ -150,7 +150,7 @@ impl KfGradient {
         let outputs: Vec<Vec<Tensor>> = inputs
             .models
             .iter()
-            .map(|network| level_outputs(network, images))
+            .map(|network| network.level_outputs(images))
             .collect::<candle_core::Result<_>>()?;
         let mut network = inputs.models[0].clone();
         let mut reports = Vec::with_capacity(network.layers.len());
@@ -258,15 +258,7 @@ impl KfGradient {
             &start,
             RULE,
         );
-        let mut rest = found.assignment.as_slice();
-        let clusters: Vec<Vec<usize>> = widths
-            .iter()
-            .map(|&w| {
-                let (own, others) = rest.split_at(w);
-                rest = others;
-                own.to_vec()
-            })
-            .collect();
+        let clusters = found.groups(&widths);
         Ok(LevelTarget {
             target: weighted_means(activations, &clusters, scores, width),
             clusters,
@@ -356,15 +348,4 @@ impl KfGradient {
         }
         Ok(())
     }
-}
-
-/// Output of every level, `[N, width]` each.
-fn level_outputs(network: &Network, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
-    let mut x = images.clone();
-    let mut all = Vec::with_capacity(network.layers.len());
-    for layer in &network.layers {
-        x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
-        all.push(x.clone());
-    }
-    Ok(all)
 }

@@ -141,15 +141,7 @@ impl KfLinear {
             let centroids = centroids(&solved, &clustering.assignment, &weights, width);
             replace(layer, |i, c| centroids[(c, i)], |i| centroids[(d, i)])?;
             x = layer.output(&layer.linear(&input)?)?;
-            let mut rest = clustering.assignment.as_slice();
-            let clusters = widths
-                .iter()
-                .map(|&w| {
-                    let (own, others) = rest.split_at(w);
-                    rest = others;
-                    own.to_vec()
-                })
-                .collect();
+            let clusters = clustering.groups(&widths);
             found.push(LayerReport {
                 rank: Some(solver.rank()),
                 ..LayerReport::new(&name, width, clusters, clustering.cost)

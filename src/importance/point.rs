@@ -15,18 +15,10 @@ pub enum Place {
 
 /// Outputs at the place of every layer, `[N, width]` each.
 pub(super) fn outputs(network: &Network, images: &Tensor, place: Place) -> Result<Vec<Tensor>> {
-    let mut x = images.clone();
-    let mut all = Vec::with_capacity(network.layers.len());
-    for layer in &network.layers {
-        let preactivation = layer.linear(&layer.input(&x)?)?;
-        x = layer.output(&preactivation)?;
-        all.push(if place == Place::Layer {
-            preactivation
-        } else {
-            x.clone()
-        });
+    match place {
+        Place::Layer => network.preactivations(images),
+        Place::Level => network.level_outputs(images),
     }
-    Ok(all)
 }
 
 /// Logits, given the output of layer `l` at the place; `relu` stands in for every ReLU on the way, in order.

@@ -43,6 +43,21 @@ pub struct Clustering {
     pub iterations: usize,
 }
 
+impl Clustering {
+    /// The assignment cut into consecutive groups of these sizes, which add up to the number of points.
+    pub fn groups(&self, sizes: &[usize]) -> Vec<Vec<usize>> {
+        let mut rest = self.assignment.as_slice();
+        sizes
+            .iter()
+            .map(|&size| {
+                let (own, others) = rest.split_at(size);
+                rest = others;
+                own.to_vec()
+            })
+            .collect()
+    }
+}
+
 /// Farthest-point start: point `first`, then repeatedly the point farthest from its nearest chosen one (the projection
 /// of it), never the same twice. `k` is at most the number of points.
 pub fn farthest_first(points: &Points, k: usize, first: usize) -> Vec<usize> {
