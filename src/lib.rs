@@ -18,9 +18,10 @@
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store | nothing of ours |
 //! | [`report`] | statistics, tables | result |
-//! | [`fusion`] | one file per method | arch, importance, linalg, seed, train |
-//! | [`importance`] | scores of neurons | arch |
-//! | [`arch`] | networks as chains of layers | nothing of ours |
+//! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
+//! | [`importance`] | scores of neurons | arch, nn |
+//! | [`arch`] | networks: layers, levels, passes | nn |
+//! | [`nn`] | operations with own kernels | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | nothing of ours |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch |
@@ -39,6 +40,7 @@ pub mod job;
 pub mod linalg;
 pub mod manifest;
 pub mod metrics;
+pub mod nn;
 pub mod plan;
 pub mod report;
 pub mod result;

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use faer::Mat;
+
 use runner::arch::{Architecture, Mlp, Network};
 use runner::checkpoint::torch;
 use runner::data::{self, DataSet};
@@ -15,10 +15,12 @@ use runner::metrics::evaluate_logits;
 
 use crate::shared::{Golden, shared};
 
+mod architectures;
 mod linear;
 mod random;
 mod scores;
 mod transports;
+mod vgg;
 
 const KINDS: [(Importance, &str); 4] = [
     (Importance::Uniform, "uniform"),
@@ -141,8 +143,4 @@ fn of_largest(ours: &[f64], recorded: &[f32]) -> f64 {
         .zip(recorded)
         .map(|(a, b)| (a - f64::from(*b)).abs() / largest)
         .fold(0.0, f64::max)
-}
-
-fn matrix(shape: &[usize], values: &[f32]) -> Mat<f64> {
-    Mat::from_fn(shape[0], shape[1], |i, j| f64::from(values[i * shape[1] + j]))
 }

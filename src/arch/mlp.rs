@@ -6,7 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LayerPlan, Op};
+use super::Module;
+use super::builder::{Builder, PlanError};
+use super::plan::Plan;
 
 /// Settings of `architecture = "mlp"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,33 +35,23 @@ impl Default for Mlp {
 }
 
 impl Mlp {
-    /// One entry per linear map.
-    pub fn plan(&self, image: &[usize], classes: usize) -> Vec<LayerPlan> {
-        let mut widths = vec![image.iter().product()];
-        widths.extend(&self.hidden);
-        widths.push(classes);
-        let last = widths.len() - 2;
-        (0..=last)
-            .map(|i| {
-                let before = match (i, self.level_activations) {
-                    (0, _) => vec![Op::Flatten],
-                    (_, false) => vec![Op::Relu],
-                    (_, true) => vec![],
-                };
-                let after = if self.level_activations && i < last {
-                    vec![Op::Relu]
-                } else {
-                    vec![]
-                };
-                LayerPlan {
-                    name: format!("fc{}", i + 1),
-                    prefix: format!("level{}.{}", i + 1, before.len()),
-                    before,
-                    after,
-                    weight: [widths[i + 1], widths[i]],
-                    bias: self.bias,
-                }
-            })
-            .collect()
+    pub(super) fn plan(&self, image: &[usize], classes: usize) -> Result<Plan, PlanError> {
+        let mut builder = Builder::new(image);
+        let last = self.hidden.len();
+        for (i, &width) in self.hidden.iter().chain([&classes]).enumerate() {
+            let mut modules = match (i, self.level_activations) {
+                (0, _) => vec![builder.flatten()],
+                (_, false) => vec![Module::Relu],
+                (_, true) => vec![],
+            };
+            let (name, level) = (format!("fc{}", i + 1), format!("level{}", i + 1));
+            let prefix = format!("{level}.{}", modules.len());
+            modules.push(builder.linear(&name, &prefix, width, self.bias)?);
+            if self.level_activations && i < last {
+                modules.push(Module::Relu);
+            }
+            builder.level(name, &format!("{level}."), modules);
+        }
+        Ok(builder.finish())
     }
 }

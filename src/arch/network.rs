@@ -1,10 +1,16 @@
-//! A chain of linear maps and what lies between them.
+//! A plan and its tensors.
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
-use super::{Architecture, LayerPlan};
+use super::builder::PlanError;
+use super::module::{Pass, Plain, Training, Visitor};
+use super::plan::{Init, Plan};
+use super::{Architecture, Layer, Level, Module, Parameter};
 
 /// A state dict: names as PyTorch has them, in order.
 pub type State = Vec<(String, Tensor)>;
@@ -20,8 +26,17 @@ pub enum ArchError {
         /// The first tensor at fault, with both shapes.
         problem: String,
     },
-    /// NaN or an infinity among the weights. Checked here because it does not have to show: candle's ReLU, unlike
-    /// PyTorch's, turns NaN into 0, so that such a network still predicts something.
+    /// The architecture does not fit the images.
+    #[error("architecture `{architecture}` does not fit images of shape {image:?}: {source}")]
+    Plan {
+        /// The architecture asked for.
+        architecture: String,
+        /// `[C, H, W]`.
+        image: Vec<usize>,
+        /// Why.
+        source: PlanError,
+    },
+    /// NaN or an infinity among the weights.
     #[error("element {index} of `{tensor}` is {value}")]
     NotFinite {
         /// The tensor's name.
@@ -38,7 +53,7 @@ pub enum ArchError {
 
 /// Refuses a tensor with NaN or an infinity.
 fn require_finite(name: &str, tensor: &Tensor) -> Result<(), ArchError> {
-    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(index) => Err(ArchError::NotFinite {
@@ -49,73 +64,33 @@ fn require_finite(name: &str, tensor: &Tensor) -> Result<(), ArchError> {
     }
 }
 
-/// A parameter-free step between linear maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Op {
-    /// `[N, ...]` to `[N, product]`.
-    Flatten,
-    /// `max(x, 0)`.
-    Relu,
-}
-
-impl Op {
-    fn apply(self, x: &Tensor) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Flatten => x.flatten_from(1),
-            Self::Relu => x.relu(),
-        }
-    }
-}
-
-/// One linear map `x W^T + b` and the steps around it.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    /// Shapes, names and steps.
-    pub plan: LayerPlan,
-    /// `[out, in]`.
-    pub weight: Tensor,
-    /// `[out]`.
-    pub bias: Option<Tensor>,
-}
-
-impl Layer {
-    /// Fresh weights: PyTorch's default for linear layers, U(-1/sqrt(in), 1/sqrt(in)) for weight and bias.
-    pub fn initialise(plan: LayerPlan, rng: &mut ChaCha8Rng, device: &Device) -> candle_core::Result<Self> {
-        let [out, width] = plan.weight;
-        let bound = 1.0 / (width as f32).sqrt();
-        let mut uniform =
-            |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-bound..bound)).collect() };
-        let weight = Tensor::from_vec(uniform(out * width), (out, width), device)?;
-        let bias = match plan.bias {
-            true => Some(Tensor::from_vec(uniform(out), out, device)?),
-            false => None,
+impl Init {
+    /// Fresh values of a tensor of this shape.
+    pub fn sample(
+        self,
+        shape: &[usize],
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let n = shape.iter().product();
+        let normal = |rng: &mut ChaCha8Rng| -> f32 { StandardNormal.sample(rng) };
+        let values: Vec<f32> = match self {
+            Self::Uniform(bound) => (0..n).map(|_| rng.random_range(-bound..bound)).collect(),
+            Self::Normal(std) => (0..n).map(|_| std * normal(rng)).collect(),
+            Self::Truncated(std) => (0..n)
+                .map(|_| {
+                    loop {
+                        let value = normal(rng);
+                        if value.abs() <= 2.0 {
+                            break std * value;
+                        }
+                    }
+                })
+                .collect(),
+            Self::Constant(value) => vec![value; n],
+            Self::Count => return Tensor::zeros(shape, DType::I64, device),
         };
-        Ok(Self { plan, weight, bias })
-    }
-
-    /// What the linear map sees, `[N, in]`, given the previous layer's output.
-    pub fn input(&self, previous: &Tensor) -> candle_core::Result<Tensor> {
-        self.plan
-            .before
-            .iter()
-            .try_fold(previous.clone(), |x, op| op.apply(&x))
-    }
-
-    /// The pre-activation `[N, out]`, given what [`Layer::input`] returns.
-    pub fn linear(&self, input: &Tensor) -> candle_core::Result<Tensor> {
-        let product = input.matmul(&self.weight.t()?)?;
-        match &self.bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
-        }
-    }
-
-    /// The layer's output `[N, out]`, given its pre-activation.
-    pub fn output(&self, preactivation: &Tensor) -> candle_core::Result<Tensor> {
-        self.plan
-            .after
-            .iter()
-            .try_fold(preactivation.clone(), |x, op| op.apply(&x))
+        Tensor::from_vec(values, shape, device)
     }
 }
 
@@ -124,8 +99,10 @@ impl Layer {
 pub struct Network {
     /// Its architecture and settings.
     pub architecture: Architecture,
-    /// Linear maps in the order of application.
-    pub layers: Vec<Layer>,
+    /// Its skeleton.
+    pub plan: Arc<Plan>,
+    /// Its tensors, in the order of the plan's parameters.
+    pub tensors: Vec<Tensor>,
 }
 
 impl Network {
@@ -137,52 +114,48 @@ impl Network {
         state: &State,
         device: &Device,
     ) -> Result<Self, ArchError> {
-        let plan = architecture.plan(image, classes);
+        let plan = architecture.plan(image, classes)?;
         let mismatch = |problem: String| ArchError::Mismatch {
             architecture: architecture.name().to_string(),
             problem,
         };
-        let mut used = 0;
-        let mut take = |name: String, shape: &[usize]| {
-            let tensor = state.iter().find(|(n, _)| *n == name).map(|(_, tensor)| tensor);
-            let tensor = tensor.ok_or_else(|| mismatch(format!("`{name}` {shape:?} is missing")))?;
+        let by_name: std::collections::BTreeMap<&str, &Tensor> =
+            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let mut tensors = Vec::with_capacity(plan.parameters.len());
+        for Parameter {
+            name, shape, init, ..
+        } in &plan.parameters
+        {
+            let tensor = by_name
+                .get(name.as_str())
+                .ok_or_else(|| mismatch(format!("`{name}` {shape:?} is missing")))?;
             if tensor.dims() != shape {
                 return Err(mismatch(format!(
                     "`{name}` has shape {:?} instead of {shape:?}",
                     tensor.dims()
                 )));
             }
-            used += 1;
-            let tensor = tensor.to_device(device)?.to_dtype(DType::F32)?;
-            require_finite(&name, &tensor)?;
-            Ok(tensor)
-        };
-        let mut layers = Vec::with_capacity(plan.len());
-        for plan in plan {
-            let weight = take(format!("{}.weight", plan.prefix), &plan.weight)?;
-            let bias = match plan.bias {
-                true => Some(take(format!("{}.bias", plan.prefix), &plan.weight[..1])?),
-                false => None,
+            let dtype = if *init == Init::Count {
+                DType::I64
+            } else {
+                DType::F32
             };
-            layers.push(Layer { plan, weight, bias });
+            let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
+            require_finite(name, &tensor)?;
+            tensors.push(tensor);
         }
-        if used < state.len() {
-            let known = |name: &str| {
-                layers
-                    .iter()
-                    .any(|layer| name.strip_prefix(&layer.plan.prefix).is_some())
-            };
-            let extra = state.iter().find(|(name, _)| !known(name)).or(state.last());
-            let extra = extra.map_or("", |(name, _)| name.as_str());
+        let known = |name: &str| plan.parameters.iter().any(|parameter| parameter.name == name);
+        if let Some((extra, _)) = state.iter().find(|(name, _)| !known(name)) {
             return Err(mismatch(format!("`{extra}` has no place in it")));
         }
         Ok(Self {
             architecture: architecture.clone(),
-            layers,
+            plan: Arc::new(plan),
+            tensors,
         })
     }
 
-    /// Fresh weights for every layer, see [`Layer::initialise`].
+    /// Fresh weights, as PyTorch's modules start.
     pub fn initialise(
         architecture: &Architecture,
         image: &[usize],
@@ -190,90 +163,169 @@ impl Network {
         rng: &mut ChaCha8Rng,
         device: &Device,
     ) -> Result<Self, ArchError> {
-        let plan = architecture.plan(image, classes).into_iter();
-        let layers = plan
-            .map(|plan| Layer::initialise(plan, rng, device))
+        let plan = architecture.plan(image, classes)?;
+        let tensors = plan
+            .parameters
+            .iter()
+            .map(|parameter| parameter.init.sample(&parameter.shape, rng, device))
             .collect::<candle_core::Result<_>>()?;
         Ok(Self {
             architecture: architecture.clone(),
-            layers,
+            plan: Arc::new(plan),
+            tensors,
         })
+    }
+
+    /// Its layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.plan.layers
+    }
+
+    /// Its levels.
+    pub fn levels(&self) -> &[Level] {
+        &self.plan.levels
     }
 
     /// Refuses weights that are not finite.
     pub fn require_finite(&self) -> Result<(), ArchError> {
-        self.state()
-            .iter()
-            .try_for_each(|(name, tensor)| require_finite(name, tensor))
+        let mut named = self.plan.parameters.iter().zip(&self.tensors);
+        named.try_for_each(|(parameter, tensor)| require_finite(&parameter.name, tensor))
     }
 
     /// The same network with parameters of another type. Its inputs have to be of that type too.
     pub fn to_dtype(&self, dtype: DType) -> candle_core::Result<Self> {
         let mut network = self.clone();
-        for layer in &mut network.layers {
-            for tensor in std::iter::once(&mut layer.weight).chain(&mut layer.bias) {
+        for tensor in &mut network.tensors {
+            if tensor.dtype().is_float() {
                 *tensor = tensor.to_dtype(dtype)?;
             }
         }
         Ok(network)
     }
 
-    /// The same network on trainable copies of its parameters, and these parameters in state-dict order.
+    /// The same network on trainable copies of its parameters, and these in state-dict order.
     pub fn trainable(&self) -> candle_core::Result<(Self, Vec<Var>)> {
+        self.trainable_in(0..self.tensors.len())
+    }
+
+    /// The same for the parameters in `range` alone; the others are shared.
+    pub fn trainable_in(&self, range: std::ops::Range<usize>) -> candle_core::Result<(Self, Vec<Var>)> {
         let mut vars = Vec::new();
         let mut network = self.clone();
-        for layer in &mut network.layers {
-            for tensor in std::iter::once(&mut layer.weight).chain(&mut layer.bias) {
-                let var = Var::from_tensor(&tensor.copy()?)?;
-                *tensor = var.as_tensor().clone();
+        for at in range {
+            let tensor = network.tensors[at].copy()?;
+            network.tensors[at] = if self.plan.parameters[at].trainable {
+                let var = Var::from_tensor(&tensor)?;
+                let tensor = var.as_tensor().clone();
                 vars.push(var);
-            }
+                tensor
+            } else {
+                tensor
+            };
         }
         Ok((network, vars))
     }
 
-    /// State dict in PyTorch's order; tensors are detached copies' views on the CPU or device as they are.
+    /// The same network without anything to train; tensors are shared.
+    pub fn detached(&self) -> Self {
+        let mut network = self.clone();
+        for tensor in &mut network.tensors {
+            *tensor = tensor.detach();
+        }
+        network
+    }
+
+    /// State dict in PyTorch's order; tensors are detached and shared.
     pub fn state(&self) -> State {
-        self.layers
-            .iter()
-            .flat_map(|layer| {
-                let name = |kind: &str| format!("{}.{kind}", layer.plan.prefix);
-                let weight = (name("weight"), layer.weight.detach());
-                let bias = layer.bias.as_ref().map(|bias| (name("bias"), bias.detach()));
-                std::iter::once(weight).chain(bias)
-            })
+        let named = self.plan.parameters.iter().zip(&self.tensors);
+        named
+            .map(|(parameter, tensor)| (parameter.name.clone(), tensor.detach()))
             .collect()
     }
 
-    /// Logits `[N, classes]` of images `[N, C, H, W]`.
+    /// Logits `[N, classes]` of images `[N, C, H, W]`, in evaluation.
     pub fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let mut x = images.clone();
-        for layer in &self.layers {
-            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
+        self.forward_with(images, &mut Plain)
+    }
+
+    /// The same, watched.
+    pub fn forward_with(&self, images: &Tensor, visitor: &mut dyn Visitor) -> candle_core::Result<Tensor> {
+        self.forward_from(0, images, visitor)
+    }
+
+    /// Logits, given the input of level `first`, watched.
+    pub fn forward_from(
+        &self,
+        first: usize,
+        input: &Tensor,
+        visitor: &mut dyn Visitor,
+    ) -> candle_core::Result<Tensor> {
+        let mut x = input.clone();
+        for (l, level) in self.plan.levels.iter().enumerate().skip(first) {
+            let output = self.run(&level.modules, &x, visitor)?;
+            x = visitor.level(l, output)?;
         }
         Ok(x)
     }
 
-    /// The output of every level, `[N, width]` each; the last one are the logits.
-    pub fn level_outputs(&self, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
+    /// Applies modules of this network, watched.
+    pub fn run(
+        &self,
+        modules: &[Module],
+        x: &Tensor,
+        visitor: &mut dyn Visitor,
+    ) -> candle_core::Result<Tensor> {
+        let mut pass = Pass {
+            network: self,
+            visitor,
+            training: None,
+        };
+        pass.run(modules, x)
+    }
+
+    /// Logits in training: dropout, and the batch's own statistics in `BatchNorm`.
+    pub fn forward_training(&self, images: &Tensor, training: &mut Training) -> candle_core::Result<Tensor> {
         let mut x = images.clone();
-        let mut all = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
-            all.push(x.clone());
+        for level in &self.plan.levels {
+            let mut pass = Pass {
+                network: self,
+                visitor: &mut Plain,
+                training: Some(&mut *training),
+            };
+            x = pass.run(&level.modules, &x)?;
+        }
+        Ok(x)
+    }
+
+    /// Output of level `l`, given its input.
+    pub fn level_output(&self, l: usize, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.run(&self.plan.levels[l].modules, x, &mut Plain)
+    }
+
+    /// The output of every level, `[N, width, ...]` each; the last one are the logits.
+    pub fn level_outputs(&self, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
+        let mut all = Vec::with_capacity(self.plan.levels.len());
+        for l in 0..self.plan.levels.len() {
+            all.push(self.level_output(l, all.last().unwrap_or(images))?);
         }
         Ok(all)
     }
 
-    /// The pre-activation of every layer, `[N, width]` each; the last one are the logits.
+    /// The pre-activation of every layer, `[N, width, ...]` each; the last one are the logits.
     pub fn preactivations(&self, images: &Tensor) -> candle_core::Result<Vec<Tensor>> {
-        let mut x = images.clone();
-        let mut all = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let preactivation = layer.linear(&layer.input(&x)?)?;
-            x = layer.output(&preactivation)?;
-            all.push(preactivation);
-        }
-        Ok(all)
+        let mut found = Collect(Vec::with_capacity(self.plan.layers.len()));
+        self.forward_with(images, &mut found)?;
+        Ok(found.0)
+    }
+}
+
+/// Keeps the pre-activations: layers are applied in their order.
+struct Collect(Vec<Tensor>);
+
+impl Visitor for Collect {
+    fn layer(&mut self, layer: usize, input: &Tensor, network: &Network) -> candle_core::Result<Tensor> {
+        let output = network.layer_output(layer, input)?;
+        self.0.push(output.clone());
+        Ok(output)
     }
 }

@@ -19,19 +19,16 @@ impl VanillaAveraging {
         let (first, rest) = (&inputs.models[0], &inputs.models[1..]);
         let mut network = first.clone();
         let k = inputs.models.len() as f64;
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let mut weight = layer.weight.clone();
+        for (at, tensor) in network.tensors.iter_mut().enumerate() {
+            // Counters of batches stay model 0's: they are no parameters.
+            if !tensor.dtype().is_float() {
+                continue;
+            }
+            let mut sum = tensor.clone();
             for other in rest {
-                weight = (weight + &other.layers[l].weight)?;
+                sum = (sum + &other.tensors[at])?;
             }
-            layer.weight = (weight / k)?;
-            if let Some(bias) = &mut layer.bias {
-                let mut sum = bias.clone();
-                for other in rest.iter().filter_map(|other| other.layers[l].bias.as_ref()) {
-                    sum = (sum + other)?;
-                }
-                *bias = (sum / k)?;
-            }
+            *tensor = (sum / k)?;
         }
         Ok(Fused::Network {
             network,

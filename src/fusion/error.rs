@@ -40,16 +40,30 @@ pub enum FusionError {
     },
     /// The models have different numbers of layers.
     #[error(
-        "`{method}` needs models of equal depth, but model 0 has {first} layers and model {model} has {other}"
+        "`{method}` needs models of equal depth, but model 0 has {first} {what} and model {model} has {other}"
     )]
     Depth {
         /// The method.
         method: &'static str,
+        /// Layers or levels.
+        what: &'static str,
         /// Layers of model 0.
         first: usize,
         /// Layers of the other model.
         other: usize,
         /// The other model's index.
+        model: usize,
+    },
+    /// The network is no chain of linear maps.
+    #[error(
+        "`{method}` works on chains of linear maps and convolutions, which model {model}, of architecture `{architecture}`, is not"
+    )]
+    NoChain {
+        /// The method.
+        method: &'static str,
+        /// The architecture.
+        architecture: &'static str,
+        /// Which model.
         model: usize,
     },
     /// The k-means cannot start from the second model.

@@ -16,12 +16,13 @@
 //!
 //! One product gives all costs, `O(m n^2)` in f64; the reference predicts each pair in f32.
 
-use faer::Mat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{Preparation, preactivations, replace, scores, squared_distances, weights};
+use super::layers::{
+    Preparation, folded, preactivations, replace, require_chains, scores, squared_distances, weights,
+};
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs, require_equal_shapes};
 use crate::arch::Network;
@@ -55,57 +56,69 @@ impl GitRebasin {
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "git-rebasin";
         require_equal_shapes(METHOD, inputs.models)?;
+        require_chains(METHOD, inputs.models)?;
+        let models = folded(inputs.models)?;
+        let inputs = &Inputs {
+            models: &models,
+            ..*inputs
+        };
         let preparation = Preparation {
             normalise: self.normalize_importance,
             rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
         let activations = preactivations(METHOD, inputs)?;
-        let mut network = inputs.models[0].clone();
-        let last = network.layers.len() - 1;
-        let mut found = Vec::with_capacity(network.layers.len());
-        let mut columns: Vec<usize> = (0..network.layers[0].plan.weight[1]).collect();
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let linalg = |source| FusionError::Linalg {
-                layer: layer.plan.name.clone(),
-                source,
-            };
+        let mut network = models[0].clone();
+        let last = network.layers().len() - 1;
+        let mut found: Vec<LayerReport> = Vec::with_capacity(last + 1);
+        let mut assignments: Vec<Vec<usize>> = Vec::with_capacity(last + 1);
+        for l in 0..=last {
+            let layer = network.layers()[l].clone();
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
-            let [a0, a1] = [0, 1].map(|model| relu(&activations[model][l]));
-            let squared = squared_distances(&a0, &a1).map_err(linalg)?;
+            let [a0, a1] = [0, 1].map(|model| &activations[model][l]);
+            let squared = squared_distances(a0, a1, false, |value| value.max(0.0))?;
             let pair = |i: usize, j: usize| 2.0 * s0[i] * s1[j] / (s0[i] + s1[j]);
             let costs: Vec<f64> = squared
                 .iter()
                 .enumerate()
                 .map(|(at, d)| pair(at / n, at % n) * d.sqrt())
                 .collect();
-            // The last layer's outputs are classes: they are matched by name, whatever they cost.
+            // The last layer's outputs are classes: they are matched by name, whatever they cost. What is added to
+            // another layer's output has that one's order.
             let assignment = if l == last {
                 (0..n).collect()
+            } else if layer.order < l {
+                assignments[layer.order].clone()
             } else {
-                assign(&costs, n).map_err(linalg)?
+                assign(&costs, n).map_err(|source| FusionError::Linalg {
+                    layer: layer.name.clone(),
+                    source,
+                })?
             };
-            let (w0, b0) = weights(layer)?;
-            let (w1, b1) = weights(&inputs.models[1].layers[l])?;
+            let (w0, b0) = weights(&network, l)?;
+            let (w1, b1) = weights(&models[1], l)?;
             let mean = |i: usize, x0: f64, x1: f64| {
                 let (si, sj) = (s0[i], s1[assignment[i]]);
                 (si * x0 + sj * x1) / (si + sj)
             };
+            // Inputs come in groups: kernel positions of a channel, positions of a flattened one.
+            let group = layer.kernel() * layer.positions;
+            let column = |c: usize| match layer.source {
+                Some(source) => assignments[source][c / group] * group + c % group,
+                None => c,
+            };
             let (b0, b1) = (b0.unwrap_or_default(), b1.unwrap_or_default());
             replace(
-                layer,
-                |i, c| mean(i, w0[(i, c)], w1[(assignment[i], columns[c])]),
+                &mut network,
+                l,
+                |i, c| mean(i, w0[(i, c)], w1[(assignment[i], column(c))]),
                 |i| mean(i, b0[i], b1[assignment[i]]),
             )?;
-            columns.clone_from(&assignment);
-            found.push(LayerReport::pairs(&layer.plan.name, &assignment, costs));
+            found.push(LayerReport::pairs(&layer.name, &assignment, costs));
+            assignments.push(assignment);
         }
         fill_errors(&mut found, &network, inputs, &activations, &scores)?;
         Ok((network, found))
     }
-}
-
-fn relu(a: &Mat<f64>) -> Mat<f64> {
-    Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)].max(0.0))
 }

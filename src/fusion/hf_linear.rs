@@ -15,8 +15,11 @@
 //! | --- | --- | --- |
 //! | X, the fusion set | `inputs.images` | `[N, C, H, W]` |
 //! | Z, inputs of the layer in the fused network, with a column of ones for the bias | `z` | `[m, d]` |
-//! | `A_0`, `A_1` | `targets` | `[m, n]` |
+//! | `A_0`, `A_1` | `targets` | `[N, n, ...]`, as matrices `[m, n]` |
 //! | s, importance scores | `scores` | `[n]` |
+//!
+//! For a convolution m is samples times positions and a row of Z a patch. Layers that write into one residual sum share
+//! the assignment of the first of them. A `BatchNorm` is folded into its layer before.
 //!
 //! Cost: one eigen-decomposition of the smaller Gram matrix of Z, `O(m d min(m, d))`, and the costs from one `n x n`
 //! product instead of `n^2` predictions: with `P = Z pinv(Z)`, `r = (I - P) a` and `beta = s_j / (s_i + s_j)`,
@@ -29,17 +32,18 @@
 //! differences of nearly equal numbers. The reference predicts every pair in f32; its costs agree to 1e-5 of the
 //! largest entry.
 
-use faer::{Mat, MatRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{Preparation, inputs_with_ones, preactivations, replace, scores, unit_columns};
+use super::layers::{
+    Preparation, folded, preactivations, projected_distances, replace, require_chains, scores, solve, walk,
+};
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs, require_equal_shapes};
 use crate::arch::Network;
 use crate::importance::{Importance, Place};
-use crate::linalg::{Cutoff, LeastSquares, LinalgError, assign, product};
+use crate::linalg::{Solution, assign};
 
 /// Parameters of `hf-linear`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,89 +76,88 @@ impl HfLinear {
 
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        self.fuse_guided(inputs, None)
+    }
+
+    /// The same, but with the inputs Z of each layer taken from `guide`, a fused network of model 0's architecture,
+    /// instead of the network fused so far: for comparing layers one by one with another implementation's.
+    pub fn fuse_guided(
+        &self,
+        inputs: &Inputs,
+        guide: Option<&Network>,
+    ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "hf-linear";
         require_equal_shapes(METHOD, inputs.models)?;
+        require_chains(METHOD, inputs.models)?;
+        let images = inputs.images.ok_or(FusionError::Missing {
+            method: METHOD,
+            what: "a fusion set",
+        })?;
+        let models = folded(inputs.models)?;
+        let inputs = &Inputs {
+            models: &models,
+            ..*inputs
+        };
         let preparation = Preparation {
             normalise: self.normalize_importance,
             rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
         let activations = preactivations(METHOD, inputs)?;
-        let images = inputs.images.ok_or(FusionError::Missing {
-            method: METHOD,
-            what: "a fusion set",
-        })?;
-        let mut network = inputs.models[0].clone();
-        let mut found = Vec::with_capacity(network.layers.len());
-        let mut x = images.clone();
-        let last = network.layers.len() - 1;
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let name = layer.plan.name.clone();
-            let linalg = |source| FusionError::Linalg {
-                layer: name.clone(),
-                source,
-            };
-            let input = layer.input(&x)?;
-            let z = inputs_with_ones(&input, layer.plan.bias)?;
-            let targets = [0, 1].map(|model| activations[model][l].clone()).map(|mut a| {
-                if self.norm_acts {
-                    unit_columns(&mut a);
-                }
-                a
-            });
-            let cutoff = self.cutoff.map_or(Cutoff::Default, Cutoff::Relative);
-            let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
-            let [w0, w1] = [0, 1].map(|k| solver.solve(targets[k].as_ref()).map_err(linalg));
-            let weights = [w0?, w1?];
+        let mut found: Vec<LayerReport> = Vec::with_capacity(models[0].layers().len());
+        let mut assignments: Vec<Vec<usize>> = Vec::with_capacity(models[0].layers().len());
+        let last = models[0].layers().len() - 1;
+        let network = walk(&models[0], images, guide, &mut |l, input, network| {
+            let layer = network.layers()[l].clone();
+            let targets = [0, 1].map(|model| activations[model][l].clone());
+            let solution = solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
-            let costs = pair_costs(z.as_ref(), &targets, &weights, s0, s1).map_err(linalg)?;
-            // The last layer's outputs are classes: they are matched by name, whatever they cost.
+            let costs = pair_costs(&solution, s0, s1);
+            // The last layer's outputs are classes: they are matched by name, whatever they cost. What is added to
+            // another layer's output has that one's order.
             let assignment = if l == last {
                 (0..n).collect()
+            } else if layer.order < l {
+                assignments[layer.order].clone()
             } else {
-                assign(&costs, n).map_err(linalg)?
+                assign(&costs, n).map_err(|source| FusionError::Linalg {
+                    layer: layer.name.clone(),
+                    source,
+                })?
             };
-            let width = layer.plan.weight[1];
+            let weights = &solution.weights;
             let mix = |i: usize, row: usize| {
                 let j = assignment[i];
-                (s0[i] * weights[0][(row, i)] + s1[j] * weights[1][(row, j)]) / (s0[i] + s1[j])
+                (s0[i] * weights[(row, i)] + s1[j] * weights[(row, n + j)]) / (s0[i] + s1[j])
             };
-            replace(layer, mix, |i| mix(i, width))?;
-            x = layer.output(&layer.linear(&input)?)?;
+            replace(network, l, mix, |i| mix(i, layer.fan_in()))?;
             found.push(LayerReport {
-                rank: Some(solver.rank()),
-                ..LayerReport::pairs(&name, &assignment, costs)
+                rank: Some(solution.rank),
+                ..LayerReport::pairs(&layer.name, &assignment, costs)
             });
-        }
+            assignments.push(assignment);
+            Ok(())
+        })?;
         fill_errors(&mut found, &network, inputs, &activations, &scores)?;
         Ok((network, found))
     }
 }
 
 /// Cost of every pair, row-major.
-fn pair_costs(
-    z: MatRef<f64>,
-    targets: &[Mat<f64>; 2],
-    weights: &[Mat<f64>; 2],
-    s0: &[f64],
-    s1: &[f64],
-) -> Result<Vec<f64>, LinalgError> {
+fn pair_costs(solution: &Solution, s0: &[f64], s1: &[f64]) -> Vec<f64> {
     let n = s0.len();
-    let projected = [product(z, weights[0].as_ref())?, product(z, weights[1].as_ref())?];
-    let residual = [0, 1].map(|k| {
-        let r = &targets[k] - &projected[k];
-        (0..r.ncols())
-            .map(|j| r.col(j).squared_norm_l2())
-            .collect::<Vec<_>>()
-    });
-    let distances = super::layers::squared_distances(&projected[0], &projected[1])?;
+    let (outside_0, outside_1) = solution.outside.split_at(n);
     let cost = |(at, distance): (usize, f64)| {
         let (i, j) = (at / n, at % n);
         let (si, sj) = (s0[i], s1[j]);
         let (toward_1, toward_0) = (sj / (si + sj), si / (si + sj));
-        si * (toward_1 * toward_1 * distance + residual[0][i]).sqrt()
-            + sj * (toward_0 * toward_0 * distance + residual[1][j]).sqrt()
+        si * (toward_1 * toward_1 * distance + outside_0[i]).sqrt()
+            + sj * (toward_0 * toward_0 * distance + outside_1[j]).sqrt()
     };
-    Ok(distances.into_iter().enumerate().map(cost).collect())
+    projected_distances(solution, n)
+        .into_iter()
+        .enumerate()
+        .map(cost)
+        .collect()
 }

@@ -12,8 +12,8 @@
 //! | paper | here | shape |
 //! | --- | --- | --- |
 //! | X | `inputs.images` | `[N, C, H, W]` |
-//! | `a_i`, level outputs of all models | `activations` | `[m, n_k]` each |
-//! | T | `target` | `[m, n]` |
+//! | `a_i`, level outputs of all models | `activations` | `[N, n_k, ...]` each |
+//! | T | `target` | `[N, n, ...]` |
 //! | s, importance scores | `scores` | `[k][n_k]` |
 //!
 //! Clustering is in f64 on the Gram matrix, training in f32. Departures from the reference: `kd-on-head` trains the KL
@@ -23,20 +23,23 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use faer::Mat;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{Preparation, matrix, require_equal_depth, scores};
+use super::activations::{blocks, positions, side_by_side};
+use super::layers::{Preparation, require_equal_levels, require_finite, scores, squared_distances};
 use super::level::{LevelSettings, LevelTrainer, Loss};
 use super::report::{LayerReport, errors};
-use super::targets::{LevelTarget, mean_logits, tensor, weighted_means};
+use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
-use crate::arch::Layer;
+use crate::arch::Network;
 use crate::importance::{Importance, Place};
-use crate::linalg::{Points, Rule, gram, kmeans};
+use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
 
 /// Stop when the cost is not below that of 3 iterations ago.
@@ -70,6 +73,9 @@ pub struct KfGradient {
     /// Training of the last level, where it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<LevelSettings>,
+    /// Training of every level, one entry each; instead of `level` and `head`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelSettings>,
     /// Samples per step.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
@@ -82,6 +88,14 @@ pub struct KfGradient {
     pub normalize_rows: bool,
     /// Whose neurons are the first centroids.
     pub start: Start,
+    /// Runs of the k-means, of which the cheapest counts; those after the first start from neurons far apart.
+    #[schemars(range(min = 1))]
+    pub kmeans_runs: usize,
+    /// Model that the fused network starts as, from 0; it has to have the shapes of model 0.
+    pub start_model: usize,
+    /// Order the clusters of a level whose output has the shape of its input after the input's neurons (for residual
+    /// connections).
+    pub align_skip_connections: bool,
     /// Weight each neuron's squared error by its cluster's total importance.
     pub weighted_loss: bool,
     /// Weight the models' logits by the share of each class' training samples that they saw.
@@ -100,7 +114,12 @@ pub struct KfGradient {
     /// Every level starts from `(1 - e) w + e fresh`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub perturbation: f64,
-    /// `reference`: the divergence of `kd-on-head` takes raw outputs.
+    /// The same, one entry for each level; instead of `perturbation`.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub perturbations: Vec<f64>,
+    /// `reference`: the divergence of `kd-on-head` takes raw outputs; resets and perturbations reach only the direct
+    /// children of a level.
     pub compat: Compat,
 }
 
@@ -111,11 +130,15 @@ impl Default for KfGradient {
             normalize_importance: false,
             level: LevelSettings::default(),
             head: None,
+            levels: Vec::new(),
             batch_size: 32,
             patience: 15,
             cosine: false,
             normalize_rows: false,
             start: Start::First,
+            kmeans_runs: 1,
+            start_model: 0,
+            align_skip_connections: false,
             weighted_loss: false,
             head_weights: false,
             kd_on_head: false,
@@ -123,6 +146,7 @@ impl Default for KfGradient {
             skip_levels: Vec::new(),
             reset_levels: Vec::new(),
             perturbation: 0.0,
+            perturbations: Vec::new(),
             compat: Compat::None,
         }
     }
@@ -137,63 +161,74 @@ impl KfGradient {
         inputs: &Inputs,
         on_tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Fused, FusionError> {
-        require_equal_depth(METHOD, inputs.models)?;
-        let images = inputs.images.ok_or(FusionError::Missing {
-            method: METHOD,
-            what: "a fusion set",
-        })?;
+        let missing = |what| FusionError::Missing { method: METHOD, what };
+        require_equal_levels(METHOD, inputs.models)?;
+        let images = inputs.images.ok_or(missing("a fusion set"))?;
+        let mut network = self.start_network(inputs)?;
+        let last = network.levels().len() - 1;
+        for (name, given) in [
+            ("as many `levels` as the networks have", self.levels.len()),
+            (
+                "as many `perturbations` as the networks have levels",
+                self.perturbations.len(),
+            ),
+        ] {
+            if given > 0 && given != last + 1 {
+                return Err(missing(name));
+            }
+        }
         let preparation = Preparation {
             normalise: self.normalize_importance,
             rescale: None,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Level, preparation)?;
-        let outputs: Vec<Vec<Tensor>> = inputs
-            .models
-            .iter()
-            .map(|network| network.level_outputs(images))
-            .collect::<candle_core::Result<_>>()?;
-        let mut network = inputs.models[0].clone();
-        let mut reports = Vec::with_capacity(network.layers.len());
-        let last = network.layers.len() - 1;
+        let mut reports = Vec::with_capacity(last + 1);
         let mut x = images.clone();
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let of_level: Vec<Mat<f64>> = outputs
-                .iter()
-                .map(|model| matrix(&model[l]))
-                .collect::<candle_core::Result<_>>()?;
-            let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
-            let name = layer.plan.name.clone();
+        let mut outputs: Vec<Tensor> = inputs.models.iter().map(|_| images.clone()).collect();
+        for l in 0..=last {
+            let name = network.levels()[l].name.clone();
+            for (model, (output, own)) in outputs.iter_mut().zip(inputs.models).enumerate() {
+                *output = batched(own, l, output)?;
+                require_finite(output, &name, model)?;
+            }
             if !self.skip_levels.contains(&l) {
-                let (found, loss) = if l == last {
-                    self.head(inputs, &outputs, &of_level, &scores, images)?
+                let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
+                let width = network.levels()[l].width;
+                let (mut found, head_loss) = if l == last {
+                    let (found, loss) = self.head(inputs, &outputs, &scores)?;
+                    (found, Some(loss))
                 } else {
-                    let found = self.cluster(&name, layer.plan.weight[0], &of_level, &scores)?;
-                    let loss = Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?);
-                    (found, loss)
+                    (self.cluster(&name, width, &outputs, &scores)?, None)
                 };
-                let target = tensor(&found.target, images)?;
+                if head_loss.is_none() && self.align_skip_connections && found.target.dims() == x.dims() {
+                    align(&mut found, &x, &scores, &name)?;
+                }
+                let loss = match head_loss {
+                    Some(loss) => loss,
+                    None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?),
+                };
                 let mut rng = seed::generator(inputs.seed, METHOD, &[l as u64]);
-                self.unsettle(layer, l, &mut rng)?;
+                self.unsettle(&mut network, l, &mut rng)?;
                 let head = self.head.as_ref().filter(|_| l == last);
                 let trainer = LevelTrainer {
-                    settings: head.unwrap_or(&self.level),
+                    settings: self.levels.get(l).or(head).unwrap_or(&self.level),
                     batch_size: self.batch_size,
                     patience: self.patience,
                     cosine: self.cosine,
                     loss,
                 };
-                let training = trainer.train(layer, &x, &target, &mut rng, on_tick)?;
-                let fused = layer.output(&layer.linear(&layer.input(&x)?)?)?;
-                let (grouping_error, approximation_error) =
-                    errors(&of_level, &found.clusters, &scores, &matrix(&fused)?);
+                let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
+                x = batched(&network, l, &x)?;
+                let (grouping_error, approximation_error) = errors(&outputs, &found.clusters, &scores, &x)?;
                 reports.push(LayerReport {
                     grouping_error,
                     approximation_error,
                     training: Some(training),
-                    ..LayerReport::new(&name, layer.plan.weight[0], found.clusters, found.cost)
+                    ..LayerReport::new(&name, width, found.clusters, found.cost)
                 });
+            } else {
+                x = batched(&network, l, &x)?;
             }
-            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
         }
         Ok(Fused::Network {
             network,
@@ -201,15 +236,22 @@ impl KfGradient {
         })
     }
 
-    /// Clusters the level outputs of all models, `activations[k] [m, n_k]`, into `width` clusters.
+    fn start_network(&self, inputs: &Inputs) -> Result<Network, FusionError> {
+        let what = "the model named by `start-model`, of model 0's architecture";
+        let models = inputs.models;
+        let start = models.get(self.start_model).filter(|start| start.plan == models[0].plan);
+        start.cloned().ok_or(FusionError::Missing { method: METHOD, what })
+    }
+
+    /// Clusters the level outputs of all models, `activations[k] [N, n_k, ...]`, into `width` clusters.
     pub fn cluster(
         &self,
         level: &str,
         width: usize,
-        activations: &[Mat<f64>],
+        activations: &[Tensor],
         scores: &[Vec<f64>],
     ) -> Result<LevelTarget, FusionError> {
-        let widths: Vec<usize> = activations.iter().map(Mat::ncols).collect();
+        let widths: Vec<usize> = scores.iter().map(Vec::len).collect();
         let first = match self.start {
             Start::First => 0,
             Start::Second if widths.get(1) == Some(&width) => widths[0],
@@ -221,59 +263,70 @@ impl KfGradient {
                 });
             }
         };
-        let m = activations.first().map_or(0, Mat::nrows);
         let n: usize = widths.iter().sum();
-        let mut points = Mat::<f64>::zeros(m, n);
-        let mut at = 0;
-        for (model, a) in activations.iter().enumerate() {
-            for i in 0..m {
-                let norm = if self.normalize_rows {
-                    a.row(i).norm_l2().max(f64::MIN_POSITIVE)
-                } else {
-                    1.0
-                };
-                for j in 0..a.ncols() {
-                    points[(i, at + j)] = a[(i, j)] / norm;
-                    if !a[(i, j)].is_finite() {
-                        return Err(FusionError::NotFinite {
-                            what: "activations",
-                            layer: level.to_string(),
-                            model,
-                        });
-                    }
-                }
-            }
-            at += a.ncols();
-        }
+        let gram = self.gram(level, &widths, activations)?;
         let weights: Vec<f64> = scores.concat();
-        let gram = gram(points.as_ref());
         let outside = vec![0.0; n];
-        let start: Vec<usize> = (first..first + width).collect();
-        let found = kmeans(
-            &Points {
-                gram: &gram,
-                outside: &outside,
-                weights: &weights,
-            },
-            &start,
-            RULE,
-        );
+        let points = Points {
+            gram: &gram,
+            outside: &outside,
+            weights: &weights,
+        };
+        let mut rng = seed::generator(0, "kf-gradient starts", &[n as u64, width as u64]);
+        let own: Vec<usize> = (first..first + width).collect();
+        let mut found: Clustering = kmeans(&points, &own, RULE);
+        for _ in 1..self.kmeans_runs {
+            let start = farthest_first(&points, width, rng.random_range(0..n));
+            let next = kmeans(&points, &start, RULE);
+            if next.cost < found.cost {
+                found = next;
+            }
+        }
         let clusters = found.groups(&widths);
         Ok(LevelTarget {
-            target: weighted_means(activations, &clusters, scores, width),
+            target: weighted_means(activations, &clusters, scores, width)?,
             clusters,
             cost: found.cost,
         })
     }
 
-    /// Target and loss of the last level.
+    /// Inner products of all models' neurons, rows scaled to unit norm for each model where that is asked for.
+    fn gram(&self, level: &str, widths: &[usize], activations: &[Tensor]) -> Result<Mat<f64>, FusionError> {
+        let n: usize = widths.iter().sum();
+        let mut gram = Mat::<f64>::zeros(n, n);
+        let Some(any) = activations.first() else { return Ok(gram) };
+        for range in blocks(any.dim(0)?, positions(any)) {
+            let mut points = side_by_side(activations, range)?;
+            if self.normalize_rows {
+                let mut at = 0;
+                for &width in widths {
+                    let mut own = points.subcols_mut(at, width);
+                    for i in 0..own.nrows() {
+                        let norm = own.as_ref().row(i).norm_l2().max(f64::MIN_POSITIVE);
+                        own.as_mut().row_mut(i).iter_mut().for_each(|value| *value /= norm);
+                    }
+                    at += width;
+                }
+            }
+            add_gram(&mut gram, points.as_ref()).map_err(|source| FusionError::Linalg {
+                layer: level.to_string(),
+                source,
+            })?;
+        }
+        for column in 0..n {
+            for row in 0..column {
+                gram[(row, column)] = gram[(column, row)];
+            }
+        }
+        Ok(gram)
+    }
+
+    /// Target and loss of the last level, from the models' logits.
     fn head(
         &self,
         inputs: &Inputs,
-        outputs: &[Vec<Tensor>],
-        of_level: &[Mat<f64>],
+        logits: &[Tensor],
         scores: &[Vec<f64>],
-        images: &Tensor,
     ) -> Result<(LevelTarget, Loss), FusionError> {
         let weights = match (self.head_weights, inputs.class_counts) {
             (false, _) => None,
@@ -284,16 +337,19 @@ impl KfGradient {
             }
         };
         let softened = self.kd_on_head.then_some(self.kd_temperature);
-        let logits: Vec<&Tensor> = outputs.iter().filter_map(|model| model.last()).collect();
-        let target = matrix(&mean_logits(&logits, weights.as_deref(), softened)?)?;
-        let clusters: Vec<Vec<usize>> = of_level.iter().map(|a| (0..a.ncols()).collect()).collect();
+        let target = mean_logits(
+            &logits.iter().collect::<Vec<_>>(),
+            weights.as_deref(),
+            softened,
+        )?;
+        let clusters: Vec<Vec<usize>> = scores.iter().map(|scores| (0..scores.len()).collect()).collect();
         let loss = match (self.kd_on_head, self.compat) {
             (true, Compat::None) => Loss::Divergence {
                 temperature: self.kd_temperature,
             },
             (true, Compat::Reference) if self.weighted_loss && self.head_weights => Loss::RawDivergence,
             (false, _) if self.head_weights => {
-                Loss::Squared(self.cluster_weights(&clusters, scores, images)?)
+                Loss::Squared(self.cluster_weights(&clusters, scores, &target)?)
             }
             // As in the reference: without head weights the head's loss is never weighted.
             _ => Loss::Squared(None),
@@ -313,39 +369,94 @@ impl KfGradient {
         &self,
         clusters: &[Vec<usize>],
         scores: &[Vec<f64>],
-        images: &Tensor,
+        like: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         if !self.weighted_loss {
             return Ok(None);
         }
-        let width = clusters.iter().flatten().max().map_or(0, |c| c + 1);
-        let mut total = vec![0f32; width];
-        for (&c, &s) in clusters.iter().flatten().zip(scores.iter().flatten()) {
-            total[c] += s as f32;
-        }
-        Tensor::from_vec(total, width, images.device()).map(Some)
+        let total: Vec<f32> = total_importance(clusters, scores).iter().map(|&s| s as f32).collect();
+        Tensor::new(total, like.device()).map(Some)
     }
 
     /// Reset or perturbation of a level's parameters.
-    fn unsettle(
-        &self,
-        layer: &mut Layer,
-        l: usize,
-        rng: &mut rand_chacha::ChaCha8Rng,
-    ) -> candle_core::Result<()> {
-        let share = if self.reset_levels.contains(&l) {
-            1.0
-        } else {
-            self.perturbation
-        };
-        if share > 0.0 {
-            let fresh = Layer::initialise(layer.plan.clone(), rng, layer.weight.device())?;
-            let blend = |old: &Tensor, new: &Tensor| (old * (1.0 - share))? + (new * share)?;
-            layer.weight = blend(&layer.weight, &fresh.weight)?;
-            if let (Some(old), Some(new)) = (&layer.bias, &fresh.bias) {
-                layer.bias = Some(blend(old, new)?);
+    fn unsettle(&self, network: &mut Network, l: usize, rng: &mut ChaCha8Rng) -> candle_core::Result<()> {
+        let perturbation = self.perturbations.get(l).copied().unwrap_or(self.perturbation);
+        let share = if self.reset_levels.contains(&l) { 1.0 } else { perturbation };
+        if share <= 0.0 {
+            return Ok(());
+        }
+        let plan = network.plan.clone();
+        let level = &plan.levels[l];
+        for at in level.parameters.clone() {
+            let parameter = &plan.parameters[at];
+            let old = &network.tensors[at];
+            let fresh = parameter.init.sample(&parameter.shape, rng, old.device())?;
+            let reached = self.compat == Compat::None || is_direct(&parameter.name, &level.prefix);
+            if reached && fresh.dtype() == DType::F32 {
+                network.tensors[at] = ((old * (1.0 - share))? + (fresh * share)?)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether a parameter is one that the reference's reset reaches: weight or bias of a module right below the level.
+fn is_direct(name: &str, prefix: &str) -> bool {
+    let own = name.strip_prefix(prefix).unwrap_or(name);
+    matches!(own.split_once('.'), Some((_, "weight" | "bias")))
+}
+
+fn total_importance(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<f64> {
+    let width = clusters.iter().flatten().max().map_or(0, |c| c + 1);
+    let mut total = vec![0.0; width];
+    for (&c, s) in clusters.iter().flatten().zip(scores.iter().flatten()) {
+        total[c] += s;
+    }
+    total
+}
+
+/// Renames clusters so that cluster i is the one that fits neuron i of the level's input: least sum of
+/// `importance * ||x_i - t_j||`.
+fn align(
+    found: &mut LevelTarget,
+    x: &Tensor,
+    scores: &[Vec<f64>],
+    level: &str,
+) -> Result<(), FusionError> {
+    let importance = total_importance(&found.clusters, scores);
+    let n = importance.len();
+    let squared = squared_distances(x, &found.target, false, |value| value)?;
+    let costs: Vec<f64> = squared
+        .iter()
+        .enumerate()
+        .map(|(at, d)| d.sqrt() * importance[at % n])
+        .collect();
+    let order = assign(&costs, n).map_err(|source| FusionError::Linalg {
+        layer: level.to_string(),
+        source,
+    })?;
+    let mut place = vec![0; n];
+    for (i, &c) in order.iter().enumerate() {
+        place[c] = i;
+    }
+    let index: Vec<u32> = order.iter().map(|&c| c as u32).collect();
+    found.target = found.target.index_select(&Tensor::new(index, x.device())?, 1)?;
+    for cluster in found.clusters.iter_mut().flatten() {
+        *cluster = place[*cluster];
+    }
+    Ok(())
+}
+
+/// Output of a level, in batches: passes through attention or wide convolutions need much more than their outputs.
+fn batched(network: &Network, l: usize, x: &Tensor) -> candle_core::Result<Tensor> {
+    const BATCH: usize = 256;
+    let samples = x.dim(0)?;
+    if samples <= BATCH {
+        return network.level_output(l, x);
+    }
+    let parts = (0..samples)
+        .step_by(BATCH)
+        .map(|first| network.level_output(l, &x.narrow(0, first, BATCH.min(samples - first))?))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    Tensor::cat(&parts, 0)
 }

@@ -18,22 +18,19 @@
 //! its only member (there, centroid i could be written to another neuron than i); of the tries the cheapest wins, as
 //! there.
 
-use faer::{Mat, MatRef};
+use faer::Mat;
 use rand::RngExt;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{
-    Preparation, inputs_with_ones, preactivations, replace, require_equal_depth, scores, unit_columns,
-};
+use super::layers::{Preparation, folded, preactivations, replace, require_chains, scores, solve, walk};
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
 use crate::importance::{Importance, Place};
-use crate::linalg::{
-    Clustering, Cutoff, LeastSquares, LinalgError, Points, Rule, farthest_first, gram, kmeans, product,
-};
+use crate::linalg::{Clustering, LinalgError, Points, Rule, Solution, farthest_first, kmeans};
 use crate::seed;
 
 /// Stop when the cost improved by less than 5 % over 3 iterations.
@@ -91,8 +88,27 @@ impl KfLinear {
 
     /// The fused network, of model 0's shape, and the clusters of each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        self.fuse_guided(inputs, None)
+    }
+
+    /// The same, but with the inputs Z of each layer taken from `guide`, a fused network of model 0's architecture,
+    /// instead of the network fused so far: for comparing layers one by one with another implementation's.
+    pub fn fuse_guided(
+        &self,
+        inputs: &Inputs,
+        guide: Option<&Network>,
+    ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "kf-linear";
-        require_equal_depth(METHOD, inputs.models)?;
+        require_chains(METHOD, inputs.models)?;
+        let images = inputs.images.ok_or(FusionError::Missing {
+            method: METHOD,
+            what: "a fusion set",
+        })?;
+        let models = folded(inputs.models)?;
+        let inputs = &Inputs {
+            models: &models,
+            ..*inputs
+        };
         let preparation = Preparation {
             normalise: self
                 .normalize_importance
@@ -101,52 +117,42 @@ impl KfLinear {
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
         let activations = preactivations(METHOD, inputs)?;
-        let images = inputs.images.ok_or(FusionError::Missing {
-            method: METHOD,
-            what: "a fusion set",
-        })?;
-        let mut network = inputs.models[0].clone();
-        let mut found = Vec::with_capacity(network.layers.len());
-        let mut x = images.clone();
-        let last = network.layers.len() - 1;
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let name = layer.plan.name.clone();
-            let linalg = |source| FusionError::Linalg {
-                layer: name.clone(),
-                source,
-            };
-            let input = layer.input(&x)?;
-            let z = inputs_with_ones(&input, layer.plan.bias)?;
-            let widths: Vec<usize> = activations.iter().map(|model| model[l].ncols()).collect();
-            let mut targets = side_by_side(activations.iter().map(|model| &model[l]));
-            if self.norm_acts {
-                unit_columns(&mut targets);
-            }
+        let mut found: Vec<LayerReport> = Vec::with_capacity(models[0].layers().len());
+        let mut clusterings: Vec<Clustering> = Vec::with_capacity(models[0].layers().len());
+        let last = models[0].layers().len() - 1;
+        let network = walk(&models[0], images, guide, &mut |l, input, network| {
+            let layer = network.layers()[l].clone();
+            let targets: Vec<_> = activations.iter().map(|model| model[l].clone()).collect();
+            let solution = solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
+            let widths: Vec<usize> = scores.iter().map(|model| model[l].len()).collect();
             let weights: Vec<f64> = scores.iter().flat_map(|model| model[l].iter().copied()).collect();
-            let cutoff = self.cutoff.map_or(Cutoff::Default, Cutoff::Relative);
-            let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
-            let solved = solver.solve(targets.as_ref()).map_err(linalg)?;
-            let [width, d] = layer.plan.weight;
+            let width = layer.width();
             let clustering = if l == last {
-                let assignment = widths.iter().flat_map(|&w| 0..w).collect();
                 Clustering {
-                    assignment,
+                    assignment: widths.iter().flat_map(|&w| 0..w).collect(),
                     cost: 0.0,
                     iterations: 0,
                 }
+            } else if layer.order < l {
+                clusterings[layer.order].clone()
             } else {
-                self.cluster(z.as_ref(), &targets, &solved, &weights, width, (inputs.seed, l))
-                    .map_err(linalg)?
+                self.cluster(&solution, &weights, width, (inputs.seed, l))
+                    .map_err(|source| FusionError::Linalg {
+                        layer: layer.name.clone(),
+                        source,
+                    })?
             };
-            let centroids = centroids(&solved, &clustering.assignment, &weights, width);
-            replace(layer, |i, c| centroids[(c, i)], |i| centroids[(d, i)])?;
-            x = layer.output(&layer.linear(&input)?)?;
+            let centroids = centroids(&solution.weights, &clustering.assignment, &weights, width);
+            let d = layer.fan_in();
+            replace(network, l, |i, c| centroids[(c, i)], |i| centroids[(d, i)])?;
             let clusters = clustering.groups(&widths);
             found.push(LayerReport {
-                rank: Some(solver.rank()),
-                ..LayerReport::new(&name, width, clusters, clustering.cost)
+                rank: Some(solution.rank),
+                ..LayerReport::new(&layer.name, width, clusters, clustering.cost)
             });
-        }
+            clusterings.push(clustering);
+            Ok(())
+        })?;
         fill_errors(&mut found, &network, inputs, &activations, &scores)?;
         Ok((network, found))
     }
@@ -154,48 +160,31 @@ impl KfLinear {
     /// The cheapest clustering of several starts.
     fn cluster(
         &self,
-        z: MatRef<f64>,
-        targets: &Mat<f64>,
-        solved: &Mat<f64>,
+        solution: &Solution,
         weights: &[f64],
         width: usize,
         (seed, layer): (u64, usize),
     ) -> Result<Clustering, LinalgError> {
-        let projected = product(z, solved.as_ref())?;
-        let residual = targets - &projected;
-        let outside: Vec<f64> = (0..residual.ncols())
-            .map(|j| residual.col(j).squared_norm_l2())
-            .collect();
-        let gram = gram(projected.as_ref());
         let points = Points {
-            gram: &gram,
-            outside: &outside,
+            gram: &solution.gram,
+            outside: &solution.outside,
             weights,
         };
         let mut rng = seed::generator(seed, "kf-linear", &[layer as u64]);
-        let mut best: Option<Clustering> = None;
-        for _ in 0..self.tries {
-            let start = farthest_first(&points, width, rng.random_range(0..width));
-            let next = kmeans(&points, &start, RULE);
-            if best.as_ref().is_none_or(|best| next.cost < best.cost) {
-                best = Some(next);
-            }
-        }
-        best.ok_or(LinalgError::NoConvergence {
-            rows: weights.len(),
-            columns: width,
-        })
+        let starts: Vec<usize> = (0..self.tries).map(|_| rng.random_range(0..width)).collect();
+        let tries: Vec<Clustering> = starts
+            .into_par_iter()
+            .map(|first| kmeans(&points, &farthest_first(&points, width, first), RULE))
+            .collect();
+        // The first of equally cheap ones.
+        tries
+            .into_iter()
+            .reduce(|best, next| if next.cost < best.cost { next } else { best })
+            .ok_or(LinalgError::NoConvergence {
+                rows: weights.len(),
+                columns: width,
+            })
     }
-}
-
-fn side_by_side<'a>(parts: impl Iterator<Item = &'a Mat<f64>>) -> Mat<f64> {
-    let parts: Vec<&Mat<f64>> = parts.collect();
-    let columns: Vec<_> = parts
-        .iter()
-        .flat_map(|part| (0..part.ncols()).map(|j| part.col(j)))
-        .collect();
-    let m = parts.first().map_or(0, |part| part.nrows());
-    Mat::from_fn(m, columns.len(), |i, j| columns[j][i])
 }
 
 /// Importance-weighted means of the members' weight vectors, `[d, width]`.

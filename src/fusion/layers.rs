@@ -1,13 +1,16 @@
-//! What the layer-wise methods share: activations and scores of all models, matrices, and the replacement of weights.
+//! What the layer-wise methods share: activations and scores of all models, the least squares of a layer, the walk
+//! along the layers of the fused network, and the replacement of weights.
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::activations::{blocks, layer_inputs, positions, side_by_side};
 use super::{FusionError, Inputs};
-use crate::arch::{Layer, Network};
+use crate::arch::{Network, Visitor};
 use crate::importance::{Importance, Place, normalise, rescale};
+use crate::linalg::{Cutoff, GRAM_LIMIT, LeastSquares, LinalgError, NormalEquations, Solution};
 
 /// How the scores of a method are prepared; every method that takes an importance has these two keys beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +19,7 @@ pub(super) struct Preparation {
     pub rescale: Option<f64>,
 }
 
-/// Prepared scores, `[model][layer][neuron]`.
+/// Prepared scores, `[model][place][neuron]`.
 pub(super) fn scores(
     method: &'static str,
     inputs: &Inputs,
@@ -27,18 +30,22 @@ pub(super) fn scores(
     let missing = |what| FusionError::Missing { method, what };
     let images = inputs.images.ok_or_else(|| missing("a fusion set"))?;
     let labels = match (importance, inputs.labels) {
-        (Importance::Uniform, _) => &images.zeros_like()?,
+        (Importance::Uniform, _) => images,
         (_, Some(labels)) => labels,
         (_, None) => return Err(missing("the labels of the fusion set for its importance scores")),
     };
     let mut all = Vec::with_capacity(inputs.models.len());
     for (model, network) in inputs.models.iter().enumerate() {
         let mut scores = importance.scores(network, images, labels, place)?;
-        for (layer, scores) in network.layers.iter().zip(&mut scores) {
+        for (at, scores) in scores.iter_mut().enumerate() {
             if scores.iter().any(|score| !score.is_finite()) {
+                let layer = match place {
+                    Place::Layer => &network.layers()[at].name,
+                    Place::Level => &network.levels()[at].name,
+                };
                 return Err(FusionError::NotFinite {
                     what: "importance scores",
-                    layer: layer.plan.name.clone(),
+                    layer: layer.clone(),
                     model,
                 });
             }
@@ -54,39 +61,138 @@ pub(super) fn scores(
     Ok(all)
 }
 
-/// Pre-activations of every model and layer on the fusion set, `[model][layer]`, each `[m, n]` in f64 and finite.
+/// The models with every `BatchNorm` folded into its layer.
+pub(super) fn folded(models: &[Network]) -> Result<Vec<Network>, FusionError> {
+    Ok(models
+        .iter()
+        .map(Network::folded)
+        .collect::<candle_core::Result<_>>()?)
+}
+
+/// Pre-activations of every model and layer on the fusion set, `[model][layer]`, each `[N, n, ...]` and finite.
 pub(super) fn preactivations(
     method: &'static str,
     inputs: &Inputs,
-) -> Result<Vec<Vec<Mat<f64>>>, FusionError> {
+) -> Result<Vec<Vec<Tensor>>, FusionError> {
     let what = "a fusion set";
     let images = inputs.images.ok_or(FusionError::Missing { method, what })?;
-    inputs
-        .models
-        .iter()
-        .enumerate()
-        .map(|(model, network)| {
-            let tensors = network.preactivations(images)?;
-            network
-                .layers
-                .iter()
-                .zip(&tensors)
-                .map(|(layer, tensor)| finite(tensor, layer, model))
-                .collect()
-        })
+    let of = |(model, network): (usize, &Network)| {
+        let tensors = network.preactivations(images)?;
+        for (layer, tensor) in network.layers().iter().zip(&tensors) {
+            require_finite(tensor, &layer.name, model)?;
+        }
+        Ok(tensors)
+    };
+    inputs.models.iter().enumerate().map(of).collect()
+}
+
+/// Refuses activations that are not finite.
+pub(super) fn require_finite(tensor: &Tensor, layer: &str, model: usize) -> Result<(), FusionError> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    Err(FusionError::NotFinite {
+        what: "activations",
+        layer: layer.to_string(),
+        model,
+    })
+}
+
+/// `pinv(Z) A` of layer `l`, with Z its `input` in the fused network (and a column of ones for its bias) and A the
+/// pre-activations of all models side by side.
+pub(super) fn solve(
+    network: &Network,
+    l: usize,
+    input: &Tensor,
+    targets: &[Tensor],
+    unit_norm: bool,
+    cutoff: Option<f64>,
+) -> Result<Solution, FusionError> {
+    let layer = &network.layers()[l];
+    let linalg = |source| FusionError::Linalg {
+        layer: layer.name.clone(),
+        source,
+    };
+    let bias = network.bias(l).is_some();
+    let samples = input.dim(0)?;
+    let per_sample = targets.first().map_or(1, positions);
+    let (m, d) = (samples * per_sample, layer.fan_in() + usize::from(bias));
+    let cutoff = cutoff.map_or(Cutoff::Default, Cutoff::Relative);
+    if d > m || cutoff.relative(m, d) < GRAM_LIMIT {
+        let all = (0, samples);
+        let z = layer_inputs(layer, bias, input, all)?;
+        let mut a = side_by_side(targets, all)?;
+        if unit_norm {
+            unit_columns(&mut a);
+        }
+        let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
+        return solver.solution(a.as_ref()).map_err(linalg);
+    }
+    let n = targets.iter().map(|t| t.dim(1)).sum::<candle_core::Result<usize>>()?;
+    let mut sums = NormalEquations::new(d, n);
+    for range in blocks(samples, per_sample) {
+        let z = layer_inputs(layer, bias, input, range)?;
+        let a = side_by_side(targets, range)?;
+        sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
+    }
+    if unit_norm {
+        sums.normalise();
+    }
+    sums.solve(cutoff).map_err(linalg)
+}
+
+/// Squared distances between the projections of the first `n` neurons and those of the others, row-major.
+pub(super) fn projected_distances(solution: &Solution, n: usize) -> Vec<f64> {
+    let gram = &solution.gram;
+    let all = gram.nrows();
+    let distance = |i: usize, j: usize| (gram[(i, i)] - 2.0 * gram[(i, j)] + gram[(j, j)]).max(0.0);
+    (0..n)
+        .flat_map(|i| (n..all).map(move |j| (i, j)))
+        .map(|(i, j)| distance(i, j))
         .collect()
 }
 
-fn finite(tensor: &Tensor, layer: &Layer, model: usize) -> Result<Mat<f64>, FusionError> {
-    let matrix = matrix(tensor)?;
-    if (0..matrix.ncols()).any(|j| matrix.col(j).iter().any(|v| !v.is_finite())) {
-        return Err(FusionError::NotFinite {
-            what: "activations",
-            layer: layer.plan.name.clone(),
-            model,
-        });
+/// What is done at each layer of a walk: its index, its input, and the network whose layer it may replace.
+pub(super) type Step<'a> = dyn FnMut(usize, &Tensor, &mut Network) -> Result<(), FusionError> + 'a;
+
+/// Passes `images` through `network`, replacing its layers on the way: what comes after a layer sees the new one, or
+/// that of `guide` where there is one.
+pub(super) fn walk(
+    network: &Network,
+    images: &Tensor,
+    guide: Option<&Network>,
+    step: &mut Step,
+) -> Result<Network, FusionError> {
+    struct Walk<'a, 'b> {
+        fused: Network,
+        guide: Option<&'a Network>,
+        step: &'a mut Step<'b>,
+        error: Option<FusionError>,
     }
-    Ok(matrix)
+    impl Visitor for Walk<'_, '_> {
+        fn layer(&mut self, layer: usize, input: &Tensor, _: &Network) -> candle_core::Result<Tensor> {
+            match (self.step)(layer, input, &mut self.fused) {
+                Ok(()) => self.guide.unwrap_or(&self.fused).layer_output(layer, input),
+                Err(error) => {
+                    self.error = Some(error);
+                    candle_core::bail!("stopped")
+                }
+            }
+        }
+    }
+    let mut walk = Walk {
+        fused: network.clone(),
+        guide,
+        step,
+        error: None,
+    };
+    let outcome = network.forward_with(images, &mut walk);
+    match (walk.error, outcome) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(error.into()),
+        (None, Ok(_)) => Ok(walk.fused),
+    }
 }
 
 /// An f32 tensor `[m, n]` as an f64 matrix.
@@ -94,15 +200,6 @@ pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
     let (m, n) = tensor.dims2()?;
     let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     Ok(Mat::from_fn(m, n, |i, j| values[i * n + j]))
-}
-
-/// A layer's inputs, with a column of ones where it has a bias: `[m, d]` or `[m, d + 1]`.
-pub(super) fn inputs_with_ones(input: &Tensor, bias: bool) -> candle_core::Result<Mat<f64>> {
-    let z = matrix(input)?;
-    let (m, d) = z.shape();
-    Ok(Mat::from_fn(m, d + usize::from(bias), |i, j| {
-        if j < d { z[(i, j)] } else { 1.0 }
-    }))
 }
 
 /// Scales every column to unit norm. A dead neuron has no direction: it stays zero.
@@ -115,65 +212,144 @@ pub(super) fn unit_columns(a: &mut Mat<f64>) {
     }
 }
 
-/// A layer's weight `[out, in]` and bias `[out]` as f64.
-pub(super) fn weights(layer: &Layer) -> candle_core::Result<(Mat<f64>, Option<Vec<f64>>)> {
-    let bias = layer
-        .bias
-        .as_ref()
-        .map(|bias| bias.to_dtype(DType::F64)?.to_vec1::<f64>())
-        .transpose()?;
-    Ok((matrix(&layer.weight)?, bias))
+/// A layer's weight `[out, fan-in]` and bias `[out]` as f64.
+pub(super) fn weights(network: &Network, l: usize) -> candle_core::Result<(Mat<f64>, Option<Vec<f64>>)> {
+    let (weight, bias) = network.linear_of(l)?;
+    let bias = bias.map(|bias| bias.to_dtype(DType::F64)?.to_vec1::<f64>());
+    Ok((matrix(&weight)?, bias.transpose()?))
 }
 
-/// Replaces a layer's weight by `weight(i, j)` and its bias, where it has one, by `bias(i)`.
+/// Replaces the weight of layer `l` by `weight(i, j)`, `[out, fan-in]`, and its bias, where it has one, by `bias(i)`.
 pub(super) fn replace(
-    layer: &mut Layer,
+    network: &mut Network,
+    l: usize,
     weight: impl Fn(usize, usize) -> f64,
     bias: impl Fn(usize) -> f64,
 ) -> candle_core::Result<()> {
-    let [out, width] = layer.plan.weight;
-    let device = layer.weight.device().clone();
+    let layer = network.plan.layers[l].clone();
+    let (out, width) = (layer.width(), layer.fan_in());
+    let device = network.tensors[layer.weight].device().clone();
     let values: Vec<f32> = (0..out)
         .flat_map(|i| (0..width).map(move |j| (i, j)))
         .map(|(i, j)| weight(i, j) as f32)
         .collect();
-    layer.weight = Tensor::from_vec(values, (out, width), &device)?;
-    if let Some(slot) = &mut layer.bias {
-        *slot = Tensor::from_vec((0..out).map(|i| bias(i) as f32).collect(), out, &device)?;
+    network.tensors[layer.weight] = Tensor::from_vec(values, layer.shape.as_slice(), &device)?;
+    if let Some(at) = network.bias(l) {
+        network.tensors[at] = Tensor::from_vec((0..out).map(|i| bias(i) as f32).collect(), out, &device)?;
     }
     Ok(())
 }
 
-/// Squared Euclidean distances between the columns of `a` and those of `b`, row-major, from one product:
-/// `|a|^2 + |b|^2 - 2 a b`, in f64 because nearly equal numbers cancel.
-pub(super) fn squared_distances(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, crate::linalg::LinalgError> {
-    let gram = crate::linalg::product(a.transpose(), b.as_ref())?;
-    let square = |x: &Mat<f64>| {
-        (0..x.ncols())
-            .map(|j| x.col(j).squared_norm_l2())
-            .collect::<Vec<_>>()
+/// Squared Euclidean distances between the neurons of `a` and those of `b`, row-major, from Gram matrices:
+/// `|a|^2 + |b|^2 - 2 a b`, in f64 because nearly equal numbers cancel. `map` is applied to the activations before,
+/// `unit_norm` scales each neuron's to norm 1.
+pub(super) fn squared_distances(
+    a: &Tensor,
+    b: &Tensor,
+    unit_norm: bool,
+    map: impl Fn(f64) -> f64,
+) -> Result<Vec<f64>, FusionError> {
+    let (n_a, n_b) = (a.dim(1)?, b.dim(1)?);
+    let mut products = Mat::<f64>::zeros(n_a, n_b);
+    let mut squares = vec![0.0; n_a + n_b];
+    let pair = [a.clone(), b.clone()];
+    for range in blocks(a.dim(0)?, positions(a)) {
+        let mut both = side_by_side(&pair, range)?;
+        for column in both.col_iter_mut() {
+            column.iter_mut().for_each(|value| *value = map(*value));
+        }
+        let (left, right) = (both.subcols(0, n_a), both.subcols(n_a, n_b));
+        crate::linalg::add_product(&mut products, left.transpose(), right).map_err(|source| {
+            FusionError::Linalg {
+                layer: "distances".to_string(),
+                source,
+            }
+        })?;
+        for (square, column) in squares.iter_mut().zip(both.col_iter()) {
+            *square += column.squared_norm_l2();
+        }
+    }
+    // A dead neuron has no direction: it stays zero.
+    let scale = |square: f64| {
+        if unit_norm {
+            1.0 / square.sqrt().max(f64::MIN_POSITIVE)
+        } else {
+            1.0
+        }
     };
-    let (a2, b2) = (square(a), square(b));
-    let mut distances = Vec::with_capacity(a2.len() * b2.len());
+    let (a2, b2) = squares.split_at(n_a);
+    let mut distances = Vec::with_capacity(n_a * n_b);
     for (i, a2) in a2.iter().enumerate() {
-        distances.extend(
-            b2.iter()
-                .enumerate()
-                .map(|(j, b2)| (a2 + b2 - 2.0 * gram[(i, j)]).max(0.0)),
-        );
+        let s_a = scale(*a2);
+        distances.extend(b2.iter().enumerate().map(|(j, b2)| {
+            let s_b = scale(*b2);
+            (a2 * s_a * s_a + b2 * s_b * s_b - 2.0 * products[(i, j)] * s_a * s_b).max(0.0)
+        }));
     }
     Ok(distances)
 }
 
-/// Checks that all networks have as many layers as the first.
-pub(super) fn require_equal_depth(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let depth = models.first().map_or(0, |network| network.layers.len());
-    match models.iter().position(|network| network.layers.len() != depth) {
+/// Squared distances between the rows of two weight matrices.
+pub(super) fn row_distances(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, LinalgError> {
+    let gram = crate::linalg::product(a.as_ref(), b.transpose())?;
+    let square = |x: &Mat<f64>| x.row_iter().map(|row| row.squared_norm_l2()).collect::<Vec<_>>();
+    let (a2, b2) = (square(a), square(b));
+    Ok((0..a2.len())
+        .flat_map(|i| (0..b2.len()).map(move |j| (i, j)))
+        .map(|(i, j)| (a2[i] + b2[j] - 2.0 * gram[(i, j)]).max(0.0))
+        .collect())
+}
+
+/// Refuses networks that layer-wise methods cannot follow, and such as differ in the number or kind of their layers.
+/// Widths may differ.
+pub(super) fn require_chains(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
+    let Some(first) = models.first() else { return Ok(()) };
+    for (model, network) in models.iter().enumerate() {
+        if !network.plan.chain || network.layers().is_empty() {
+            return Err(FusionError::NoChain {
+                method,
+                architecture: network.architecture.name(),
+                model,
+            });
+        }
+        if network.layers().len() != first.layers().len() {
+            return Err(FusionError::Depth {
+                method,
+                what: "layers",
+                first: first.layers().len(),
+                other: network.layers().len(),
+                model,
+            });
+        }
+        for (a, b) in first.layers().iter().zip(network.layers()) {
+            let same = a.kind == b.kind
+                && a.shape[2..] == b.shape[2..]
+                && a.positions == b.positions
+                && (a.source, a.order) == (b.source, b.order);
+            if !same {
+                return Err(FusionError::Shapes {
+                    method,
+                    tensor: a.name.clone(),
+                    first: a.shape.clone(),
+                    other: b.shape.clone(),
+                    model,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses networks with different numbers of levels.
+pub(super) fn require_equal_levels(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
+    let depth = models.first().map_or(0, |network| network.levels().len());
+    match models.iter().position(|network| network.levels().len() != depth) {
         None => Ok(()),
         Some(model) => Err(FusionError::Depth {
             method,
+            what: "levels",
             first: depth,
-            other: models[model].layers.len(),
+            other: models[model].levels().len(),
             model,
         }),
     }

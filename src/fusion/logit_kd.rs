@@ -64,15 +64,10 @@ impl LogitKd {
             .collect::<candle_core::Result<Vec<_>>>()?;
         let target = mean_logits(&logits.iter().collect::<Vec<_>>(), None, Some(self.temperature))?;
         let mut network = inputs.models[0].clone();
-        let Some((head, body)) = network.layers.split_last_mut() else {
-            return Err(FusionError::Missing {
-                method: METHOD,
-                what: "a network with layers",
-            });
-        };
+        let head = network.levels().len() - 1;
         let mut x = images.clone();
-        for layer in body {
-            x = layer.output(&layer.linear(&layer.input(&x)?)?)?;
+        for l in 0..head {
+            x = network.level_output(l, &x)?;
         }
         let trainer = LevelTrainer {
             settings: &self.level,
@@ -87,7 +82,7 @@ impl LogitKd {
             },
         };
         let mut rng = seed::generator(inputs.seed, METHOD, &[]);
-        let training = trainer.train(head, &x, &target, &mut rng, on_tick)?;
+        let training = trainer.train(&mut network, head, &x, &target, &mut rng, on_tick)?;
         Ok(Fused::Network {
             network,
             diagnostics: json!({ "head": training }),

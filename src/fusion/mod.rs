@@ -5,6 +5,7 @@
 //! with a parameter struct and a `fuse` function, add a variant to [`Method`] and a row to [`METHODS`], and read it in
 //! `manifest/resolve.rs`; the compiler lists the rest.
 
+mod activations;
 mod average;
 mod ensemble;
 mod error;

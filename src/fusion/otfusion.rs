@@ -19,7 +19,10 @@
 //!
 //! With equal weights on both sides an optimal plan is an optimal assignment, which is found faster. The reference
 //! scales by `T' diag(1 / mu)`, whose rows do not sum to 1 when marginals or widths differ; `compat = "reference"` does
-//! so too. It fails on layers without bias; here they just have none.
+//! so too. It fails on layers without bias; here they just have none. Kernel positions, and positions that were
+//! flattened on the way to a linear layer, are transported alike. Layers that write into one residual sum share the
+//! transport of the first of them; with `compat = "reference"` each has its own, a shortcut takes the one that entered
+//! its block and the layer after it the mean of both. A `BatchNorm` is folded into its layer before.
 
 use faer::Mat;
 use schemars::JsonSchema;
@@ -27,11 +30,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, preactivations, replace, require_equal_depth, scores, squared_distances, unit_columns,
-    weights,
+    Preparation, folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
 use super::{Compat, Fused, FusionError, Inputs};
-use crate::arch::Network;
+use crate::arch::{Layer, Network};
 use crate::importance::{Importance, Place, normalise};
 use crate::linalg::{LinalgError, Plan, assign, product, transport};
 
@@ -101,7 +103,7 @@ impl OtFusion {
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
         const METHOD: &str = "otfusion";
-        require_equal_depth(METHOD, inputs.models)?;
+        require_chains(METHOD, inputs.models)?;
         let k = inputs.models.len();
         if self.align_to >= k {
             return Err(FusionError::Missing {
@@ -109,45 +111,58 @@ impl OtFusion {
                 what: "the model named by `align-to`: there are not so many",
             });
         }
+        let models = folded(inputs.models)?;
+        let inputs = &Inputs {
+            models: &models,
+            ..*inputs
+        };
         let marginals = self.marginals(METHOD, inputs)?;
-        let mut activations = match self.ground {
+        let activations = match self.ground {
             GroundCost::Acts => preactivations(METHOD, inputs)?,
             GroundCost::Weights => Vec::new(),
         };
-        if self.norm_acts {
-            activations.iter_mut().flatten().for_each(unit_columns);
-        }
         let target = self.align_to;
         let others: Vec<usize> = (0..k).filter(|&model| model != target).collect();
-        let mut network = inputs.models[target].clone();
-        let last = network.layers.len() - 1;
-        // What the columns of each other model's next layer are multiplied by.
-        let mut previous: Vec<Option<Mat<f64>>> = vec![None; k];
-        let mut found = Vec::new();
-        for (l, layer) in network.layers.iter_mut().enumerate() {
-            let name = layer.plan.name.clone();
+        let mut network = models[target].clone();
+        let layers = network.layers().to_vec();
+        let last = layers.len() - 1;
+        let mut transports: Vec<Transports> = models.iter().map(|_| Transports::default()).collect();
+        let mut found: Vec<TransportReport> = Vec::new();
+        for (l, layer) in layers.iter().enumerate() {
             let linalg = |source| FusionError::Linalg {
-                layer: name.clone(),
+                layer: layer.name.clone(),
                 source,
             };
-            let (fixed, fixed_bias) = weights(layer)?;
+            let (fixed, fixed_bias) = weights(&network, l)?;
             let (mut sum, mut bias_sum) = (fixed.clone(), fixed_bias.unwrap_or_default());
             let nu = &marginals[target][l];
             for &model in &others {
-                let (w, b) = weights(&inputs.models[model].layers[l])?;
-                let w = match &previous[model] {
-                    Some(columns) => product(w.as_ref(), columns.as_ref()).map_err(linalg)?,
+                let (w, b) = weights(&models[model], l)?;
+                let transports = &mut transports[model];
+                let columns = transports.columns(&layers, l, self.compat);
+                let w = match &columns {
+                    Some(columns) => transport_columns(&w, columns, layer).map_err(linalg)?,
                     None => w,
                 };
                 let mu = &marginals[model][l];
-                let squared = match self.ground {
-                    GroundCost::Acts => squared_distances(&activations[model][l], &activations[target][l]),
-                    GroundCost::Weights => {
-                        squared_distances(&w.transpose().to_owned(), &fixed.transpose().to_owned())
+                // What is added to another layer's output has that one's order.
+                let shared = (self.compat == Compat::None && layer.order < l).then_some(layer.order);
+                let (Plan { plan, objective }, costs) = match shared {
+                    Some(order) => (transports.plans[order].clone(), Vec::new()),
+                    None => {
+                        let squared = match self.ground {
+                            GroundCost::Acts => squared_distances(
+                                &activations[model][l],
+                                &activations[target][l],
+                                self.norm_acts,
+                                |value| value,
+                            )?,
+                            GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
+                        };
+                        let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
+                        (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
                     }
                 };
-                let costs: Vec<f64> = squared.map_err(linalg)?.into_iter().map(f64::sqrt).collect();
-                let Plan { plan, objective } = self.plan(&costs, mu, nu).map_err(linalg)?;
                 let (n_k, n) = (mu.len(), nu.len());
                 let rows = Mat::from_fn(n, n_k, |i, j| match (l == last, self.compat) {
                     (true, _) => f64::from(u8::from(i == j)),
@@ -163,9 +178,13 @@ impl OtFusion {
                         .map(|(j, b)| rows[(i, j)] * b)
                         .sum::<f64>();
                 }
-                previous[model] = Some(Mat::from_fn(n_k, n, |j, i| plan[j * n + i] / nu[i]));
+                let next = Mat::from_fn(n_k, n, |j, i| plan[j * n + i] / nu[i]);
+                transports.push(columns, next, Plan {
+                    plan: plan.clone(),
+                    objective,
+                });
                 found.push(TransportReport {
-                    layer: name.clone(),
+                    layer: layer.name.clone(),
                     model,
                     objective,
                     plan,
@@ -173,7 +192,7 @@ impl OtFusion {
                 });
             }
             let k = k as f64;
-            replace(layer, |i, j| sum[(i, j)] / k, |i| bias_sum[i] / k)?;
+            replace(&mut network, l, |i, j| sum[(i, j)] / k, |i| bias_sum[i] / k)?;
         }
         Ok((network, found))
     }
@@ -183,11 +202,8 @@ impl OtFusion {
         if self.importance == Importance::Uniform {
             let equal = |n: usize| vec![1.0 / n as f64; n];
             let of = |network: &Network| {
-                network
-                    .layers
-                    .iter()
-                    .map(|layer| equal(layer.plan.weight[0]))
-                    .collect()
+                let widths = Place::Layer.widths(network);
+                widths.into_iter().map(equal).collect()
             };
             return Ok(inputs.models.iter().map(of).collect());
         }
@@ -213,4 +229,58 @@ impl OtFusion {
         }
         Ok(Plan { plan, objective })
     }
+}
+
+/// One model's transports so far, by layer.
+#[derive(Debug, Default)]
+struct Transports {
+    plans: Vec<Plan>,
+    /// What the columns of the layer were multiplied by.
+    before: Vec<Option<Mat<f64>>>,
+    /// What the columns of a layer that reads this one's output are multiplied by.
+    after: Vec<Mat<f64>>,
+}
+
+impl Transports {
+    fn push(&mut self, before: Option<Mat<f64>>, after: Mat<f64>, plan: Plan) {
+        self.before.push(before);
+        self.after.push(after);
+        self.plans.push(plan);
+    }
+
+    /// What the columns of layer `l` follow: the order of what it reads. The reference goes from layer to layer: a
+    /// shortcut takes the transport that entered its block, the layer after it the mean of main way and shortcut.
+    fn columns(&self, layers: &[Layer], l: usize, compat: Compat) -> Option<Mat<f64>> {
+        let layer = &layers[l];
+        let entered = |shortcut: usize| {
+            let source = layers[shortcut].source;
+            let first = layers[..shortcut].iter().rposition(|other| other.source == source && !other.shortcut);
+            first.and_then(|first| self.before[first].clone())
+        };
+        match (compat, l.checked_sub(1)) {
+            (Compat::None, _) => layer.source.map(|source| self.after[source].clone()),
+            (Compat::Reference, None) => None,
+            (Compat::Reference, Some(_)) if layer.shortcut => entered(l),
+            (Compat::Reference, Some(before)) if layers[before].shortcut && before > 0 => {
+                let (main, short) = (&self.after[before - 1], &self.after[before]);
+                Some((main + short) * faer::Scale(0.5))
+            }
+            (Compat::Reference, Some(before)) => Some(self.after[before].clone()),
+        }
+    }
+}
+
+/// Multiplies the inputs of a weight `[out, n_prev * group]` by `columns [n_prev, n]`, for each kernel position of a
+/// channel and each position of a flattened one alike: `[out, n * group]`.
+fn transport_columns(w: &Mat<f64>, columns: &Mat<f64>, layer: &Layer) -> Result<Mat<f64>, LinalgError> {
+    let group = layer.kernel() * layer.positions;
+    if group == 1 {
+        return product(w.as_ref(), columns.as_ref());
+    }
+    let (out, before) = (w.nrows(), columns.nrows());
+    let stacked = Mat::from_fn(out * group, before, |row, c| w[(row / group, c * group + row % group)]);
+    let moved = product(stacked.as_ref(), columns.as_ref())?;
+    Ok(Mat::from_fn(out, columns.ncols() * group, |i, c| {
+        moved[(i * group + c % group, c / group)]
+    }))
 }

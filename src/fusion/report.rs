@@ -10,9 +10,11 @@
 //!
 //! with `a_i` the activations of neuron i of all models on the fusion set, `S_c` the sum of the members' scores.
 
+use candle_core::Tensor;
 use faer::Mat;
 use serde::Serialize;
 
+use super::activations::{block, blocks, positions, side_by_side};
 use super::{FusionError, Inputs};
 use crate::arch::Network;
 
@@ -97,51 +99,49 @@ impl LayerReport {
     }
 }
 
-/// The two errors of Theorem 1 for one layer.
+/// The two errors of Theorem 1 for one layer: grouping, approximation.
 ///
-/// `activations[k]` is `[m, n_k]`, `clusters` and `scores` are `[k][neuron]`, `fused` is `[m, n]`.
+/// `activations[k]` is `[N, n_k, ...]`, `clusters` and `scores` are `[k][neuron]`, `fused` is `[N, n, ...]`. In f64,
+/// over blocks of samples.
 pub fn errors(
-    activations: &[Mat<f64>],
+    activations: &[Tensor],
     clusters: &[Vec<usize>],
     scores: &[Vec<f64>],
-    fused: &Mat<f64>,
-) -> (f64, f64) {
-    let (m, n) = fused.shape();
+    fused: &Tensor,
+) -> candle_core::Result<(f64, f64)> {
+    let (samples, n) = (fused.dim(0)?, fused.dim(1)?);
+    let clusters = clusters.concat();
+    let scores = scores.concat();
     let mut total = vec![0.0; n];
-    let mut target = Mat::<f64>::zeros(m, n);
-    let members = || {
-        activations
-            .iter()
-            .zip(clusters)
-            .zip(scores)
-            .flat_map(|((a, clusters), scores)| {
-                clusters
-                    .iter()
-                    .zip(scores)
-                    .enumerate()
-                    .map(move |(i, (&c, &s))| (a.col(i), c, s))
-            })
-    };
-    for (a, c, s) in members() {
+    for (&c, s) in clusters.iter().zip(&scores) {
         total[c] += s;
-        for (t, a) in target.col_mut(c).iter_mut().zip(a.iter()) {
-            *t += s * a;
+    }
+    let (mut grouping, mut approximation) = (0.0, 0.0);
+    for range in blocks(samples, positions(fused)) {
+        let members = side_by_side(activations, range)?;
+        let target = means(&members, &clusters, &scores, &total);
+        for ((member, &c), s) in members.col_iter().zip(&clusters).zip(&scores) {
+            grouping += s * (target.col(c) - member).squared_norm_l2();
+        }
+        for ((target, fused), s) in target.col_iter().zip(block(fused, range)?.col_iter()).zip(&total) {
+            approximation += s * (fused - target).squared_norm_l2();
+        }
+    }
+    Ok((grouping, approximation))
+}
+
+/// Importance-weighted means of the members' columns, `[m, n]`; 0 for a cluster without members.
+pub(super) fn means(members: &Mat<f64>, clusters: &[usize], scores: &[f64], total: &[f64]) -> Mat<f64> {
+    let mut means = Mat::<f64>::zeros(members.nrows(), total.len());
+    for ((member, &c), s) in members.col_iter().zip(clusters).zip(scores) {
+        for (mean, value) in means.col_mut(c).iter_mut().zip(member.iter()) {
+            *mean += s * value;
         }
     }
     for (c, total) in total.iter().enumerate().filter(|(_, total)| **total > 0.0) {
-        for t in target.col_mut(c).iter_mut() {
-            *t /= total;
-        }
+        means.col_mut(c).iter_mut().for_each(|mean| *mean /= total);
     }
-    let grouping = members()
-        .map(|(a, c, s)| s * (target.col(c) - a).squared_norm_l2())
-        .sum();
-    let approximation = total
-        .iter()
-        .enumerate()
-        .map(|(c, s)| s * (fused.col(c) - target.col(c)).squared_norm_l2())
-        .sum();
-    (grouping, approximation)
+    means
 }
 
 /// Fills in the errors of all layers, from the fused network's own activations.
@@ -149,7 +149,7 @@ pub(super) fn fill_errors(
     reports: &mut [LayerReport],
     network: &Network,
     inputs: &Inputs,
-    activations: &[Vec<Mat<f64>>],
+    activations: &[Vec<Tensor>],
     scores: &[Vec<Vec<f64>>],
 ) -> Result<(), FusionError> {
     let Some(images) = inputs.images else {
@@ -157,11 +157,10 @@ pub(super) fn fill_errors(
     };
     let fused = network.preactivations(images)?;
     for (l, report) in reports.iter_mut().enumerate() {
-        let of_layer: Vec<Mat<f64>> = activations.iter().map(|model| model[l].clone()).collect();
+        let of_layer: Vec<Tensor> = activations.iter().map(|model| model[l].clone()).collect();
         let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
-        let fused = super::layers::matrix(&fused[l])?;
         (report.grouping_error, report.approximation_error) =
-            errors(&of_layer, &report.clusters, &scores, &fused);
+            errors(&of_layer, &report.clusters, &scores, &fused[l])?;
     }
     Ok(())
 }
@@ -169,16 +168,20 @@ pub(super) fn fill_errors(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
     use rand::RngExt;
 
     #[test]
     fn the_objective_is_the_sum_of_both_errors() {
         let mut rng = crate::seed::generator(1, "theorem 1", &[]);
-        let (m, widths, n) = (37, [5, 8, 3], 4);
-        let activations: Vec<Mat<f64>> = widths
-            .iter()
-            .map(|&w| Mat::from_fn(m, w, |_, _| rng.random_range(-3.0..3.0)))
-            .collect();
+        let (samples, widths, n) = (9001, [5, 8, 3], 4);
+        let mut random = |shape: (usize, usize, usize)| {
+            let values = (0..shape.0 * shape.1 * shape.2).map(|_| rng.random_range(-3.0..3.0));
+            Tensor::from_vec(values.collect::<Vec<f64>>(), shape, &Device::Cpu).expect("tensor")
+        };
+        let activations: Vec<Tensor> = widths.iter().map(|&w| random((samples, w, 2))).collect();
+        let fused = random((samples, n, 2));
+        let mut rng = crate::seed::generator(2, "theorem 1", &[]);
         let scores: Vec<Vec<f64>> = widths
             .iter()
             .map(|&w| (0..w).map(|_| rng.random_range(0.01..2.0)).collect())
@@ -187,15 +190,16 @@ mod tests {
             .iter()
             .map(|&w| (0..w).map(|_| rng.random_range(0..n)).collect())
             .collect();
-        let fused = Mat::from_fn(m, n, |_, _| rng.random_range(-3.0..3.0));
         let mut objective = 0.0;
         for k in 0..widths.len() {
             for i in 0..widths[k] {
-                let difference = fused.col(clusters[k][i]) - activations[k].col(i);
-                objective += scores[k][i] * difference.squared_norm_l2();
+                let of = |t: &Tensor, at: usize| t.narrow(1, at, 1).expect("neuron");
+                let difference = (of(&fused, clusters[k][i]) - of(&activations[k], i)).expect("same shape");
+                let square = difference.sqr().and_then(|d| d.sum_all()?.to_scalar::<f64>());
+                objective += scores[k][i] * square.expect("number");
             }
         }
-        let (grouping, approximation) = errors(&activations, &clusters, &scores, &fused);
+        let (grouping, approximation) = errors(&activations, &clusters, &scores, &fused).expect("errors");
         assert!(((grouping + approximation) / objective - 1.0).abs() < 1e-12);
     }
 }

@@ -2,41 +2,42 @@
 
 use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
-use faer::Mat;
+
+use super::activations::{blocks, positions, side_by_side, unflatten};
+use super::report::means;
 
 /// Clusters of one level, the target they make, and what the clustering cost.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct LevelTarget {
     /// Cluster of each neuron, `[model][neuron]`.
     pub clusters: Vec<Vec<usize>>,
-    /// `[m, n]`.
-    pub target: Mat<f64>,
+    /// `[N, n, ...]`, f32.
+    pub target: Tensor,
     /// Sum of `score * distance` in the space that was clustered.
     pub cost: f64,
 }
 
-/// Importance-weighted means of the members' activations, `[m, width]`.
+/// Importance-weighted means of the members' activations `[N, n_k, ...]`: `[N, width, ...]`, summed in f64.
 pub fn weighted_means(
-    activations: &[Mat<f64>],
+    activations: &[Tensor],
     clusters: &[Vec<usize>],
     scores: &[Vec<f64>],
     width: usize,
-) -> Mat<f64> {
-    let m = activations.first().map_or(0, Mat::nrows);
-    let mut means = Mat::<f64>::zeros(m, width);
+) -> candle_core::Result<Tensor> {
+    let Some(first) = activations.first() else {
+        candle_core::bail!("no models")
+    };
+    let (clusters, scores) = (clusters.concat(), scores.concat());
     let mut total = vec![0.0; width];
-    for ((a, clusters), scores) in activations.iter().zip(clusters).zip(scores) {
-        for (j, (&c, &s)) in clusters.iter().zip(scores).enumerate() {
-            total[c] += s;
-            for (mean, value) in means.col_mut(c).iter_mut().zip(a.col(j).iter()) {
-                *mean += s * value;
-            }
-        }
+    for (&c, s) in clusters.iter().zip(&scores) {
+        total[c] += s;
     }
-    for (c, total) in total.iter().enumerate().filter(|(_, total)| **total > 0.0) {
-        means.col_mut(c).iter_mut().for_each(|mean| *mean /= total);
+    let mut parts = Vec::new();
+    for range in blocks(first.dim(0)?, positions(first)) {
+        let members = side_by_side(activations, range)?;
+        parts.push(unflatten(&means(&members, &clusters, &scores, &total), first)?);
     }
-    means
+    Tensor::cat(&parts, 0)
 }
 
 /// Mean over models of logits `[N, C]`, each class weighted per model, or of their softmax at a temperature.
@@ -66,10 +67,3 @@ pub(super) fn mean_logits(
     }
 }
 
-pub(super) fn tensor(matrix: &Mat<f64>, like: &Tensor) -> candle_core::Result<Tensor> {
-    let (m, n) = matrix.shape();
-    let values: Vec<f32> = (0..m)
-        .flat_map(|i| (0..n).map(move |j| matrix[(i, j)] as f32))
-        .collect();
-    Tensor::from_vec(values, (m, n), like.device())
-}

@@ -1,48 +1,106 @@
-//! Feature ablation: target logit minus the target logit with one unit's output set to 0, unit by unit.
+//! Feature ablation: target logit minus the target logit with one element of the output set to 0, element by element.
+//!
+//! A neuron with several positions (a channel, a hidden unit of tokens) has one element for each; their absolute
+//! changes are added.
 
 use candle_core::{Result, Tensor};
 
-use super::point::{Place, logits_from, outputs, target};
-use crate::arch::Network;
+use super::probe::{Place, outputs, plain, target};
+use crate::arch::{Network, Plain, Visitor};
 
-/// Rows of one batch of ablated outputs; bounds memory.
-const ROWS: usize = 16_384;
+/// Values in one batch of ablated outputs; bounds memory.
+const VALUES: usize = 1 << 22;
 
-/// Sums of absolute changes over samples, per layer and neuron.
+/// Sums of absolute changes over samples, per place and neuron.
 pub(super) fn sums(
     network: &Network,
     images: &Tensor,
     labels: &Tensor,
     place: Place,
 ) -> Result<Vec<Vec<f64>>> {
-    let outputs = outputs(network, images, place)?;
+    let at_places = outputs(network, images, place, &mut plain)?;
+    let level_outputs = match place {
+        Place::Layer => outputs(network, images, Place::Level, &mut plain)?,
+        Place::Level => at_places.clone(),
+    };
+    let logits = level_outputs.last().unwrap_or(images);
+    let whole = target(logits, labels)?.unsqueeze(0)?;
     let samples = images.dim(0)?;
-    let mut all = Vec::with_capacity(outputs.len());
-    for (l, output) in outputs.iter().enumerate() {
+    let mut all = Vec::with_capacity(at_places.len());
+    for (p, output) in at_places.iter().enumerate() {
         let width = output.dim(1)?;
-        let whole = target(
-            &logits_from(network, l, output, place, &mut |x| x.relu())?,
-            labels,
-        )?;
-        let mut sums = Vec::with_capacity(width);
-        for first in (0..width).step_by((ROWS / samples).max(1)) {
-            let units = (ROWS / samples).max(1).min(width - first);
-            // Row u * N + i is sample i with unit `first + u` at 0.
+        let elements = output.elem_count() / samples;
+        let group = (VALUES / (samples * elements)).max(1);
+        let mut sums = vec![0.0; width];
+        for first in (0..elements).step_by(group) {
+            let units = group.min(elements - first);
+            // Row u * N + i is sample i with element `first + u` at 0.
             let mask: Vec<f32> = (0..units)
-                .flat_map(|u| (0..width).map(move |j| f32::from(u8::from(j != first + u))))
+                .flat_map(|u| (0..elements).map(move |j| f32::from(u8::from(j != first + u))))
                 .collect();
             let mask =
-                Tensor::from_vec(mask, (units, 1, width), output.device())?.to_dtype(output.dtype())?;
+                Tensor::from_vec(mask, (units, 1, elements), output.device())?.to_dtype(output.dtype())?;
+            let mut shape = output.dims().to_vec();
+            shape[0] = units * samples;
             let ablated = output
-                .unsqueeze(0)?
+                .reshape((1, samples, elements))?
                 .broadcast_mul(&mask)?
-                .reshape((units * samples, width))?;
-            let logits = logits_from(network, l, &ablated, place, &mut |x| x.relu())?;
+                .reshape(shape)?;
+            let logits = continued(network, place, p, ablated, images, &level_outputs, units)?;
             let changed = target(&logits, &labels.repeat(units)?)?.reshape((units, samples))?;
-            let change = whole.unsqueeze(0)?.broadcast_sub(&changed)?.abs()?;
-            sums.extend(change.sum(1)?.to_vec1::<f64>()?);
+            let change = whole.broadcast_sub(&changed)?.abs()?.sum(1)?.to_vec1::<f64>()?;
+            for (u, change) in change.into_iter().enumerate() {
+                sums[(first + u) / (elements / width)] += change;
+            }
         }
         all.push(sums);
     }
     Ok(all)
+}
+
+/// Logits, given the output at place `p` of `units` copies of the samples.
+fn continued(
+    network: &Network,
+    place: Place,
+    p: usize,
+    output: Tensor,
+    images: &Tensor,
+    level_outputs: &[Tensor],
+    units: usize,
+) -> Result<Tensor> {
+    if place == Place::Level {
+        return network.forward_from(p + 1, &output, &mut Plain);
+    }
+    let Some((level, position)) = network.plan.find_layer(p) else {
+        candle_core::bail!("layer {p} is in no level")
+    };
+    if let Some(position) = position {
+        let rest = &network.levels()[level].modules[position + 1..];
+        let output = network.run(rest, &output, &mut Plain)?;
+        return network.forward_from(level + 1, &output, &mut Plain);
+    }
+    // Within a residual block: the block runs again, with the layer's output replaced.
+    let input = match level.checked_sub(1) {
+        Some(before) => &level_outputs[before],
+        None => images,
+    };
+    let mut copies = vec![1; input.rank()];
+    copies[0] = units;
+    let mut replace = Replace { layer: p, output };
+    network.forward_from(level, &input.repeat(copies)?, &mut replace)
+}
+
+struct Replace {
+    layer: usize,
+    output: Tensor,
+}
+
+impl Visitor for Replace {
+    fn layer(&mut self, layer: usize, input: &Tensor, network: &Network) -> Result<Tensor> {
+        if layer == self.layer {
+            Ok(self.output.clone())
+        } else {
+            network.layer_output(layer, input)
+        }
+    }
 }

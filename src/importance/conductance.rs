@@ -11,7 +11,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::point::{Place, absolute_sums, gradient, outputs};
+use super::probe::{Place, absolute_sums, outputs, plain, slopes};
 use crate::arch::Network;
 
 /// Nodes of the 11-point rule on `[-1, 1]`, non-negative half (Abramowitz and Stegun, table 25.4).
@@ -24,35 +24,39 @@ const NODES: [f64; 6] = [
     0.978_228_658_146_057,
 ];
 
-/// Sums of absolute conductances over samples, per layer and neuron.
+/// Sums of absolute conductances over samples, per place and neuron.
 pub(super) fn sums(
     network: &Network,
     images: &Tensor,
     labels: &Tensor,
     place: Place,
 ) -> Result<Vec<Vec<f64>>> {
-    let nodes = NODES
-        .iter()
-        .rev()
-        .map(|x| -x)
+    let halves = NODES.iter().rev().map(|x| -x);
+    let mut nodes: Vec<f64> = halves
         .chain(NODES.iter().skip(1).copied())
-        .map(|x| (1.0 + x) / 2.0);
-    let trace: Vec<Vec<Tensor>> = nodes
-        .map(|node| outputs(network, &(images * node)?, place))
-        .collect::<Result<_>>()?;
-    (0..network.layers.len())
-        .map(|l| {
-            let mut total: Option<Tensor> = None;
-            for pair in trace.windows(2) {
-                let (here, next) = (&pair[0][l], &pair[1][l]);
-                let slope = gradient(network, l, here, labels, place, &mut |x| x.relu())?;
-                let step = (slope * (next - here)?)?;
-                total = Some(match total {
-                    Some(total) => (total + step)?,
-                    None => step,
-                });
+        .map(|x| (1.0 + x) / 2.0)
+        .collect();
+    let last = nodes.pop().unwrap_or(1.0);
+    let mut previous: Option<(Vec<Tensor>, Vec<Tensor>)> = None;
+    let mut totals: Vec<Tensor> = Vec::new();
+    let mut step = |here: &mut Option<(Vec<Tensor>, Vec<Tensor>)>, next: &[Tensor]| -> Result<()> {
+        let Some((outputs, slopes)) = here.take() else { return Ok(()) };
+        for (l, ((output, slope), next)) in outputs.iter().zip(&slopes).zip(next).enumerate() {
+            let part = (slope * (next - output)?)?;
+            match totals.get_mut(l) {
+                Some(total) => *total = (&*total + part)?,
+                None => totals.push(part),
             }
-            total.as_ref().map_or(Ok(Vec::new()), absolute_sums)
-        })
-        .collect()
+        }
+        Ok(())
+    };
+    for node in nodes {
+        let found = slopes(network, &(images * node)?, labels, place, &mut plain)?;
+        step(&mut previous, &found.0)?;
+        previous = Some(found);
+    }
+    // At the last node only the outputs count.
+    let end = outputs(network, &(images * last)?, place, &mut plain)?;
+    step(&mut previous, &end)?;
+    totals.iter().map(absolute_sums).collect()
 }

@@ -15,9 +15,9 @@
 mod ablation;
 mod conductance;
 mod deeplift;
-mod point;
+mod probe;
 
-pub use point::Place;
+pub use probe::Place;
 
 use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
@@ -65,26 +65,41 @@ impl Importance {
         labels: &Tensor,
         place: Place,
     ) -> candle_core::Result<Vec<Vec<f64>>> {
-        let samples = images.dim(0)? as f64;
-        let (network, images) = (&network.to_dtype(DType::F64)?, &images.to_dtype(DType::F64)?);
-        let sums = match self {
-            Self::Uniform => {
-                return Ok(network
-                    .layers
-                    .iter()
-                    .map(|layer| vec![1.0; layer.plan.weight[0]])
-                    .collect());
+        let samples = images.dim(0)?;
+        let widths = place.widths(network);
+        if self == Self::Uniform {
+            return Ok(widths.iter().map(|&width| vec![1.0; width]).collect());
+        }
+        let network = &network.to_dtype(DType::F64)?;
+        let mut totals: Vec<Vec<f64>> = widths.iter().map(|&width| vec![0.0; width]).collect();
+        let batch = batch_size(network, images)?;
+        for first in (0..samples).step_by(batch) {
+            let count = batch.min(samples - first);
+            let images = &images.narrow(0, first, count)?.to_dtype(DType::F64)?;
+            let labels = &labels.narrow(0, first, count)?;
+            let sums = match self {
+                Self::Uniform => Vec::new(),
+                Self::Conductance => conductance::sums(network, images, labels, place)?,
+                Self::Deeplift => deeplift::sums(network, images, labels, place)?,
+                Self::FeatureAblation => ablation::sums(network, images, labels, place)?,
+            };
+            for (total, sum) in totals.iter_mut().flatten().zip(sums.iter().flatten()) {
+                *total += sum;
             }
-            Self::Conductance => conductance::sums(network, images, labels, place)?,
-            Self::Deeplift => deeplift::sums(network, images, labels, place)?,
-            Self::FeatureAblation => ablation::sums(network, images, labels, place)?,
-        };
-        let mean = |sum: f64| sum / samples + EPSILON;
-        Ok(sums
-            .into_iter()
-            .map(|layer| layer.into_iter().map(mean).collect())
-            .collect())
+        }
+        for total in totals.iter_mut().flatten() {
+            *total = *total / samples as f64 + EPSILON;
+        }
+        Ok(totals)
     }
+}
+
+/// Samples per pass: as many as keep the outputs of all levels below some hundred megabytes.
+fn batch_size(network: &Network, images: &Tensor) -> candle_core::Result<usize> {
+    const VALUES: usize = 1 << 24;
+    let outputs = network.level_outputs(&images.narrow(0, 0, 1)?.to_dtype(DType::F64)?)?;
+    let values: usize = outputs.iter().map(Tensor::elem_count).sum();
+    Ok((VALUES / values.max(1)).clamp(1, 1000))
 }
 
 /// Scales scores to sum 1.

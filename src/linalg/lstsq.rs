@@ -28,6 +28,19 @@ use super::{LinalgError, gram, product};
 /// Cutoffs below this decompose `Z` itself instead of a Gram matrix.
 pub const GRAM_LIMIT: f64 = 1e-5;
 
+/// `pinv(Z) A` and what is known of the projections `P A = Z pinv(Z) A` without having them.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// `pinv(Z) A`, `[d, n]`.
+    pub weights: Mat<f64>,
+    /// Inner products of the columns of `P A`, `[n, n]`.
+    pub gram: Mat<f64>,
+    /// Squared norms of the columns of `A - P A`.
+    pub outside: Vec<f64>,
+    /// Singular values above the cutoff.
+    pub rank: usize,
+}
+
 /// Which singular values count as zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Cutoff {
@@ -186,6 +199,18 @@ impl<'a> LeastSquares<'a> {
         }
     }
 
+    /// All that the layer-wise methods ask for, from one factorisation. Errors where `a` has not `m` rows.
+    pub fn solution(&self, a: MatRef<'_, f64>) -> Result<Solution, LinalgError> {
+        let projected = self.project(a)?;
+        let residual = a - &projected;
+        Ok(Solution {
+            weights: self.solve(a)?,
+            gram: gram(projected.as_ref()),
+            outside: residual.col_iter().map(|column| column.squared_norm_l2()).collect(),
+            rank: self.rank,
+        })
+    }
+
     fn check(&self, a: MatRef<'_, f64>) -> Result<(), LinalgError> {
         if a.nrows() == self.z.nrows() {
             return Ok(());
@@ -207,7 +232,7 @@ impl<'a> LeastSquares<'a> {
     }
 }
 
-fn rank(singular_values: &[f64], cutoff: f64) -> usize {
+pub(super) fn rank(singular_values: &[f64], cutoff: f64) -> usize {
     let smallest = singular_values.first().map_or(0.0, |largest| cutoff * largest);
     singular_values
         .iter()
@@ -215,7 +240,7 @@ fn rank(singular_values: &[f64], cutoff: f64) -> usize {
         .count()
 }
 
-fn leading(vectors: &Mat<f64>, rank: usize) -> Mat<f64> {
+pub(super) fn leading(vectors: &Mat<f64>, rank: usize) -> Mat<f64> {
     vectors.subcols(0, rank).to_owned()
 }
 
@@ -240,7 +265,7 @@ fn check_finite(z: MatRef<'_, f64>) -> Result<(), LinalgError> {
 }
 
 /// Eigenvectors of a Gram matrix and the square roots of its eigenvalues, largest first; one thread.
-fn eigen(gram: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), LinalgError> {
+pub(super) fn eigen(gram: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), LinalgError> {
     let n = gram.nrows();
     let (mut vectors, mut squares) = (Mat::zeros(n, n), Diag::zeros(n));
     let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, default());

@@ -5,6 +5,7 @@
 //! | `assignment` | [`assign`]: the linear assignment problem, exactly |
 //! | `kmeans` | [`kmeans`]: weighted k-means on a Gram matrix |
 //! | `lstsq` | [`LeastSquares`]: minimum-norm least squares with a cutoff, and its projection |
+//! | `normal` | [`NormalEquations`]: the same for inputs too long to be held, from sums over blocks of rows |
 //! | `products` | matrix products on several threads |
 //! | `transport` | [`transport`]: exact optimal transport |
 //!
@@ -15,12 +16,14 @@ mod assignment;
 mod error;
 mod kmeans;
 mod lstsq;
+mod normal;
 mod products;
 mod transport;
 
 pub use assignment::assign;
 pub use error::LinalgError;
 pub use kmeans::{Clustering, Points, Rule, farthest_first, kmeans};
-pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares};
-pub use products::{gram, product};
+pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares, Solution};
+pub use normal::NormalEquations;
+pub use products::{add_gram, add_product, gram, product};
 pub use transport::{Plan, transport};

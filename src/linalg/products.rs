@@ -14,51 +14,73 @@ const BLOCK: usize = 64;
 
 /// `a b`: `[m, k]` times `[k, n]` is `[m, n]`. Errors where the inner dimensions differ.
 pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<Mat<f64>, LinalgError> {
-    if a.ncols() != b.nrows() {
+    let mut result = Mat::zeros(a.nrows(), b.ncols());
+    add_product(&mut result, a, b)?;
+    Ok(result)
+}
+
+/// Adds `a b` to `result`. Errors where the shapes do not fit.
+pub fn add_product(result: &mut Mat<f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<(), LinalgError> {
+    if a.ncols() != b.nrows() || result.shape() != (a.nrows(), b.ncols()) {
         return Err(LinalgError::Shape {
             what: "the right factor of a product",
             expected: format!("{} rows", a.ncols()),
             found: b.nrows().to_string(),
         });
     }
-    let mut result = Mat::zeros(a.nrows(), b.ncols());
     // Cut along the longer side of the result.
     if a.nrows() > b.ncols() {
         let blocks = result.par_row_chunks_mut(16 * BLOCK).enumerate();
         blocks.for_each(|(index, block)| {
             let rows = a.subrows(16 * BLOCK * index, block.nrows());
-            matmul(block, Accum::Replace, rows, b, 1.0, Par::Seq);
+            matmul(block, Accum::Add, rows, b, 1.0, Par::Seq);
         });
     } else {
         let blocks = result.par_col_chunks_mut(BLOCK).enumerate();
         blocks.for_each(|(index, block)| {
             let columns = b.subcols(BLOCK * index, block.ncols());
-            matmul(block, Accum::Replace, a, columns, 1.0, Par::Seq);
+            matmul(block, Accum::Add, a, columns, 1.0, Par::Seq);
         });
     }
-    Ok(result)
+    Ok(())
 }
 
 /// `z^T z`: `[m, d]` to the symmetric `[d, d]`; half the work of a product.
 pub fn gram(z: MatRef<'_, f64>) -> Mat<f64> {
     let d = z.ncols();
     let mut result = Mat::zeros(d, d);
-    result
-        .par_col_chunks_mut(BLOCK)
-        .enumerate()
-        .for_each(|(index, block)| {
-            let start = BLOCK * index;
-            let columns = z.subcols(start, block.ncols());
-            let below = block.subrows_mut(start, d - start);
-            let rest = z.subcols(start, d - start);
-            matmul(below, Accum::Replace, rest.transpose(), columns, 1.0, Par::Seq);
-        });
+    add_lower(&mut result, z);
     for column in 0..d {
         for row in 0..column {
             result[(row, column)] = result[(column, row)];
         }
     }
     result
+}
+
+/// Adds `z^T z` to the lower triangle of `result`; what is above it is undefined. Errors where the shapes do not fit.
+pub fn add_gram(result: &mut Mat<f64>, z: MatRef<'_, f64>) -> Result<(), LinalgError> {
+    if result.shape() != (z.ncols(), z.ncols()) {
+        return Err(LinalgError::Shape {
+            what: "a Gram matrix",
+            expected: format!("{0} x {0} entries", z.ncols()),
+            found: format!("{} x {}", result.nrows(), result.ncols()),
+        });
+    }
+    add_lower(result, z);
+    Ok(())
+}
+
+fn add_lower(result: &mut Mat<f64>, z: MatRef<'_, f64>) {
+    let d = z.ncols();
+    let blocks = result.par_col_chunks_mut(BLOCK).enumerate();
+    blocks.for_each(|(index, block)| {
+        let start = BLOCK * index;
+        let columns = z.subcols(start, block.ncols());
+        let below = block.subrows_mut(start, d - start);
+        let rest = z.subcols(start, d - start);
+        matmul(below, Accum::Add, rest.transpose(), columns, 1.0, Par::Seq);
+    });
 }
 
 #[cfg(test)]

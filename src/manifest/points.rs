@@ -10,7 +10,7 @@ use super::combine::seeds_of;
 use super::decode::{Decoder, suggestion};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
-use crate::arch::{ARCHITECTURES, Architecture};
+use crate::arch::{ARCHITECTURES, Architecture, DecodeSettings};
 use crate::data::SplitKind;
 
 /// Most parameters of a network.
@@ -222,21 +222,25 @@ impl Resolver<'_> {
         let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
             return;
         };
-        let layers = settings.model.plan(&info.shape, info.classes);
-        let parameters: f64 = layers
-            .iter()
-            .map(|layer| layer.weight.iter().map(|&n| n as f64).product::<f64>())
-            .sum();
+        let key = match &settings.model {
+            Architecture::Mlp(_) => "hidden",
+            _ => "architecture",
+        };
+        let at = ["model", key].map(String::from);
+        let parameters = match settings.model.plan(&info.shape, info.classes) {
+            Ok(plan) => plan.size(),
+            Err(error) => {
+                self.problems.push(self.layers.problem(&at, false, error.to_string()));
+                return;
+            }
+        };
         if parameters > MAX_PARAMETERS {
             let message = format!(
                 "the network would have {:.1} billion parameters, more than the {:.1} billion supported",
                 parameters / 1e9,
                 MAX_PARAMETERS / 1e9
             );
-            self.problems.push(
-                self.layers
-                    .problem(&["model", "hidden"].map(String::from), false, message),
-            );
+            self.problems.push(self.layers.problem(&at, false, message));
         }
     }
 
@@ -269,15 +273,30 @@ fn architecture(decoder: &Decoder, mut dict: Dict, problems: &mut Vec<Problem>) 
             return None;
         }
     };
-    if let "mlp" = name.as_str() {
-        decoder.decode(dict, &path, problems).map(Architecture::Mlp)
-    } else {
-        let problem = decoder.layers.problem(
-            &decoder.with_element(&at),
-            false,
-            format!("unknown architecture `{name}`"),
-        );
+    let Some(info) = ARCHITECTURES.iter().find(|info| info.name == name) else {
+        let message = format!("unknown architecture `{name}`");
+        let problem = decoder.layers.problem(&decoder.with_element(&at), false, message);
         problems.push(problem.hint(suggestion(&name, &names)));
-        None
+        return None;
+    };
+    Architecture::decode(info, FromManifest {
+        decoder,
+        dict,
+        path: &path,
+        problems,
+    })
+}
+
+/// Decodes a section of the manifest.
+struct FromManifest<'a, 'b> {
+    decoder: &'a Decoder<'b>,
+    dict: Dict,
+    path: &'a [String],
+    problems: &'a mut Vec<Problem>,
+}
+
+impl DecodeSettings for FromManifest<'_, '_> {
+    fn settings<T: serde::de::DeserializeOwned + serde::Serialize + schemars::JsonSchema>(self) -> Option<T> {
+        self.decoder.decode(self.dict, self.path, self.problems)
     }
 }

@@ -93,6 +93,11 @@ impl Optimizer {
         }
     }
 
+    /// What it changes, in order.
+    pub fn vars(&self) -> Vec<&Var> {
+        self.parameters.iter().map(|parameter| &parameter.var).collect()
+    }
+
     /// One step with learning rate `lr`; parameters without a gradient stay as they are.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<()> {
         // Gradients carry their graph; without detaching, moments would keep every step's graph alive.

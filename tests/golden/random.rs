@@ -7,7 +7,7 @@ use runner::fusion::{
 };
 use runner::importance::Place;
 
-use super::{KINDS, Run, matrix, of_largest};
+use super::{KINDS, Run, of_largest};
 use crate::shared::shared;
 
 const SEEDS: u64 = 8;
@@ -153,19 +153,15 @@ fn kf_gradient_makes_the_recorded_targets() {
             let activations: Vec<_> = run
                 .models
                 .iter()
-                .map(|network| {
-                    let level = &network.preactivations(&run.images).expect("activations")[0];
-                    let values: Vec<f32> = level.flatten_all().and_then(|t| t.to_vec1()).expect("values");
-                    matrix(level.dims(), &values)
-                })
+                .map(|network| network.preactivations(&run.images).expect("activations")[0].clone())
                 .collect();
             let recorded = run.golden.indices(&format!("assignment.{name}.0"));
             let clusters: Vec<Vec<usize>> = recorded.chunks(256).map(<[usize]>::to_vec).collect();
-            let ours = weighted_means(&activations, &clusters, &scores, 256);
-            let flat: Vec<f64> = (0..400)
-                .flat_map(|i| (0..256).map(move |j| (i, j)))
-                .map(|at| ours[at])
-                .collect();
+            let ours = weighted_means(&activations, &clusters, &scores, 256).expect("means");
+            let flat = ours
+                .to_dtype(candle_core::DType::F64)
+                .and_then(|t| t.flatten_all()?.to_vec1::<f64>());
+            let flat = flat.expect("values");
             let worst = of_largest(&flat, &run.golden.f32(&format!("target.{name}.0")).1);
             assert!(
                 worst < 1e-5,

@@ -1,0 +1,307 @@
+//! The steps that networks are made of, and how each is applied.
+
+use candle_core::{D, DType, Result, Tensor};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::Network;
+use super::plan::{Layer, LayerKind};
+use crate::nn;
+
+/// `eps` of every `BatchNorm`, as PyTorch's default.
+pub const NORM_EPS: f64 = 1e-5;
+
+/// Share of the new batch in the running statistics, as PyTorch's default.
+const NORM_MOMENTUM: f64 = 0.1;
+
+/// One step. Numbers that name parameters are indices into the plan's list of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Module {
+    /// `[N, ...]` to `[N, product]`.
+    Flatten,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x Phi(x)`, the exact form.
+    Gelu,
+    /// Zeroes a share of the elements in training and scales the rest up; nothing in evaluation.
+    Dropout(f64),
+    /// Maximum over windows.
+    MaxPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Step.
+        stride: usize,
+        /// Border, never the maximum.
+        padding: usize,
+    },
+    /// Mean over windows.
+    AvgPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Step.
+        stride: usize,
+    },
+    /// A layer of the plan, by index.
+    Layer(usize),
+    /// `body(x) + shortcut(x)`; an empty shortcut is x.
+    Residual {
+        /// The main way.
+        body: Vec<Module>,
+        /// The other.
+        shortcut: Vec<Module>,
+    },
+    /// A linear map over the last dimension that is no layer of its own, within a transformer.
+    Linear {
+        /// `[out, in]`.
+        weight: usize,
+        /// `[out]`.
+        bias: usize,
+    },
+    /// Normalisation over the last dimension, with scale and shift.
+    LayerNorm {
+        /// Scale; the shift follows it.
+        scale: usize,
+    },
+    /// Multi-head self-attention on `[N, T, d]`.
+    Attention(Attention),
+    /// `[N, C, H, W]` to tokens `[N, T + 1, d]`: patches, embedded, behind a class token, plus positions.
+    Embedding(Embedding),
+    /// `[N, a, b]` to `[N, b, a]`: levels of transformers put neurons first.
+    Transpose,
+    /// `[N, T, d]` to the first token `[N, d]`.
+    FirstToken,
+}
+
+impl Module {
+    /// The layers it applies, in their order.
+    pub fn layers(&self) -> Vec<usize> {
+        match self {
+            Self::Layer(l) => vec![*l],
+            Self::Residual { body, shortcut } => body.iter().chain(shortcut).flat_map(Self::layers).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Parameters of an attention.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// Heads.
+    pub heads: usize,
+    /// What products of queries and keys are multiplied by.
+    pub scale: f64,
+    /// Weight and bias of queries, keys, values; the same index three times where one matrix holds all of them.
+    pub qkv: Projections,
+    /// Weight of the output map; its bias follows.
+    pub out: usize,
+}
+
+/// Where the projections of an attention are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projections {
+    /// Weight and bias of q, then of k, then of v: six tensors from here.
+    Separate(usize),
+    /// One weight `[3 d, d]` and one bias.
+    Joint(usize),
+}
+
+/// Parameters of a patch embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// `[1, 1, d]`.
+    pub class_token: usize,
+    /// `[1, T + 1, d]`.
+    pub positions: usize,
+    /// Weight; the bias follows.
+    pub weight: usize,
+    /// Side of a patch, in pixels.
+    pub patch: usize,
+    /// Whether a patch is laid out `[h, w, C]` (then the weight is `[d, h w C]`) or `[C, h, w]`.
+    pub channels_last: bool,
+}
+
+/// Watches a forward pass, and may change what flows.
+pub trait Visitor {
+    /// A layer's pre-activation, given its input.
+    fn layer(&mut self, layer: usize, input: &Tensor, network: &Network) -> Result<Tensor> {
+        network.layer_output(layer, input)
+    }
+
+    /// A level's output.
+    fn level(&mut self, _level: usize, output: Tensor) -> Result<Tensor> {
+        Ok(output)
+    }
+
+    /// A ReLU.
+    fn relu(&mut self, x: &Tensor) -> Result<Tensor> {
+        nn::relu(x)
+    }
+}
+
+/// Lets everything pass.
+#[derive(Debug)]
+pub struct Plain;
+
+impl Visitor for Plain {}
+
+/// What training needs besides the weights, and what it finds.
+#[derive(Debug)]
+pub struct Training<'a> {
+    /// For dropout.
+    pub rng: &'a mut ChaCha8Rng,
+    /// New running statistics, by parameter index.
+    pub statistics: Vec<(usize, Tensor)>,
+}
+
+/// A pass through modules.
+pub(super) struct Pass<'a, 'b> {
+    pub network: &'a Network,
+    pub visitor: &'a mut dyn Visitor,
+    pub training: Option<&'a mut Training<'b>>,
+}
+
+impl Pass<'_, '_> {
+    pub fn run(&mut self, modules: &[Module], x: &Tensor) -> Result<Tensor> {
+        modules
+            .iter()
+            .try_fold(x.clone(), |x, module| self.apply(module, &x))
+    }
+
+    fn apply(&mut self, module: &Module, x: &Tensor) -> Result<Tensor> {
+        let tensor = |at: usize| &self.network.tensors[at];
+        match module {
+            Module::Flatten => x.flatten_from(1),
+            Module::Relu => self.visitor.relu(x),
+            Module::Gelu => nn::gelu(x),
+            Module::Dropout(share) => match &mut self.training {
+                Some(training) if *share > 0.0 => dropout(x, *share, training.rng),
+                _ => Ok(x.clone()),
+            },
+            Module::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => nn::max_pool2d(x, *kernel, *stride, *padding),
+            Module::AvgPool { kernel, stride } => nn::avg_pool2d(x, *kernel, *stride),
+            Module::Layer(l) => self.layer(*l, x),
+            Module::Residual { body, shortcut } => self.run(body, x)? + self.run(shortcut, x)?,
+            Module::Linear { weight, bias } => nn::linear(x, tensor(*weight), Some(tensor(*bias))),
+            Module::LayerNorm { scale } => {
+                nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS)
+            }
+            Module::Attention(attention) => attention.apply(self.network, x),
+            Module::Embedding(embedding) => embedding.apply(self.network, x),
+            Module::Transpose => x.transpose(1, 2)?.contiguous(),
+            Module::FirstToken => x.narrow(1, 0, 1)?.squeeze(1),
+        }
+    }
+
+    fn layer(&mut self, l: usize, x: &Tensor) -> Result<Tensor> {
+        let layer = &self.network.plan.layers[l];
+        match (&mut self.training, layer.norm) {
+            (Some(training), Some(norm)) => {
+                let map = self.network.linear_map(layer, x)?;
+                let tensor = |at: usize| &self.network.tensors[norm + at];
+                let (y, mean, var) =
+                    nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), NORM_EPS)?;
+                // PyTorch's running variance is the unbiased one.
+                let n = (map.elem_count() / layer.width()) as f64;
+                let unbiased = (var.detach() * (n / (n - 1.0).max(1.0)))?;
+                let blend = |old: &Tensor, new: Tensor| (old * (1.0 - NORM_MOMENTUM))? + (new * NORM_MOMENTUM)?;
+                training
+                    .statistics
+                    .push((norm + 2, blend(tensor(2), mean.detach())?));
+                training.statistics.push((norm + 3, blend(tensor(3), unbiased)?));
+                training.statistics.push((norm + 4, (tensor(4) + 1.0)?));
+                Ok(y)
+            }
+            _ => self.visitor.layer(l, x, self.network),
+        }
+    }
+}
+
+impl Network {
+    /// A layer's linear map alone, before its `BatchNorm`.
+    fn linear_map(&self, layer: &Layer, x: &Tensor) -> Result<Tensor> {
+        let weight = &self.tensors[layer.weight];
+        let bias = layer.bias.map(|bias| &self.tensors[bias]);
+        match layer.kind {
+            LayerKind::Linear => nn::linear(x, weight, bias),
+            LayerKind::Conv { stride, padding } => nn::conv2d(x, weight, bias, stride, padding),
+        }
+    }
+
+    /// The pre-activation of layer `l`, given its input, in evaluation.
+    pub fn layer_output(&self, l: usize, x: &Tensor) -> Result<Tensor> {
+        let layer = &self.plan.layers[l];
+        let map = self.linear_map(layer, x)?;
+        let Some(norm) = layer.norm else { return Ok(map) };
+        let tensor = |at: usize| &self.tensors[norm + at];
+        nn::batch_norm(
+            &map,
+            Some(tensor(0)),
+            Some(tensor(1)),
+            tensor(2),
+            tensor(3),
+            NORM_EPS,
+        )
+    }
+}
+
+impl Attention {
+    fn apply(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+        let (n, t, d) = x.dims3()?;
+        let tensor = |at: usize| &network.tensors[at];
+        let heads = |y: Tensor| {
+            y.reshape((n, t, self.heads, d / self.heads))?
+                .transpose(1, 2)?
+                .contiguous()
+        };
+        let [q, k, v] = match self.qkv {
+            Projections::Separate(first) => {
+                let map = |i: usize| nn::linear(x, tensor(first + 2 * i), Some(tensor(first + 2 * i + 1)));
+                [map(0)?, map(1)?, map(2)?]
+            }
+            Projections::Joint(first) => {
+                let all = nn::linear(x, tensor(first), Some(tensor(first + 1)))?;
+                let part = |i: usize| all.narrow(D::Minus1, i * d, d);
+                [part(0)?, part(1)?, part(2)?]
+            }
+        };
+        let mixed = nn::attention(&heads(q)?, &heads(k)?, &heads(v)?, self.scale)?;
+        let joined = mixed.transpose(1, 2)?.reshape((n, t, d))?;
+        nn::linear(&joined, tensor(self.out), Some(tensor(self.out + 1)))
+    }
+}
+
+impl Embedding {
+    fn apply(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+        let (n, c, h, w) = x.dims4()?;
+        let p = self.patch;
+        let (rows, columns) = (h / p, w / p);
+        let cut = x.reshape(&[n, c, rows, p, columns, p][..])?;
+        let words = match self.channels_last {
+            true => cut.permute([0, 2, 4, 3, 5, 1])?,
+            false => cut.permute([0, 2, 4, 1, 3, 5])?,
+        };
+        let words = words.reshape((n, rows * columns, c * p * p))?;
+        let tensor = |at: usize| &network.tensors[at];
+        let weight = tensor(self.weight).flatten_from(1)?;
+        let tokens = nn::linear(&words, &weight, Some(tensor(self.weight + 1)))?;
+        let d = weight.dim(0)?;
+        let class = tensor(self.class_token).broadcast_as((n, 1, d))?;
+        Tensor::cat(&[&class, &tokens], 1)?.broadcast_add(tensor(self.positions))
+    }
+}
+
+fn dropout(x: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    let kept = (1.0 / (1.0 - share)) as f32;
+    let mask: Vec<f32> = (0..x.elem_count())
+        .map(|_| if rng.random_bool(share) { 0.0 } else { kept })
+        .collect();
+    x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(if x.dtype() == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    })?
+}
