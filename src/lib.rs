@@ -21,6 +21,7 @@
 //! | [`fusion`] | one file per method | arch, importance, linalg, seed, train |
 //! | [`importance`] | scores of neurons | arch |
 //! | [`arch`] | networks as chains of layers | nothing of ours |
+//! | [`nn`] | convolution, pooling, normalisation: fast and the same on any number of threads | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | nothing of ours |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch |
@@ -39,6 +40,7 @@ pub mod job;
 pub mod linalg;
 pub mod manifest;
 pub mod metrics;
+pub mod nn;
 pub mod plan;
 pub mod report;
 pub mod result;
