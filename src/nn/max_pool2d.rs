@@ -33,11 +33,9 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     let (_, _, height, width) = x.dims4()?;
     let positions = window.positions((height, width))?;
     if ours(x) {
-        return x.contiguous()?.apply_op1(MaxPool2d {
-            window,
-            size: (height, width),
-            positions,
-        });
+        return x
+            .contiguous()?
+            .apply_op1(MaxPool2d::new(window, (height, width), positions));
     }
     if padding > 0 {
         bail!("max_pool2d with padding is for the CPU in f32 and f64");
@@ -45,103 +43,122 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     x.max_pool2d_with_stride(kernel, stride)
 }
 
-/// Where every `stride`-th element of `values`, the first of which is pixel `first`, is larger than the maximum so far
-/// or NaN, it and its pixel are the new ones.
-#[inline(always)]
-fn larger<T: Element>(values: &[T], first: usize, stride: usize, maxima: &mut [T], pixels: &mut [u32]) {
-    let mut at = first as u32;
-    for ((&value, maximum), pixel) in values.iter().step_by(stride).zip(maxima).zip(pixels) {
-        let better = value > *maximum || value.nan();
-        *maximum = if better { value } else { *maximum };
-        *pixel = if better { at } else { *pixel };
-        at += stride as u32;
-    }
-}
-
 struct MaxPool2d {
-    window: Window,
     /// Height and width of the planes.
     size: (usize, usize),
     positions: (usize, usize),
+    /// For each element of the window, the pixel of each window of a plane. Positions beyond the image are moved to
+    /// its border, which lies in the same window and keeps pixels in row-major order.
+    pixels: Vec<Vec<u32>>,
+}
+
+/// Of the windows of a plane: elements under comparison, maxima so far, and the pixels where those are.
+struct Scratch<T> {
+    values: Vec<T>,
+    maxima: Vec<T>,
+    pixels: Vec<u32>,
+}
+
+impl<T: Element> Scratch<T> {
+    fn new(windows: usize) -> Self {
+        Self {
+            values: vec![T::ZERO; windows],
+            maxima: vec![T::ZERO; windows],
+            pixels: vec![0; windows],
+        }
+    }
+}
+
+/// Later elements replace the maxima only if larger; NaN always. Apart from reading the elements, so that it becomes
+/// vector instructions: branches would be mispredicted half of the time.
+fn compare<T: Element>(values: &[T], candidates: &[u32], maxima: &mut [T], pixels: &mut [u32]) {
+    let windows = values.iter().zip(candidates);
+    for ((&value, &candidate), (maximum, pixel)) in windows.zip(maxima.iter_mut().zip(pixels)) {
+        let (old, at) = (*maximum, *pixel);
+        let better = (value > old) | value.nan();
+        *maximum = if better { value } else { old };
+        *pixel = if better { candidate } else { at };
+    }
 }
 
 impl MaxPool2d {
-    /// The maxima of the windows in line `y` and the first pixels where they are.
-    fn line<T: Element>(&self, plane: &[T], y: usize, maxima: &mut [T], pixels: &mut [u32]) {
-        let Window {
-            kernel: (kh, kw),
-            stride,
-            padding,
-        } = self.window;
-        let (height, width) = self.size;
-        let corner = (y * stride).saturating_sub(padding) * width;
-        maxima.fill(T::LEAST);
-        for (x, pixel) in pixels.iter_mut().enumerate() {
-            *pixel = (corner + (x * stride).saturating_sub(padding)) as u32;
+    fn new(window: Window, size: (usize, usize), positions: (usize, usize)) -> Self {
+        let inside = |position: usize, offset: usize, size: usize| {
+            let padded = position * window.stride + offset;
+            padded.saturating_sub(window.padding).min(size - 1)
+        };
+        let (kh, kw) = window.kernel;
+        let of_element = |element: usize| {
+            let pixel = |at: usize| {
+                let y = inside(at / positions.1, element / kw, size.0);
+                let x = inside(at % positions.1, element % kw, size.1);
+                (y * size.1 + x) as u32
+            };
+            (0..positions.0 * positions.1).map(pixel).collect()
+        };
+        Self {
+            size,
+            positions,
+            pixels: (0..kh * kw).map(of_element).collect(),
         }
-        for ky in 0..kh {
-            if !(padding..height + padding).contains(&(y * stride + ky)) {
-                continue;
+    }
+
+    fn windows(&self) -> usize {
+        self.positions.0 * self.positions.1
+    }
+
+    /// Maxima of the windows of a plane and the first pixels where they are.
+    fn maxima<T: Element>(&self, plane: &[T], scratch: &mut Scratch<T>) {
+        let Scratch {
+            values,
+            maxima,
+            pixels,
+        } = scratch;
+        maxima.fill(T::LEAST);
+        pixels.copy_from_slice(&self.pixels[0]);
+        for candidates in &self.pixels {
+            for (value, &pixel) in values.iter_mut().zip(candidates) {
+                *value = plane[pixel as usize];
             }
-            let start = (y * stride + ky - padding) * width;
-            for kx in 0..kw {
-                let inside = self.window.inside(kx, width, maxima.len());
-                if inside.is_empty() {
-                    continue;
-                }
-                let first = start + inside.start * stride + kx - padding;
-                let (maxima, pixels) = (&mut maxima[inside.clone()], &mut pixels[inside]);
-                let plane = &plane[first..start + width];
-                // The usual strides as constants, so that the loop becomes vector instructions.
-                match stride {
-                    1 => larger(plane, first, 1, maxima, pixels),
-                    2 => larger(plane, first, 2, maxima, pixels),
-                    _ => larger(plane, first, stride, maxima, pixels),
-                }
-            }
+            compare(values, candidates, maxima, pixels);
         }
     }
 
     fn forward<T: Element>(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice::<T>(x, layout)?;
         let (images, channels, height, width) = layout.shape().dims4()?;
-        let (down, along) = self.positions;
-        let mut result = vec![T::ZERO; images * channels * down * along];
+        let mut result = vec![T::ZERO; images * channels * self.windows()];
         result
-            .par_chunks_mut(down * along)
+            .par_chunks_mut(self.windows())
             .zip(x.par_chunks(height * width))
             .for_each_init(
-                || vec![0; along],
-                |pixels, (result, plane)| {
-                    for (y, maxima) in result.chunks_exact_mut(along).enumerate() {
-                        self.line(plane, y, maxima, pixels);
-                    }
+                || Scratch::new(self.windows()),
+                |scratch, (result, plane)| {
+                    self.maxima(plane, scratch);
+                    result.copy_from_slice(&scratch.maxima);
                 },
             );
-        let shape = (images, channels, down, along);
+        let shape = (images, channels, self.positions.0, self.positions.1);
         Ok((T::to_cpu_storage_owned(result), shape.into()))
     }
 
     fn backward<T: Element>(&self, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let area = self.size.0 * self.size.1;
-        let (down, along) = self.positions;
         let mut result = vec![T::ZERO; x.elem_count()];
         with_slice::<T, _>(x, |x| {
             with_slice::<T, _>(gradient, |gradient| {
                 (
                     result.par_chunks_mut(area),
                     x.par_chunks(area),
-                    gradient.par_chunks(down * along),
+                    gradient.par_chunks(self.windows()),
                 )
                     .into_par_iter()
                     .for_each_init(
-                        || (vec![T::ZERO; along], vec![0; along]),
-                        |(maxima, pixels), (result, plane, gradient)| {
-                            for (y, gradient) in gradient.chunks_exact(along).enumerate() {
-                                self.line(plane, y, maxima, pixels);
-                                for (&pixel, &gradient) in pixels.iter().zip(gradient) {
-                                    result[pixel as usize] += gradient;
-                                }
+                        || Scratch::new(self.windows()),
+                        |scratch, (result, plane, gradient)| {
+                            self.maxima(plane, scratch);
+                            for (&pixel, &gradient) in scratch.pixels.iter().zip(gradient) {
+                                result[pixel as usize] += gradient;
                             }
                         },
                     );
