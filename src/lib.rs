@@ -21,7 +21,7 @@
 //! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, nn |
 //! | [`arch`] | networks: layers, levels, passes | nn |
-//! | [`nn`] | operations with own kernels | nothing of ours |
+//! | [`nn`] | operations of networks: own kernels, the same on any number of threads | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | nothing of ours |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch |

@@ -19,6 +19,24 @@ pub const GRAM: Tolerance = Tolerance {
     relative: 1e-8,
 };
 
+/// Expected values printed with ten digits after the point.
+pub const PRINTED: Tolerance = Tolerance {
+    absolute: 1e-9,
+    relative: 1e-9,
+};
+
+/// Central differences in f64 against derivatives of numbers of size 1.
+pub const DIFFERENCES: Tolerance = Tolerance {
+    absolute: 1e-6,
+    relative: 1e-6,
+};
+
+/// One side computed in f32: sums of numbers of size 1.
+pub const SINGLE: Tolerance = Tolerance {
+    absolute: 1e-5,
+    relative: 1e-5,
+};
+
 impl Tolerance {
     /// Panics where a number is not within the tolerance.
     #[track_caller]

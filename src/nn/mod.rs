@@ -1,0 +1,38 @@
+//! Layers of convolutional networks as free functions on candle tensors, differentiable unless they say otherwise.
+//!
+//! | function | what | own gradient |
+//! | --- | --- | --- |
+//! | [`conv2d`] | convolution; Winograd for 3x3 with stride 1, else products with columns | x, weight, bias |
+//! | [`max_pool2d`], [`avg_pool2d`] | windows | x |
+//! | [`relu`] | keeps NaN | x |
+//! | [`batch_norm`], [`batch_norm_train`] | with given and with the batch's statistics | x, gamma, beta |
+//! | [`unfold`] | windows as rows | none |
+//!
+//! On the CPU in f32 and f64 the kernels are ours, since candle 0.11's convolution is two to four times slower than
+//! PyTorch's and its pooling and ReLU treat ties and NaN differently. They run on rayon's current pool, cut work by
+//! shape alone and add partial sums in a fixed order: the same bits on any number of threads. Elsewhere each function
+//! is composed of candle's own operations.
+
+mod affine;
+mod avg_pool2d;
+mod batch_norm;
+mod columns;
+mod conv2d;
+mod direct;
+mod element;
+mod max_pool2d;
+mod relu;
+mod sum;
+mod unfold;
+mod window;
+mod winograd;
+
+pub use avg_pool2d::avg_pool2d;
+pub use batch_norm::{batch_norm, batch_norm_train};
+pub use conv2d::conv2d;
+pub use max_pool2d::max_pool2d;
+pub use relu::relu;
+pub use unfold::unfold;
+
+#[cfg(test)]
+mod tests;
