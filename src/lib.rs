@@ -26,6 +26,7 @@
 //! | [`train`] | optimisers, schedules, losses, loop | arch |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | nothing of ours |
+//! | [`nn`] | operations of networks: fast kernels, both directions | nothing of ours |
 //! | [`seed`] | generators by purpose | nothing of ours |
 
 pub mod arch;
@@ -39,6 +40,7 @@ pub mod job;
 pub mod linalg;
 pub mod manifest;
 pub mod metrics;
+pub mod nn;
 pub mod plan;
 pub mod report;
 pub mod result;
