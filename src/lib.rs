@@ -27,6 +27,7 @@
 //! | [`train`] | optimisers, schedules, losses, loop | arch |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | nothing of ours |
+//! | [`nn`] | operations of networks: fast kernels, both directions | nothing of ours |
 //! | [`seed`] | generators by purpose | nothing of ours |
 
 pub mod arch;

@@ -112,8 +112,10 @@ impl Builder {
 
     fn pool(&mut self, kernel: usize, stride: usize, padding: usize) -> Result<(), PlanError> {
         let [_, h, w] = self.image("pooling")?;
-        self.shape[1] = windows(h, kernel, stride, padding).ok_or_else(|| self.too_small("pooling", kernel))?;
-        self.shape[2] = windows(w, kernel, stride, padding).ok_or_else(|| self.too_small("pooling", kernel))?;
+        self.shape[1] =
+            windows(h, kernel, stride, padding).ok_or_else(|| self.too_small("pooling", kernel))?;
+        self.shape[2] =
+            windows(w, kernel, stride, padding).ok_or_else(|| self.too_small("pooling", kernel))?;
         Ok(())
     }
 
@@ -125,8 +127,12 @@ impl Builder {
     }
 
     fn image(&self, what: &str) -> Result<[usize; 3], PlanError> {
-        <[usize; 3]>::try_from(self.shape.as_slice())
-            .map_err(|_| PlanError(format!("{what} needs activations [C, H, W], not {:?}", self.shape)))
+        <[usize; 3]>::try_from(self.shape.as_slice()).map_err(|_| {
+            PlanError(format!(
+                "{what} needs activations [C, H, W], not {:?}",
+                self.shape
+            ))
+        })
     }
 
     /// A linear layer on `[d]`.
@@ -151,7 +157,8 @@ impl Builder {
         bias: bool,
     ) -> Result<Module, PlanError> {
         let [c, h, w] = self.image("a convolution")?;
-        let side = |n| windows(n, kernel, stride, padding).ok_or_else(|| self.too_small("convolution", kernel));
+        let side =
+            |n| windows(n, kernel, stride, padding).ok_or_else(|| self.too_small("convolution", kernel));
         let (h, w) = (side(h)?, side(w)?);
         let kind = LayerKind::Conv { stride, padding };
         let module = self.layer(name, prefix, vec![out, c, kernel, kernel], bias, kind);

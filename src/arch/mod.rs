@@ -238,7 +238,9 @@ impl DecodeSettings for FromJson<'_> {
 impl<'de> Deserialize<'de> for Architecture {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
-        let name = value.as_object_mut().and_then(|fields| fields.remove("architecture"));
+        let name = value
+            .as_object_mut()
+            .and_then(|fields| fields.remove("architecture"));
         let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
         let info = ARCHITECTURES
             .iter()
@@ -249,6 +251,7 @@ impl<'de> Deserialize<'de> for Architecture {
             value,
             error: &mut error,
         };
-        Self::decode(info, decode).ok_or_else(|| D::Error::custom(error.map_or(String::new(), |e| e.to_string())))
+        Self::decode(info, decode)
+            .ok_or_else(|| D::Error::custom(error.map_or(String::new(), |e| e.to_string())))
     }
 }

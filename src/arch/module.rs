@@ -186,9 +186,7 @@ impl Pass<'_, '_> {
             Module::Layer(l) => self.layer(*l, x),
             Module::Residual { body, shortcut } => self.run(body, x)? + self.run(shortcut, x)?,
             Module::Linear { weight, bias } => nn::linear(x, tensor(*weight), Some(tensor(*bias))),
-            Module::LayerNorm { scale } => {
-                nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS)
-            }
+            Module::LayerNorm { scale } => nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS),
             Module::Attention(attention) => attention.apply(self.network, x),
             Module::Embedding(embedding) => embedding.apply(self.network, x),
             Module::Transpose => x.transpose(1, 2)?.contiguous(),
@@ -202,12 +200,12 @@ impl Pass<'_, '_> {
             (Some(training), Some(norm)) => {
                 let map = self.network.linear_map(layer, x)?;
                 let tensor = |at: usize| &self.network.tensors[norm + at];
-                let (y, mean, var) =
-                    nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), NORM_EPS)?;
+                let (y, mean, var) = nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), NORM_EPS)?;
                 // PyTorch's running variance is the unbiased one.
                 let n = (map.elem_count() / layer.width()) as f64;
                 let unbiased = (var.detach() * (n / (n - 1.0).max(1.0)))?;
-                let blend = |old: &Tensor, new: Tensor| (old * (1.0 - NORM_MOMENTUM))? + (new * NORM_MOMENTUM)?;
+                let blend =
+                    |old: &Tensor, new: Tensor| (old * (1.0 - NORM_MOMENTUM))? + (new * NORM_MOMENTUM)?;
                 training
                     .statistics
                     .push((norm + 2, blend(tensor(2), mean.detach())?));

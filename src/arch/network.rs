@@ -119,8 +119,10 @@ impl Network {
             architecture: architecture.name().to_string(),
             problem,
         };
-        let by_name: std::collections::BTreeMap<&str, &Tensor> =
-            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let by_name: std::collections::BTreeMap<&str, &Tensor> = state
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .collect();
         let mut tensors = Vec::with_capacity(plan.parameters.len());
         for Parameter {
             name, shape, init, ..

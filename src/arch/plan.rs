@@ -131,8 +131,14 @@ impl Plan {
     /// within a residual block.
     pub fn find_layer(&self, l: usize) -> Option<(usize, Option<usize>)> {
         let holds = |module: &Module| module.layers().contains(&l);
-        let level = self.levels.iter().position(|level| level.modules.iter().any(holds))?;
+        let level = self
+            .levels
+            .iter()
+            .position(|level| level.modules.iter().any(holds))?;
         let modules = &self.levels[level].modules;
-        Some((level, modules.iter().position(|module| *module == Module::Layer(l))))
+        Some((
+            level,
+            modules.iter().position(|module| *module == Module::Layer(l)),
+        ))
     }
 }

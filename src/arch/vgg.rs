@@ -93,7 +93,11 @@ impl Vgg {
             if self.level_activations {
                 modules.push(Module::Relu);
             }
-            builder.level(name, &format!("feature_levels.{level}."), std::mem::take(&mut modules));
+            builder.level(
+                name,
+                &format!("feature_levels.{level}."),
+                std::mem::take(&mut modules),
+            );
             if !self.level_activations {
                 modules.push(Module::Relu);
             }

@@ -98,7 +98,9 @@ impl Default for SmallVit {
 /// `[C, H, W]` cut into square patches of side `patch`: the number of tokens without the class token.
 fn tokens(image: &[usize], patch: usize) -> Result<usize, PlanError> {
     match *image {
-        [_, h, w] if patch > 0 && h >= patch && h % patch == 0 && w % patch == 0 => Ok((h / patch) * (w / patch)),
+        [_, h, w] if patch > 0 && h >= patch && h % patch == 0 && w % patch == 0 => {
+            Ok((h / patch) * (w / patch))
+        }
         _ => Err(PlanError(format!(
             "images of shape {image:?} cannot be cut into patches of side {patch}"
         ))),
@@ -170,7 +172,8 @@ impl Vit {
         let mut builder = Builder::new(image);
         let prefixes = Prefixes::new(self.separate_embedder);
         let embedder = &prefixes.embedder;
-        let class_token = builder.parameter(format!("{embedder}.cls_token"), vec![1, 1, d], Init::Normal(1.0));
+        let class_token =
+            builder.parameter(format!("{embedder}.cls_token"), vec![1, 1, d], Init::Normal(1.0));
         let positions = builder.parameter(
             format!("{embedder}.pos_emb"),
             vec![1, words + 1, d],
@@ -224,7 +227,9 @@ impl Vit {
     fn block(&self, builder: &mut Builder, prefix: &str) -> [Module; 2] {
         let d = self.hidden;
         let linear = |builder: &mut Builder, name: &str, out, width| {
-            builder.weight(&format!("{prefix}.{name}"), vec![out, width], true).0
+            builder
+                .weight(&format!("{prefix}.{name}"), vec![out, width], true)
+                .0
         };
         let first = norm(builder, &format!("{prefix}.la1"), d);
         let q = linear(builder, "msa.q", d, d);
@@ -333,7 +338,11 @@ impl SmallVit {
         let d = self.hidden;
         let inner = (d as f64 * self.mlp_ratio) as usize;
         let xavier = Init::Uniform((6.0 / (4 * d) as f32).sqrt());
-        let qkv = builder.parameter(format!("{prefix}.self_attn.in_proj_weight"), vec![3 * d, d], xavier);
+        let qkv = builder.parameter(
+            format!("{prefix}.self_attn.in_proj_weight"),
+            vec![3 * d, d],
+            xavier,
+        );
         let zero = Init::Constant(0.0);
         builder.parameter(format!("{prefix}.self_attn.in_proj_bias"), vec![3 * d], zero);
         let (out, _) = builder.weight(&format!("{prefix}.self_attn.out_proj"), vec![d, d], false);

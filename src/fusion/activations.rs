@@ -41,7 +41,10 @@ pub(super) fn block(tensor: &Tensor, range: (usize, usize)) -> candle_core::Resu
 /// A block of several models' activations side by side, `[count * positions, sum of n]`.
 pub(super) fn side_by_side(tensors: &[Tensor], range: (usize, usize)) -> candle_core::Result<Mat<f64>> {
     let positions = tensors.first().map_or(1, positions);
-    let width = tensors.iter().map(|t| t.dim(1)).sum::<candle_core::Result<usize>>()?;
+    let width = tensors
+        .iter()
+        .map(|t| t.dim(1))
+        .sum::<candle_core::Result<usize>>()?;
     let mut matrix = Mat::zeros(range.1 * positions, width);
     let mut at = 0;
     for tensor in tensors {
@@ -92,7 +95,9 @@ pub(super) fn layer_inputs(
             let mut matrix = Mat::zeros(range.1, d + usize::from(bias));
             for j in 0..d {
                 let column = matrix.col_as_slice_mut(j).iter_mut();
-                column.enumerate().for_each(|(i, value)| *value = values[i * d + j]);
+                column
+                    .enumerate()
+                    .for_each(|(i, value)| *value = values[i * d + j]);
             }
             matrix
         }

@@ -239,8 +239,12 @@ impl KfGradient {
     fn start_network(&self, inputs: &Inputs) -> Result<Network, FusionError> {
         let what = "the model named by `start-model`, of model 0's architecture";
         let models = inputs.models;
-        let start = models.get(self.start_model).filter(|start| start.plan == models[0].plan);
-        start.cloned().ok_or(FusionError::Missing { method: METHOD, what })
+        let start = models
+            .get(self.start_model)
+            .filter(|start| start.plan == models[0].plan);
+        start
+            .cloned()
+            .ok_or(FusionError::Missing { method: METHOD, what })
     }
 
     /// Clusters the level outputs of all models, `activations[k] [N, n_k, ...]`, into `width` clusters.
@@ -294,7 +298,9 @@ impl KfGradient {
     fn gram(&self, level: &str, widths: &[usize], activations: &[Tensor]) -> Result<Mat<f64>, FusionError> {
         let n: usize = widths.iter().sum();
         let mut gram = Mat::<f64>::zeros(n, n);
-        let Some(any) = activations.first() else { return Ok(gram) };
+        let Some(any) = activations.first() else {
+            return Ok(gram);
+        };
         for range in blocks(any.dim(0)?, positions(any)) {
             let mut points = side_by_side(activations, range)?;
             if self.normalize_rows {
@@ -303,7 +309,10 @@ impl KfGradient {
                     let mut own = points.subcols_mut(at, width);
                     for i in 0..own.nrows() {
                         let norm = own.as_ref().row(i).norm_l2().max(f64::MIN_POSITIVE);
-                        own.as_mut().row_mut(i).iter_mut().for_each(|value| *value /= norm);
+                        own.as_mut()
+                            .row_mut(i)
+                            .iter_mut()
+                            .for_each(|value| *value /= norm);
                     }
                     at += width;
                 }
@@ -337,11 +346,7 @@ impl KfGradient {
             }
         };
         let softened = self.kd_on_head.then_some(self.kd_temperature);
-        let target = mean_logits(
-            &logits.iter().collect::<Vec<_>>(),
-            weights.as_deref(),
-            softened,
-        )?;
+        let target = mean_logits(&logits.iter().collect::<Vec<_>>(), weights.as_deref(), softened)?;
         let clusters: Vec<Vec<usize>> = scores.iter().map(|scores| (0..scores.len()).collect()).collect();
         let loss = match (self.kd_on_head, self.compat) {
             (true, Compat::None) => Loss::Divergence {
@@ -374,14 +379,21 @@ impl KfGradient {
         if !self.weighted_loss {
             return Ok(None);
         }
-        let total: Vec<f32> = total_importance(clusters, scores).iter().map(|&s| s as f32).collect();
+        let total: Vec<f32> = total_importance(clusters, scores)
+            .iter()
+            .map(|&s| s as f32)
+            .collect();
         Tensor::new(total, like.device()).map(Some)
     }
 
     /// Reset or perturbation of a level's parameters.
     fn unsettle(&self, network: &mut Network, l: usize, rng: &mut ChaCha8Rng) -> candle_core::Result<()> {
         let perturbation = self.perturbations.get(l).copied().unwrap_or(self.perturbation);
-        let share = if self.reset_levels.contains(&l) { 1.0 } else { perturbation };
+        let share = if self.reset_levels.contains(&l) {
+            1.0
+        } else {
+            perturbation
+        };
         if share <= 0.0 {
             return Ok(());
         }
@@ -417,12 +429,7 @@ fn total_importance(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<f64> {
 
 /// Renames clusters so that cluster i is the one that fits neuron i of the level's input: least sum of
 /// `importance * ||x_i - t_j||`.
-fn align(
-    found: &mut LevelTarget,
-    x: &Tensor,
-    scores: &[Vec<f64>],
-    level: &str,
-) -> Result<(), FusionError> {
+fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) -> Result<(), FusionError> {
     let importance = total_importance(&found.clusters, scores);
     let n = importance.len();
     let squared = squared_distances(x, &found.target, false, |value| value)?;

@@ -70,10 +70,7 @@ pub(super) fn folded(models: &[Network]) -> Result<Vec<Network>, FusionError> {
 }
 
 /// Pre-activations of every model and layer on the fusion set, `[model][layer]`, each `[N, n, ...]` and finite.
-pub(super) fn preactivations(
-    method: &'static str,
-    inputs: &Inputs,
-) -> Result<Vec<Vec<Tensor>>, FusionError> {
+pub(super) fn preactivations(method: &'static str, inputs: &Inputs) -> Result<Vec<Vec<Tensor>>, FusionError> {
     let what = "a fusion set";
     let images = inputs.images.ok_or(FusionError::Missing { method, what })?;
     let of = |(model, network): (usize, &Network)| {
@@ -129,7 +126,10 @@ pub(super) fn solve(
         let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
         return solver.solution(a.as_ref()).map_err(linalg);
     }
-    let n = targets.iter().map(|t| t.dim(1)).sum::<candle_core::Result<usize>>()?;
+    let n = targets
+        .iter()
+        .map(|t| t.dim(1))
+        .sum::<candle_core::Result<usize>>()?;
     let mut sums = NormalEquations::new(d, n);
     for range in blocks(samples, per_sample) {
         let z = layer_inputs(layer, bias, input, range)?;
@@ -303,7 +303,9 @@ pub(super) fn row_distances(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, Lina
 /// Refuses networks that layer-wise methods cannot follow, and such as differ in the number or kind of their layers.
 /// Widths may differ.
 pub(super) fn require_chains(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let Some(first) = models.first() else { return Ok(()) };
+    let Some(first) = models.first() else {
+        return Ok(());
+    };
     for (model, network) in models.iter().enumerate() {
         if !network.plan.chain || network.layers().is_empty() {
             return Err(FusionError::NoChain {

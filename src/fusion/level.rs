@@ -287,8 +287,18 @@ mod tests {
         let image = (random(&[2, 1, 4, 4]), random(&[2, 64, 4, 4]));
         let cases = [
             (&mlp, random(&[2, 6]), targets.clone(), Loss::Squared(None)),
-            (&mlp, random(&[2, 6]), targets.clone(), Loss::Squared(Some(first_five))),
-            (&mlp, random(&[2, 6]), targets.clone(), Loss::Divergence { temperature: 2.0 }),
+            (
+                &mlp,
+                random(&[2, 6]),
+                targets.clone(),
+                Loss::Squared(Some(first_five)),
+            ),
+            (
+                &mlp,
+                random(&[2, 6]),
+                targets.clone(),
+                Loss::Divergence { temperature: 2.0 },
+            ),
             (&mlp, random(&[2, 6]), targets, Loss::RawDivergence),
             (&vgg, image.0, image.1, Loss::Squared(Some(weights))),
         ];
@@ -297,7 +307,12 @@ mod tests {
             let (trained, vars) = network.trainable_in(level.parameters).expect("vars");
             let modules = &level.modules[fixed(&level.modules)..];
             let output = trained.run(modules, &x, &mut Plain).expect("output");
-            let traced = loss.of(&output, &t).expect("loss").0.backward().expect("gradients");
+            let traced = loss
+                .of(&output, &t)
+                .expect("loss")
+                .0
+                .backward()
+                .expect("gradients");
             let (_, found) = step(&trained, modules, vars.iter().collect(), &x, &t, &loss).expect("step");
             for (var, found) in vars.iter().zip(&found) {
                 let traced = traced.get(var.as_tensor()).expect("gradient");

@@ -30,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
+    Preparation, folded, preactivations, replace, require_chains, row_distances, scores, squared_distances,
+    weights,
 };
 use super::{Compat, Fused, FusionError, Inputs};
 use crate::arch::{Layer, Network};
@@ -179,10 +180,14 @@ impl OtFusion {
                         .sum::<f64>();
                 }
                 let next = Mat::from_fn(n_k, n, |j, i| plan[j * n + i] / nu[i]);
-                transports.push(columns, next, Plan {
-                    plan: plan.clone(),
-                    objective,
-                });
+                transports.push(
+                    columns,
+                    next,
+                    Plan {
+                        plan: plan.clone(),
+                        objective,
+                    },
+                );
                 found.push(TransportReport {
                     layer: layer.name.clone(),
                     model,
@@ -254,7 +259,9 @@ impl Transports {
         let layer = &layers[l];
         let entered = |shortcut: usize| {
             let source = layers[shortcut].source;
-            let first = layers[..shortcut].iter().rposition(|other| other.source == source && !other.shortcut);
+            let first = layers[..shortcut]
+                .iter()
+                .rposition(|other| other.source == source && !other.shortcut);
             first.and_then(|first| self.before[first].clone())
         };
         match (compat, l.checked_sub(1)) {
@@ -278,7 +285,9 @@ fn transport_columns(w: &Mat<f64>, columns: &Mat<f64>, layer: &Layer) -> Result<
         return product(w.as_ref(), columns.as_ref());
     }
     let (out, before) = (w.nrows(), columns.nrows());
-    let stacked = Mat::from_fn(out * group, before, |row, c| w[(row / group, c * group + row % group)]);
+    let stacked = Mat::from_fn(out * group, before, |row, c| {
+        w[(row / group, c * group + row % group)]
+    });
     let moved = product(stacked.as_ref(), columns.as_ref())?;
     Ok(Mat::from_fn(out, columns.ncols() * group, |i, c| {
         moved[(i * group + c % group, c / group)]

@@ -66,4 +66,3 @@ pub(super) fn mean_logits(
         None => candle_core::bail!("no models"),
     }
 }
-

@@ -40,7 +40,9 @@ pub(super) fn sums(
     let mut previous: Option<(Vec<Tensor>, Vec<Tensor>)> = None;
     let mut totals: Vec<Tensor> = Vec::new();
     let mut step = |here: &mut Option<(Vec<Tensor>, Vec<Tensor>)>, next: &[Tensor]| -> Result<()> {
-        let Some((outputs, slopes)) = here.take() else { return Ok(()) };
+        let Some((outputs, slopes)) = here.take() else {
+            return Ok(());
+        };
         for (l, ((output, slope), next)) in outputs.iter().zip(&slopes).zip(next).enumerate() {
             let part = (slope * (next - output)?)?;
             match totals.get_mut(l) {

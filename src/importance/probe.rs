@@ -43,7 +43,9 @@ struct Probe<'a> {
 impl Probe<'_> {
     fn note(&mut self, output: Tensor) -> Result<Tensor> {
         self.outputs.push(output.detach());
-        let Some(zeros) = &mut self.zeros else { return Ok(output) };
+        let Some(zeros) = &mut self.zeros else {
+            return Ok(output);
+        };
         let zero = Var::from_tensor(&output.zeros_like()?.detach())?;
         let sum = output + zero.as_tensor();
         zeros.push(zero);

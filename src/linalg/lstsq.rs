@@ -206,7 +206,10 @@ impl<'a> LeastSquares<'a> {
         Ok(Solution {
             weights: self.solve(a)?,
             gram: gram(projected.as_ref()),
-            outside: residual.col_iter().map(|column| column.squared_norm_l2()).collect(),
+            outside: residual
+                .col_iter()
+                .map(|column| column.squared_norm_l2())
+                .collect(),
             rank: self.rank,
         })
     }

@@ -230,7 +230,8 @@ impl Resolver<'_> {
         let parameters = match settings.model.plan(&info.shape, info.classes) {
             Ok(plan) => plan.size(),
             Err(error) => {
-                self.problems.push(self.layers.problem(&at, false, error.to_string()));
+                self.problems
+                    .push(self.layers.problem(&at, false, error.to_string()));
                 return;
             }
         };
@@ -279,12 +280,15 @@ fn architecture(decoder: &Decoder, mut dict: Dict, problems: &mut Vec<Problem>) 
         problems.push(problem.hint(suggestion(&name, &names)));
         return None;
     };
-    Architecture::decode(info, FromManifest {
-        decoder,
-        dict,
-        path: &path,
-        problems,
-    })
+    Architecture::decode(
+        info,
+        FromManifest {
+            decoder,
+            dict,
+            path: &path,
+            problems,
+        },
+    )
 }
 
 /// Decodes a section of the manifest.

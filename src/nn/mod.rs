@@ -1,4 +1,4 @@
-//! Layers of convolutional networks as free functions on candle tensors, differentiable unless they say otherwise.
+//! Operations of networks as free functions on candle tensors, differentiable unless they say otherwise.
 //!
 //! | function | what | own gradient |
 //! | --- | --- | --- |
@@ -6,6 +6,10 @@
 //! | [`max_pool2d`], [`avg_pool2d`] | windows | x |
 //! | [`relu`] | keeps NaN | x |
 //! | [`batch_norm`], [`batch_norm_train`] | with given and with the batch's statistics | x, gamma, beta |
+//! | [`linear`] | `x W^T + b` over the last dimension | x, weight, bias |
+//! | [`layer_norm`] | over the last dimension | x, gamma, beta |
+//! | [`gelu`] | the exact form | x |
+//! | [`attention`] | softmax of scaled products, on heads or packed | q, k, v |
 //! | [`unfold`] | windows as rows | none |
 //!
 //! On the CPU in f32 and f64 the kernels are ours, since candle 0.11's convolution is two to four times slower than
@@ -14,22 +18,32 @@
 //! is composed of candle's own operations.
 
 mod affine;
+mod attention;
 mod avg_pool2d;
 mod batch_norm;
 mod columns;
 mod conv2d;
 mod direct;
 mod element;
+mod gelu;
+mod layer_norm;
+mod linear;
 mod max_pool2d;
+mod real;
 mod relu;
 mod sum;
 mod unfold;
+mod values;
 mod window;
 mod winograd;
 
+pub use attention::{attention, multi_head_attention};
 pub use avg_pool2d::avg_pool2d;
 pub use batch_norm::{batch_norm, batch_norm_train};
 pub use conv2d::conv2d;
+pub use gelu::gelu;
+pub use layer_norm::layer_norm;
+pub use linear::linear;
 pub use max_pool2d::max_pool2d;
 pub use relu::relu;
 pub use unfold::unfold;
