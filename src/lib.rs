@@ -16,25 +16,26 @@
 //! | [`schedule`] | what runs and why; dispatcher, executors | plan, job, event, result, checkpoint |
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |
-//! | [`result`] | record, index, atomic store | nothing of ours |
+//! | [`result`] | record, index, atomic store | files |
 //! | [`report`] | statistics, tables | result |
 //! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, nn |
 //! | [`arch`] | networks: layers, levels, passes | nn |
 //! | [`nn`] | operations of networks: own kernels, the same on any number of threads | nothing of ours |
-//! | [`data`] | data sets, splits, fusion sets | nothing of ours |
+//! | [`data`] | data sets, splits, fusion sets | files |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | nothing of ours |
-//! | [`nn`] | operations of networks: fast kernels, both directions | nothing of ours |
 //! | [`seed`] | generators by purpose | nothing of ours |
+//! | [`files`] | atomic writes | nothing of ours |
 
 pub mod arch;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;
 pub mod event;
+pub mod files;
 pub mod fusion;
 pub mod importance;
 pub mod job;

@@ -1,4 +1,4 @@
-//! Golden values of data, metrics and linear algebra: MNIST and the recorded fusions of two MLPs.
+//! Golden values of data, metrics and linear algebra: MNIST, CIFAR-10 and the recorded fusions of two MLPs.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,6 +13,8 @@ use runner::result::Metrics;
 
 use crate::shared::{Golden, shared};
 
+mod cifar;
+
 const PAIR: &str = "mnist-mlp-non-iid-split-2";
 const QUARTET: &str = "mnist-mlp-non-iid-split-4";
 
@@ -21,7 +23,7 @@ fn mnist(shared: &Path) -> &'static DataSet {
     let mut loaded = MNIST.lock().expect("no test panicked while loading");
     loaded.get_or_insert_with(|| {
         Box::leak(Box::new(
-            data::load("mnist", Some(&shared.join("data"))).expect("MNIST"),
+            data::load("mnist", Some(&shared.join("data")), None).expect("MNIST"),
         ))
     })
 }
@@ -79,7 +81,7 @@ fn mnist_is_checked_before_it_is_loaded() {
     let expected = &mnist(&shared).hash;
     for folder in ["data", "data/mnist"] {
         assert_eq!(
-            &data::check("mnist", Some(&shared.join(folder))).expect("the files are there"),
+            &data::check("mnist", Some(&shared.join(folder)), None).expect("the files are there"),
             expected
         );
     }
@@ -100,7 +102,7 @@ fn mnist_is_checked_before_it_is_loaded() {
         runner::result::write_atomic(&folder.path().join(name), &bytes).expect("written");
     }
     assert_eq!(
-        &data::check("mnist", Some(folder.path())).expect("the files are there"),
+        &data::check("mnist", Some(folder.path()), None).expect("the files are there"),
         expected
     );
 }

@@ -44,7 +44,7 @@ impl Run {
     fn open(parts: usize, what: &str) -> Option<Self> {
         let shared = shared(what)?;
         let golden = Golden::open(&shared, &format!("mnist-mlp-non-iid-split-{parts}"));
-        let set = data::load("mnist", Some(&shared.join("data"))).expect("MNIST");
+        let set = data::load("mnist", Some(&shared.join("data")), None).expect("MNIST");
         let files = (0..parts).map(|k| model(&shared, parts, k, &set));
         let (models, counts) = files.unzip();
         let (shape, images) = golden.f32("fusion.images");

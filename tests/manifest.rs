@@ -39,7 +39,7 @@ fn check(
     let layers = Layers::read(&folder.join("m.toml"), overrides)?;
     let (resolved, mut problems) = resolve_partly(&layers);
     if let Some(resolved) = &resolved
-        && let Err(error) = gather(&layers, resolved, data_dir)
+        && let Err(error) = gather(&layers, resolved, data_dir, None)
     {
         problems.extend(error.problems);
     }

@@ -185,6 +185,7 @@ fn run_jobs(
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
+        cache_dir: setup::cache_dir(),
         timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
         store: store.clone(),
         data: Arc::new(DataCache::default()),

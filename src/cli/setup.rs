@@ -86,6 +86,17 @@ pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
     Ok(Layers::read(&args.manifest, overrides)?)
 }
 
+/// Folder for decoded data sets whose own folder is not writable: `runner` in the user's cache folder.
+pub fn cache_dir() -> Option<PathBuf> {
+    let folder = |variable| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+    };
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    Some(caches.join("runner"))
+}
+
 /// Everything up to the plan; all that can be wrong before a job runs is found here.
 pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, CliError> {
     let (device, device_name) = device(&args.device)?;
@@ -101,7 +112,12 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
     let mut inputs = None;
     if let Some(manifest) = &manifest {
         problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
-        match inputs::gather(&layers, manifest, global.data_dir.as_deref()) {
+        match inputs::gather(
+            &layers,
+            manifest,
+            global.data_dir.as_deref(),
+            cache_dir().as_deref(),
+        ) {
             Ok(found) => inputs = Some(found),
             Err(error) => problems.extend(error.problems),
         }

@@ -40,6 +40,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
         device,
         device_name: device_name.clone(),
         data_dir: global.data_dir.clone(),
+        cache_dir: setup::cache_dir(),
         timeout: None,
         data: Arc::new(DataCache::default()),
         provenance: Provenance {

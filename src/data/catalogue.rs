@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cifar::{CIFAR10, CIFAR100};
 use super::{DataError, DataSet, digits, mnist};
 
 /// What is known of a data set without loading it.
@@ -22,33 +23,38 @@ pub struct DataSetInfo {
 }
 
 /// The known data sets, in the order help shows them.
-pub const NAMES: &[DataSetInfo] = &[digits::INFO, mnist::INFO];
+pub const NAMES: &[DataSetInfo] = &[digits::INFO, mnist::INFO, CIFAR10.info, CIFAR100.info];
 
 /// Names less like a known one than this are no misspellings of it (Jaro-Winkler similarity, in `[0, 1]`).
 const LIKENESS: f64 = 0.7;
 
 /// Loads a data set; `data_dir` is the folder with the files of those that are not embedded.
 ///
-/// Content is verified against the published checksums.
+/// Content is verified: against the published checksums, or as the data set's own page says. Images that take long to
+/// decode are kept beside their files, or, where that folder is not writable, in `cache_dir` (created if need be).
 ///
 /// ```
-/// let digits = runner::data::load("digits", None)?;
+/// let digits = runner::data::load("digits", None, None)?;
 /// assert_eq!((digits.train.len(), digits.test.len(), digits.classes), (1438, 359, 10));
 /// # Ok::<(), runner::data::DataError>(())
 /// ```
-pub fn load(name: &str, data_dir: Option<&Path>) -> Result<DataSet, DataError> {
+pub fn load(name: &str, data_dir: Option<&Path>, cache_dir: Option<&Path>) -> Result<DataSet, DataError> {
     match info(name)?.name {
         mnist::NAME => mnist::load(data_dir),
+        name if name == CIFAR10.info.name => CIFAR10.load(data_dir, cache_dir),
+        name if name == CIFAR100.info.name => CIFAR100.load(data_dir, cache_dir),
         _ => digits::load(),
     }
 }
 
 /// Checks that [`load`] will find what it needs, and returns the hash that [`DataSet::hash`] will have.
 ///
-/// Files are hashed as they lie; only what is not bit for bit the published file is decompressed and compared.
-pub fn check(name: &str, data_dir: Option<&Path>) -> Result<String, DataError> {
+/// Files are hashed as they lie; only what is not bit for bit the published file, or was not decoded before, is decoded.
+pub fn check(name: &str, data_dir: Option<&Path>, cache_dir: Option<&Path>) -> Result<String, DataError> {
     match info(name)?.name {
         mnist::NAME => mnist::check(data_dir),
+        name if name == CIFAR10.info.name => CIFAR10.check(data_dir, cache_dir),
+        name if name == CIFAR100.info.name => CIFAR100.check(data_dir, cache_dir),
         _ => digits::check(),
     }
 }
@@ -83,11 +89,19 @@ mod tests {
 
     #[test]
     fn an_unknown_name_gets_the_nearest_one() {
-        let hint = |name: &str| load(name, None).expect_err("unknown").hint().expect("a hint");
+        let hint = |name: &str| {
+            load(name, None, None)
+                .expect_err("unknown")
+                .hint()
+                .expect("a hint")
+        };
         assert_eq!(hint("mnits"), "did you mean `mnist`?");
-        assert_eq!(hint("xyz"), "known data sets are `digits`, `mnist`");
+        assert_eq!(
+            hint("xyz"),
+            "known data sets are `digits`, `mnist`, `cifar10`, `cifar100`"
+        );
         assert!(matches!(
-            check("Digits ", None),
+            check("Digits ", None, None),
             Err(DataError::Unknown {
                 nearest: Some("digits"),
                 ..
@@ -98,7 +112,7 @@ mod tests {
     #[test]
     fn every_known_name_is_loaded_by_its_own_module() {
         for info in NAMES {
-            match load(info.name, None) {
+            match load(info.name, None, None) {
                 Ok(set) => assert_eq!(
                     (
                         set.name.as_str(),

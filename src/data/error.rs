@@ -20,15 +20,12 @@ pub enum DataError {
         name: &'static str,
     },
     /// A file is nowhere to be found.
-    #[error(
-        "data set `{name}`: cannot find `{file}` or `{file}.gz` in {}",
-        list(searched)
-    )]
+    #[error("data set `{name}`: cannot find {file} in {}", list(searched))]
     Missing {
         /// The data set.
         name: &'static str,
-        /// The file, without `.gz`.
-        file: &'static str,
+        /// The file's name, or the names it may have, each between backticks.
+        file: String,
         /// The folders looked into, in order.
         searched: Vec<PathBuf>,
     },
@@ -67,6 +64,16 @@ pub enum DataError {
         expected: String,
         /// blake3 of what was found, decompressed.
         found: String,
+    },
+    /// Files that are well formed each, but together are not the data set.
+    #[error("data set `{name}` in `{}` is not the published one: {problem}", folder.display())]
+    Content {
+        /// The data set.
+        name: &'static str,
+        /// Where its files lie.
+        folder: PathBuf,
+        /// What is wrong, with the numbers found.
+        problem: String,
     },
     /// A split, hold-out or sample that cannot be made.
     #[error("cannot {what}: {problem}")]
@@ -115,6 +122,9 @@ impl DataError {
             }
             Self::Read { .. } | Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => {
                 Some("the file is damaged or another one: download it again".to_owned())
+            }
+            Self::Content { .. } => {
+                Some("a file is missing, doubled or of another data set: download them again".to_owned())
             }
             Self::Impossible { .. } => None,
         }

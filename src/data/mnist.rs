@@ -103,7 +103,7 @@ fn locate(data_dir: Option<&Path>, source: &Source) -> Result<PathBuf, DataError
         .find(|path| path.is_file())
         .ok_or_else(|| DataError::Missing {
             name: NAME,
-            file: source.name,
+            file: format!("`{0}` or `{0}.gz`", source.name),
             searched: folders.to_vec(),
         })
 }
@@ -211,12 +211,8 @@ mod tests {
     fn a_missing_a_cut_and_a_foreign_file_are_told_apart() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let check = || check(Some(folder.path())).expect_err("incomplete");
-        assert!(matches!(
-            check(),
-            DataError::Missing {
-                file: "train-images-idx3-ubyte",
-                ..
-            }
+        assert!(check().to_string().starts_with(
+            "data set `mnist`: cannot find `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `"
         ));
         let raw = folder.path().join("MNIST/raw");
         crate::result::create_dir(&raw).expect("folder");

@@ -6,18 +6,30 @@
 //! | `catalogue` | [`NAMES`], [`load`], [`check`] |
 //! | `digits` | UCI 8x8 digits, embedded |
 //! | `mnist`, `idx` | MNIST and its file format |
+//! | `cifar` | CIFAR-10 and CIFAR-100 |
+//! | `source`, `hub`, `batch` | their files: which, parquet, original binaries |
+//! | `image` | PNG and JPEG |
+//! | `kept` | decoded images in a file |
 //! | `split` | [`split()`] the training set over models, [`hold_out`] validation samples |
 //! | `sample` | [`balanced_sample`]: the fusion set |
 //!
 //! Everything random takes a generator from [`crate::seed`]; equal generators give equal results.
 
+mod batch;
 mod catalogue;
+mod cifar;
 mod digits;
 mod error;
+#[cfg(test)]
+mod fixtures;
+mod hub;
 mod idx;
+mod image;
+mod kept;
 mod mnist;
 mod sample;
 mod set;
+mod source;
 mod split;
 
 pub use catalogue::{DataSetInfo, NAMES, check, load};

@@ -31,8 +31,8 @@ impl Normalisation {
 #[derive(Clone)]
 pub struct Part {
     shape: [usize; 3],
-    /// `N * C * H * W` bytes, row-major.
-    pixels: Arc<[u8]>,
+    /// `N * C * H * W` bytes, row-major. A vector, for large sets are not to be copied into a slice.
+    pixels: Arc<Vec<u8>>,
     labels: Arc<[u32]>,
     table: Arc<[[f32; 256]]>,
 }
@@ -67,7 +67,7 @@ impl Part {
         }
         Ok(Self {
             shape,
-            pixels: pixels.into(),
+            pixels: Arc::new(pixels),
             labels: labels.into(),
             table: table.into(),
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,13 @@ pub struct DataCache {
 }
 
 impl DataCache {
-    fn get(&self, name: &str, dir: Option<&std::path::Path>) -> Result<Arc<DataSet>, JobError> {
+    fn get(&self, name: &str, dir: Option<&Path>, cache: Option<&Path>) -> Result<Arc<DataSet>, JobError> {
         // Loading under the lock makes others wait for the copy instead of loading their own.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(set) = loaded.get(name) {
             return Ok(set.clone());
         }
-        let set = data::load(name, dir)
+        let set = data::load(name, dir, cache)
             .map(Arc::new)
             .map_err(|source| JobError::Data {
                 name: name.to_string(),
@@ -46,6 +46,8 @@ pub struct Resources {
     pub device_name: String,
     /// Folder of data sets; wins over the manifest's.
     pub data_dir: Option<PathBuf>,
+    /// Folder for decoded data sets whose own folder is not writable.
+    pub cache_dir: Option<PathBuf>,
     /// Longest time a job may take.
     pub timeout: Option<Duration>,
     /// Results of the experiment.
@@ -114,6 +116,7 @@ impl<'a> Context<'a> {
     /// The data set, loaded once per process.
     pub fn dataset(&self, settings: &crate::manifest::DatasetSettings) -> Result<Arc<DataSet>, JobError> {
         let dir = self.resources.data_dir.as_deref().or(settings.dir.as_deref());
-        self.resources.data.get(&settings.name, dir)
+        let cache = self.resources.cache_dir.as_deref();
+        self.resources.data.get(&settings.name, dir, cache)
     }
 }

@@ -15,6 +15,7 @@ pub fn gather(
     layers: &Layers,
     manifest: &Resolved,
     data_dir: Option<&Path>,
+    cache_dir: Option<&Path>,
 ) -> Result<Inputs, ManifestError> {
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
@@ -27,7 +28,7 @@ pub fn gather(
             continue;
         };
         if !inputs.datasets.contains_key(name) {
-            match data::check(name, data_dir.or(settings.dataset.dir.as_deref())) {
+            match data::check(name, data_dir.or(settings.dataset.dir.as_deref()), cache_dir) {
                 Ok(hash) => {
                     inputs.datasets.insert(name.clone(), hash);
                 }
@@ -49,7 +50,7 @@ pub fn gather(
         if uses_set {
             check_fusion_set(layers, settings, info, &mut problems);
             let dir = data_dir.or(settings.dataset.dir.as_deref());
-            problems.extend(pool_too_small(layers, point, info, dir));
+            problems.extend(pool_too_small(layers, point, info, (dir, cache_dir)));
         }
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
@@ -137,7 +138,12 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
 }
 
 /// A fusion set that model 0's part of the training set cannot fill. Sampling would say so, but only after training.
-fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, dir: Option<&Path>) -> Option<Problem> {
+fn pool_too_small(
+    layers: &Layers,
+    point: &Point,
+    info: &DataSetInfo,
+    (dir, cache_dir): (Option<&Path>, Option<&Path>),
+) -> Option<Problem> {
     let settings = &point.settings;
     let (set, parts) = (&settings.fusion_set, settings.split.parts);
     let sampled = set.file.is_none() && set.indices.is_none() && settings.base.models.is_none();
@@ -147,7 +153,7 @@ fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, dir: Optio
         return None;
     }
     // Whatever else is wrong is reported elsewhere.
-    let data = data::load(info.name, dir).ok()?;
+    let data = data::load(info.name, dir, cache_dir).ok()?;
     point.seeds.iter().find_map(|&seed| {
         let sizes: Vec<usize> =
             super::train::parts(&settings.split, seed, &data).ok()?.iter().map(Vec::len).collect();

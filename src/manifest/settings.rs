@@ -16,7 +16,7 @@ use crate::train::{OptimizerSettings, Select};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DatasetSettings {
-    /// Name of the data set: `digits` (embedded) or `mnist`.
+    /// Name of the data set: `digits` (embedded), `mnist`, `cifar10` or `cifar100`.
     pub name: String,
     /// Folder with the data set's files; `--data-dir` and `RUNNER_DATA` win over it. Not part of a job's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,53 +1,20 @@
-//! The only writer of files: a reader sees the old content or the new, never a part.
+//! [`crate::files`] with the store's errors.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::StoreError;
+use crate::files;
 
-static SEQUENCE: AtomicU64 = AtomicU64::new(0);
-
-/// Writes `content` to `path`: temporary file in the same folder, fsync, rename, fsync of the folder.
+/// Writes `content` to `path`: a reader sees the old content or the new, never a part.
 ///
-/// On an error nothing of `path` has changed and the temporary file is gone. A process killed in between leaves a
+/// On an error nothing of `path` has changed and no temporary file is left. A process killed in between leaves a
 /// `.tmp-` file, which [`super::Store::open`] sweeps.
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!(".tmp-{}-{sequence}-{name}", std::process::id()));
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if let Err(source) = written {
-        let _ = fs::remove_file(&temporary);
-        return Err(StoreError::io("write", path, source));
-    }
-    // The rename itself lasts only once the folder is on disk; not every file system can sync a folder.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    files::write_atomic(path, &[content]).map_err(|source| StoreError::io("write", path, source))
 }
 
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(|source| StoreError::io("create", path, source))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_write_leaves_neither_file_nor_trace() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let target = folder.path().join("occupied");
-        fs::create_dir(&target).expect("folder");
-        assert!(write_atomic(&target, b"x").is_err());
-        let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
-        assert_eq!(left.len(), 1);
-    }
 }

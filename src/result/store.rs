@@ -234,7 +234,11 @@ fn read_json<T: Versioned>(what: &'static str, path: &Path) -> Result<T, StoreEr
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(crate::files::TEMPORARY)
+        {
             let _ = fs::remove_file(entry.path());
         }
     }

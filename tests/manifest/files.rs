@@ -35,6 +35,38 @@ fn data_that_is_missing() {
 }
 
 #[test]
+fn images_that_are_missing() {
+    let folder = folder(&MNIST.replace("mnist", "cifar100"));
+    assert_snapshot!(report_in(folder.path(), Vec::new(), Some(folder.path())), @r#"
+    error: data set `cifar100`: cannot find `train-*.parquet` or `train.bin` in `FOLDER`, `cifar100`, `cifar-100`, `cifar-100-binary`, `cifar100/cifar-100-binary`, `cifar-100/cifar-100-binary`, `cifar100/cifar100`, `cifar-100/cifar100`
+      --> m.toml:4:8
+       |
+     4 | name = "cifar100"
+       |        ^^^^^^^^^^
+
+    hint: put the file into one of these folders
+    "#);
+}
+
+/// Everything but the decoded content is in order: the first file does not hold what its name says.
+#[test]
+fn images_that_are_corrupt() {
+    let folder = folder(&MNIST.replace("mnist", "cifar10"));
+    for file in ["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"] {
+        write(folder.path(), file, "PAR1 but no more");
+    }
+    assert_snapshot!(report_in(folder.path(), Vec::new(), Some(folder.path())), @r#"
+    error: `train-00000-of-00001.parquet` is not a valid parquet file: Parquet error: Invalid Parquet file. Corrupt footer
+      --> m.toml:4:8
+       |
+     4 | name = "cifar10"
+       |        ^^^^^^^^^
+
+    hint: the file is damaged or another one: download it again
+    "#);
+}
+
+#[test]
 fn data_that_is_corrupt() {
     let Some(shared) = shared("the report of a corrupt MNIST file") else {
         return;
