@@ -13,4 +13,4 @@ mod train;
 
 pub use context::{Context, DataCache, Resources};
 pub use error::JobError;
-pub use run::{execute, place, run, skipped};
+pub use run::{execute, place, places, run, skipped};

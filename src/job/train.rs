@@ -33,7 +33,7 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     };
 
     context.phase("train")?;
-    let model = base.model as u64;
+    let model = base.stream(settings);
     let mut rng = seed::generator(spec.seed, "initialisation", &[model]);
     let fresh = Network::initialise(&settings.model, &set.shape, set.classes, &mut rng, &device)?;
     let epochs = settings.base.epochs;
@@ -133,7 +133,7 @@ fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<u
         source,
     };
     let mut parts = parts(settings, spec.seed, set).map_err(failed)?;
-    let mut rng = seed::generator(spec.seed, "hold-out", &[base.model as u64]);
+    let mut rng = seed::generator(spec.seed, "hold-out", &[base.stream(&spec.settings)]);
     data::hold_out(&parts.swap_remove(base.model), settings.val_ratio, &mut rng).map_err(failed)
 }
 
