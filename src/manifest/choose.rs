@@ -3,7 +3,7 @@
 use figment::value::{Dict, Value};
 
 use super::decode::Decoder;
-use super::groups::{Baseline, GroupSettings, Groups, MAX_GROUPS, Selection};
+use super::groups::{Baseline, GroupSettings, Groups, Selection, choose};
 use super::resolve::{FusionPoint, Point, Resolver};
 use crate::fusion::Arity;
 
@@ -109,15 +109,9 @@ impl Resolver<'_> {
     }
 
     fn check_number(&mut self, groups: Groups, parts: usize, at: &[String]) {
-        let available = groups.available(parts);
-        // A sample is bounded by itself, but it has to be drawn from numbers that fit.
-        let fits = match groups.sample {
-            Some(_) => available.is_some(),
-            None => available.is_some_and(|available| available <= MAX_GROUPS),
-        };
-        if !fits {
+        if groups.number(parts).is_none() {
             let size = groups.size;
-            let number = available.map_or("too many".to_string(), |available| available.to_string());
+            let number = choose(parts, size).map_or("too many".to_string(), |number| number.to_string());
             let message = format!("there are {number} groups of {size} out of {parts} models");
             let hint =
                 "draw some of them, for example `groups = { size = 2, sample = 30 }`, or take another size";

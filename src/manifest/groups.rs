@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::fusion::{Ensemble, Method, VanillaAveraging};
 
 /// Most groups of one fusion: beyond, it is a mistake that would only eat memory.
-pub(super) const MAX_GROUPS: u64 = 10_000;
+const MAX_GROUPS: u64 = 10_000;
 
 /// `groups = { size = 2, sample = 30, seed = 0 }` as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,9 +64,13 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// How many groups there are to draw from; `None` where the number does not fit.
-    pub fn available(&self, models: usize) -> Option<u64> {
-        choose(models, self.size)
+    /// How many groups there are, and how many of them are fused; `None` where that is more than is supported.
+    pub fn number(&self, models: usize) -> Option<(u64, u64)> {
+        let available = choose(models, self.size)?;
+        let number = self
+            .sample
+            .map_or(available, |sample| available.min(sample as u64));
+        (number <= MAX_GROUPS).then_some((available, number))
     }
 }
 

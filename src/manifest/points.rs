@@ -196,7 +196,8 @@ impl Resolver<'_> {
         let mut split = split?;
         if let (Some(set), true) = (&model_set, split_is_sound) {
             let parts = section("split").contains_key("parts").then_some(split.parts);
-            split.parts = set.seeds.len();
+            // An empty list is a problem of its own.
+            split.parts = set.seeds.len().max(1);
             self.check_model_set(set, &split, parts, base.as_ref(), &decoder);
         }
         let settings = Settings {

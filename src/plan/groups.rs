@@ -11,16 +11,16 @@ use crate::seed;
 ///
 /// All of them where no sample is asked for or there are no more than that. Otherwise ranks in the list of all
 /// combinations are drawn until there are enough different ones: the list need not exist, and a larger sample holds
-/// the smaller one. No group where `size` exceeds `models`, or the combinations exceed 64 bits in number.
+/// the smaller one. No group where `size` exceeds `models`, or where there
+/// would be more than [`Groups::number`] supports.
 pub fn draw(groups: &Groups, models: usize) -> Vec<Vec<usize>> {
-    let available = groups.available(models).unwrap_or_default();
-    let sample = groups.sample.map_or(available, |sample| sample as u64);
-    let ranks: BTreeSet<u64> = if sample >= available {
+    let (available, number) = groups.number(models).unwrap_or_default();
+    let ranks: BTreeSet<u64> = if number == available {
         (0..available).collect()
     } else {
         let mut rng = seed::generator(groups.seed, "groups", &[models as u64, groups.size as u64]);
         let mut drawn = BTreeSet::new();
-        while (drawn.len() as u64) < sample {
+        while (drawn.len() as u64) < number {
             drawn.insert(rng.random_range(0..available));
         }
         drawn
