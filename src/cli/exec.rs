@@ -216,7 +216,7 @@ fn run_jobs(
 }
 
 /// A flag that Ctrl-C and SIGTERM set; the second time they end the program at once.
-fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {

@@ -20,9 +20,9 @@ use crate::result::Record;
 use crate::seed;
 
 /// A base model as fusion sees it.
-struct Base {
-    name: String,
-    network: Network,
+pub(super) struct Base {
+    pub name: String,
+    pub network: Network,
     meta: Meta,
     accuracy: f64,
 }
@@ -109,15 +109,20 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
 }
 
 /// A fusion set.
-struct FusionSet {
-    images: Tensor,
-    labels: Option<Tensor>,
+pub(super) struct FusionSet {
+    pub images: Tensor,
+    pub labels: Option<Tensor>,
     /// In the training set; empty where the set was recorded as images.
     indices: Vec<usize>,
 }
 
 /// The base models in the order asked for.
-fn bases(spec: &JobSpec, task: &Fuse, set: &DataSet, context: &Context) -> Result<Vec<Base>, JobError> {
+pub(super) fn bases(
+    spec: &JobSpec,
+    task: &Fuse,
+    set: &DataSet,
+    context: &Context,
+) -> Result<Vec<Base>, JobError> {
     let store = &context.resources.store;
     let mut bases = Vec::with_capacity(spec.needs.len());
     for (model, need) in task.models.iter().zip(&spec.needs) {
@@ -157,7 +162,7 @@ fn bases(spec: &JobSpec, task: &Fuse, set: &DataSet, context: &Context) -> Resul
     Ok(bases)
 }
 
-fn fusion_set(
+pub(super) fn fusion_set(
     spec: &JobSpec,
     task: &Fuse,
     bases: &[Base],

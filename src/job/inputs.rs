@@ -4,8 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::model_file::{self, number};
 use crate::arch::{Network, State};
-use crate::checkpoint::torch;
 use crate::data::{self, DataError, DataSetInfo};
 use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::plan::{Inputs, ModelFile, draw, fill};
@@ -211,7 +211,7 @@ fn models(
         let read = files.entry(path.clone()).or_insert_with(|| {
             let bytes =
                 std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            let file = torch::read(&path).map_err(|error| chain(&error))?;
+            let file = model_file::read(&path).map_err(|error| error.failure().chain.join(": "))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {
@@ -234,18 +234,6 @@ fn models(
     found
 }
 
-/// The last number in a file's name: `model_10.pt` comes after `model_2.pt`.
-fn number(path: &Path) -> Option<u64> {
-    let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let digits: String = stem
-        .chars()
-        .rev()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.chars().rev().collect::<String>().parse().ok()
-}
-
 fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
     layers.problem(&path, false, message)
@@ -260,16 +248,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_ordered_by_number_not_by_text() {
-        let mut paths: Vec<PathBuf> = ["m/model_10.pt", "m/model_2.pt"].map(PathBuf::from).to_vec();
-        paths.sort_by_key(|path| number(path));
-        assert_eq!(paths, ["m/model_2.pt", "m/model_10.pt"].map(PathBuf::from));
-    }
 }

@@ -122,9 +122,9 @@ impl Resolver<'_> {
 }
 
 /// Puts the baselines of groups before the first fusion of the same groups, unless they are listed themselves.
-pub(super) fn with_baselines(listed: Vec<FusionPoint>) -> Vec<FusionPoint> {
+pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
     let mut all: Vec<FusionPoint> = Vec::with_capacity(listed.len());
-    for fusion in &listed {
+    for fusion in listed {
         for baseline in &fusion.with {
             let implied = FusionPoint {
                 method: baseline.method(),

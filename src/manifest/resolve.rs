@@ -239,7 +239,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        with_baselines(fusions)
+        with_baselines(&fusions)
     }
 
     pub(super) fn fusion_entry(&mut self, path: &[String], dict: &Dict) -> Vec<FusionPoint> {
