@@ -211,7 +211,9 @@ fn models(
         let read = files.entry(path.clone()).or_insert_with(|| {
             let bytes =
                 std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            let file = model_file::read(&path).map_err(|error| error.failure().chain.join(": "))?;
+            // The first of the chain names the kind of file, and the others say what is wrong with it.
+            let file =
+                model_file::read(&path).map_err(|error| error.failure().chain.split_off(1).join(": "))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {

@@ -202,7 +202,7 @@ first = [2, 4, 8]
 ```
 
 Groups are all combinations of `size` models, or `sample` of them drawn by `seed`; the draw depends on the number of
-models, `size` and `seed`, so all methods get the same groups. Each group is a job of its own whose name ends in the
+models, `size` and `seed`, so all methods get the same groups. Each group is a job of its own whose name holds the
 models' numbers (`g0-3`), and tables show the mean over the groups, as they do over `seeds`. A method for pairs takes
 any number of models with `size = 2`. What a fusion of groups is to be compared with comes along: the average and the
 ensemble of each group are jobs too, unless `with` says otherwise. A job is known by the models it fuses: a group of
