@@ -12,9 +12,9 @@
 //! | --- | --- | --- |
 //! | [`cli`] | commands; the only place that prints and reads the environment | everything |
 //! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
-//! | [`plan`] | jobs, keys, filters; pure | manifest, fusion, result |
+//! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, result, seed |
 //! | [`schedule`] | what runs and why; dispatcher, executors | plan, job, event, result, checkpoint |
-//! | [`job`] | one job: specification to record | plan, manifest, fusion, arch, data, checkpoint, train, metrics, seed, event, result |
+//! | [`job`] | one job: specification to record | plan, manifest, fusion, importance, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store | files |
 //! | [`report`] | statistics, tables | result |

@@ -11,10 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod failures;
+mod groups;
 mod interrupt;
 mod rerun;
 mod same;
 mod speed;
+mod steps;
 mod views;
 
 /// Two models, two seeds, three fusions each.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod axes;
 mod files;
+mod groups;
 mod keys;
 mod layers;
 mod plans;

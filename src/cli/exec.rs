@@ -13,7 +13,7 @@ use super::args::{ExecArgs, Format, Global, Rerun};
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
-use crate::job::{DataCache, Resources, place};
+use crate::job::{DataCache, Resources, places};
 use crate::report::{Rendered, render_all};
 use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
 use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
@@ -152,11 +152,13 @@ fn index(experiment: &Experiment, path: &Path) -> Index {
             .plan
             .jobs
             .iter()
-            .map(|job| IndexEntry {
-                job: job.name.clone(),
-                key: job.key.clone(),
-                kind: job.kind(),
-                place: Some(place(job)),
+            .flat_map(|job| {
+                places(job).into_iter().map(|place| IndexEntry {
+                    job: job.name.clone(),
+                    key: job.key.clone(),
+                    kind: job.kind(),
+                    place: Some(place),
+                })
             })
             .collect(),
     }
@@ -215,7 +217,7 @@ fn run_jobs(
 }
 
 /// A flag that Ctrl-C and SIGTERM set; the second time they end the program at once.
-fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {

@@ -5,6 +5,8 @@ mod check;
 mod config;
 mod error;
 mod exec;
+mod fuse;
+mod importance;
 mod list;
 mod logging;
 mod logs;
@@ -14,6 +16,7 @@ mod provenance;
 mod schema;
 mod setup;
 mod status;
+mod step;
 mod table;
 mod threads;
 mod worker;
@@ -40,7 +43,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
-        Command::Worker(_) => threads::set(Some(1)),
+        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) => threads::set(Some(1)),
         _ => {}
     }
     logging::init(&cli.global);
@@ -51,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Methods(args) => methods::run(args),
+        Command::Fuse(args) => fuse::run(args, &cli.global),
+        Command::Importance(args) => importance::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),

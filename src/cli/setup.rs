@@ -57,6 +57,18 @@ pub struct Experiment {
 
 /// Reads the layers of configuration.
 pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
+    let mut overrides = environment()?;
+    for text in &args.set {
+        overrides.push(Override::parse(text, "--set ")?);
+    }
+    for text in &args.overrides {
+        overrides.push(Override::parse(text, "command line: ")?);
+    }
+    Ok(Layers::read(&args.manifest, overrides)?)
+}
+
+/// Keys of the manifest that environment variables set.
+pub fn environment() -> Result<Vec<Override>, CliError> {
     let foreign: &[&str] = if std::env::var_os("GITHUB_ACTIONS").is_some() {
         &GITHUB_VARIABLES
     } else {
@@ -77,13 +89,7 @@ pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
         overrides.extend(Override::from_environment(name, value));
     }
     overrides.sort_by(|a, b| a.path.cmp(&b.path));
-    for text in &args.set {
-        overrides.push(Override::parse(text, "--set ")?);
-    }
-    for text in &args.overrides {
-        overrides.push(Override::parse(text, "command line: ")?);
-    }
-    Ok(Layers::read(&args.manifest, overrides)?)
+    Ok(overrides)
 }
 
 /// Folder for decoded data sets whose own folder is not writable: `runner` in the user's cache folder.

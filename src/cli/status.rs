@@ -1,6 +1,6 @@
 //! `runner status`: what is finished, failed, skipped, missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use serde_json::json;
@@ -17,7 +17,9 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let running = Lock::is_held(&store.lock_path());
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(index.jobs.len());
-    for entry in &index.jobs {
+    let mut seen = BTreeSet::new();
+    // A job may stand at several places of the tables.
+    for entry in index.jobs.iter().filter(|entry| seen.insert(&entry.job)) {
         let (state, error) = match store.lookup(&entry.job, &entry.key) {
             Lookup::Found(record) => (record.status.as_str(), record.error.map(|e| e.chain.join(": "))),
             Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),

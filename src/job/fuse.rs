@@ -20,9 +20,9 @@ use crate::result::Record;
 use crate::seed;
 
 /// A base model as fusion sees it.
-struct Base {
-    name: String,
-    network: Network,
+pub(super) struct Base {
+    pub name: String,
+    pub network: Network,
     meta: Meta,
     accuracy: f64,
 }
@@ -31,7 +31,7 @@ struct Base {
 pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result<Outcome, JobError> {
     context.phase("load")?;
     let set = context.dataset(&spec.settings.dataset)?;
-    let bases = bases(spec, &set, context)?;
+    let bases = bases(spec, task, &set, context)?;
     let counts: Vec<Vec<u64>> = bases
         .iter()
         .map(|base| {
@@ -109,18 +109,23 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
 }
 
 /// A fusion set.
-struct FusionSet {
-    images: Tensor,
-    labels: Option<Tensor>,
+pub(super) struct FusionSet {
+    pub images: Tensor,
+    pub labels: Option<Tensor>,
     /// In the training set; empty where the set was recorded as images.
     indices: Vec<usize>,
 }
 
 /// The base models in the order asked for.
-fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, JobError> {
+pub(super) fn bases(
+    spec: &JobSpec,
+    task: &Fuse,
+    set: &DataSet,
+    context: &Context,
+) -> Result<Vec<Base>, JobError> {
     let store = &context.resources.store;
     let mut bases = Vec::with_capacity(spec.needs.len());
-    for (i, need) in spec.needs.iter().enumerate() {
+    for (model, need) in task.models.iter().zip(&spec.needs) {
         let record: Record = store.load(&need.job)?;
         let missing = |what| JobError::Dependency {
             job: need.job.clone(),
@@ -139,7 +144,7 @@ fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, 
             &context.resources.device,
         )?;
         bases.push(Base {
-            name: format!("model_{i}"),
+            name: format!("model_{model}"),
             network,
             meta,
             accuracy: record
@@ -153,10 +158,11 @@ fn bases(spec: &JobSpec, set: &DataSet, context: &Context) -> Result<Vec<Base>, 
         // A stable sort: equal models stay in the order of their parts.
         bases.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy));
     }
+    bases.truncate(task.first.unwrap_or(usize::MAX));
     Ok(bases)
 }
 
-fn fusion_set(
+pub(super) fn fusion_set(
     spec: &JobSpec,
     task: &Fuse,
     bases: &[Base],

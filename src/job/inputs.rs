@@ -1,14 +1,14 @@
 //! A look at the outside before anything runs: data sets, files to import, recorded fusion sets.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::model_file::{self, number};
 use crate::arch::{Network, State};
-use crate::checkpoint::torch;
 use crate::data::{self, DataError, DataSetInfo};
-use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Settings};
-use crate::plan::{Inputs, ModelFile, fill};
+use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
+use crate::plan::{Inputs, ModelFile, draw, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
 pub fn gather(
@@ -137,7 +137,8 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
     }
 }
 
-/// A fusion set that model 0's part of the training set cannot fill. Sampling would say so, but only after training.
+/// A fusion set that the part of the training set of model 0, or of a group's first model, cannot fill. Sampling would
+/// say so, but only after training.
 fn pool_too_small(
     layers: &Layers,
     point: &Point,
@@ -152,19 +153,30 @@ fn pool_too_small(
     if !sampled || !in_doubt {
         return None;
     }
+    let fusions = point
+        .fusions
+        .iter()
+        .filter(|fusion| fusion.method.uses_fusion_set());
+    let sets: BTreeSet<Vec<usize>> = fusions
+        .flat_map(|fusion| match fusion.selection {
+            Selection::Groups(groups) => draw(&groups, parts),
+            Selection::All | Selection::First(_) => vec![(0..parts).collect()],
+        })
+        .collect();
     // Whatever else is wrong is reported elsewhere.
     let data = data::load(info.name, dir, cache_dir).ok()?;
     point.seeds.iter().find_map(|&seed| {
         let sizes: Vec<usize> =
             super::train::parts(&settings.split, seed, &data).ok()?.iter().map(Vec::len).collect();
-        // Ordered by accuracy, any part may turn out to be model 0's.
-        let pool = match settings.base.order {
-            ModelOrder::Index => sizes.first(),
-            ModelOrder::TestAccuracy => sizes.iter().max(),
+        // Ordered by accuracy, any member may turn out to be the first.
+        let pool = |members: &Vec<usize>| match settings.base.order {
+            ModelOrder::Index => Some((*members.first()?, *sizes.get(*members.first()?)?)),
+            ModelOrder::TestAccuracy => Some((0, members.iter().filter_map(|&i| sizes.get(i)).copied().max()?)),
         };
-        let pool = *pool.filter(|pool| **pool < set.samples)?;
+        let smallest = sets.iter().filter_map(pool).min_by_key(|(_, size)| *size);
+        let (model, pool) = smallest.filter(|(_, pool)| *pool < set.samples)?;
         let message = format!(
-            "`fusion-set.samples` is {}, but model 0 has only {pool} training images with seed {seed} and {parts} parts",
+            "`fusion-set.samples` is {}, but model {model} has only {pool} training images with seed {seed} and {parts} parts",
             set.samples
         );
         Some(at(layers, &["fusion-set", "samples"], message).hint("take fewer samples, or drop the combination"))
@@ -206,7 +218,9 @@ fn models(
         let read = files.entry(path.clone()).or_insert_with(|| {
             let bytes =
                 std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            let file = torch::read(&path).map_err(|error| chain(&error))?;
+            // The first of the chain names the kind of file, and the others say what is wrong with it.
+            let file =
+                model_file::read(&path).map_err(|error| error.failure().chain.split_off(1).join(": "))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {
@@ -229,18 +243,6 @@ fn models(
     found
 }
 
-/// The last number in a file's name: `model_10.pt` comes after `model_2.pt`.
-fn number(path: &Path) -> Option<u64> {
-    let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let digits: String = stem
-        .chars()
-        .rev()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.chars().rev().collect::<String>().parse().ok()
-}
-
 fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
     layers.problem(&path, false, message)
@@ -255,16 +257,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_ordered_by_number_not_by_text() {
-        let mut paths: Vec<PathBuf> = ["m/model_10.pt", "m/model_2.pt"].map(PathBuf::from).to_vec();
-        paths.sort_by_key(|path| number(path));
-        assert_eq!(paths, ["m/model_2.pt", "m/model_10.pt"].map(PathBuf::from));
-    }
 }

@@ -1,16 +1,19 @@
 //! One job from its specification to its record: load, compute, evaluate.
 //!
 //! [`run`] is where every executor meets. [`inputs`] looks at the outside before anything runs: what data sets, model
-//! files and fusion sets hold, by content.
+//! files and fusion sets hold, by content. [`scores`] scores neurons on what a fusion would work on.
 
 mod context;
 mod error;
 mod evaluate;
 mod fuse;
 pub mod inputs;
+mod model_file;
 mod run;
+mod scores;
 mod train;
 
 pub use context::{Context, DataCache, Resources};
 pub use error::JobError;
-pub use run::{execute, place, run, skipped};
+pub use run::{execute, place, places, run, skipped};
+pub use scores::{ModelScores, scores};

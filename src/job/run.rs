@@ -95,9 +95,20 @@ pub fn skipped(spec: &JobSpec, failed: &str, provenance: &Provenance) -> Result<
     })
 }
 
-/// Where the job's record stands in tables.
+/// Where the job's record stands in tables, first of all.
 pub fn place(spec: &JobSpec) -> Place {
     Place::from(&blank(spec, &Provenance::default()))
+}
+
+/// All places where the job's record stands in tables, [`place`] first.
+pub fn places(spec: &JobSpec) -> Vec<Place> {
+    let first = place(spec);
+    let others = spec.also.iter().map(|cell| Place {
+        axes: cell.axes.clone(),
+        label: cell.label.clone(),
+        ..first.clone()
+    });
+    std::iter::once(first.clone()).chain(others).collect()
 }
 
 /// A record with everything that is known before the job runs; it says `failed` until told otherwise.

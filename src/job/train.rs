@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use serde_json::json;
 
 use super::run::{Outcome, checkpoint_entry};
-use super::{Context, JobError, evaluate};
+use super::{Context, JobError, evaluate, model_file};
 use crate::arch::Network;
-use crate::checkpoint::{self, Meta, torch};
+use crate::checkpoint::{self, Meta};
 use crate::data::{self, DataError, DataSet, SplitOptions};
 use crate::event::JobEvent;
 use crate::manifest::SplitSettings;
@@ -33,7 +33,7 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     };
 
     context.phase("train")?;
-    let model = base.model as u64;
+    let model = base.stream(settings);
     let mut rng = seed::generator(spec.seed, "initialisation", &[model]);
     let fresh = Network::initialise(&settings.model, &set.shape, set.classes, &mut rng, &device)?;
     let epochs = settings.base.epochs;
@@ -133,11 +133,11 @@ fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<u
         source,
     };
     let mut parts = parts(settings, spec.seed, set).map_err(failed)?;
-    let mut rng = seed::generator(spec.seed, "hold-out", &[base.model as u64]);
+    let mut rng = seed::generator(spec.seed, "hold-out", &[base.stream(&spec.settings)]);
     data::hold_out(&parts.swap_remove(base.model), settings.val_ratio, &mut rng).map_err(failed)
 }
 
-/// Imports a PyTorch file as the model of one part.
+/// Imports a file as the model of one part.
 pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Result<Outcome, JobError> {
     context.phase("load")?;
     let set = context.dataset(&spec.settings.dataset)?;
@@ -145,7 +145,7 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
         job: spec.name.clone(),
         what: "the file of the base model",
     })?;
-    let file = torch::read(path)?;
+    let file = model_file::read(path)?;
     let device = &context.resources.device;
     let network = Network::from_state(
         &spec.settings.model,
@@ -154,11 +154,7 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
         &file.tensors,
         device,
     )?;
-    let indices = |name: &str| match file.attributes.get(name) {
-        Some(torch::Attribute::Indices(indices)) => indices.iter().map(|&i| i as usize).collect(),
-        _ => Vec::new(),
-    };
-    let (train, val): (Vec<usize>, Vec<usize>) = (indices("train_indices"), indices("val_indices"));
+    let (train, val) = (file.train, file.val);
     if let Some(index) = train.iter().chain(&val).find(|&&i| i >= set.train.len()) {
         let what = "training indices that fit the data set";
         tracing::error!(

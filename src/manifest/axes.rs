@@ -9,11 +9,12 @@ use super::Problem;
 const LISTS: &[(&str, usize)] = &[
     ("model.hidden", 1),
     ("split.classes", 2),
+    ("model-set.seeds", 1),
     ("fusion-set.indices", 1),
 ];
 
-/// Parameters of fusion methods that are lists by nature.
-const METHOD_LISTS: &[&str] = &["skip-levels", "reset-levels"];
+/// Keys of fusions that are lists by nature.
+const METHOD_LISTS: &[&str] = &["skip-levels", "reset-levels", "with"];
 
 /// One axis: a key and the values it runs over.
 #[derive(Debug, Clone)]

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use figment::value::Dict;
+use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::resolve::{FusionPoint, Point, Resolver};
 use super::select::{Selector, Target};
-use crate::fusion::{Arity, Method};
 
 impl Resolver<'_> {
     /// Fusions at points, less what is excluded, plus what is included, checked for arity; then the coordinates.
@@ -35,10 +34,10 @@ impl Resolver<'_> {
             }
         }
         for (point, settings) in points.iter_mut().zip(&json) {
-            let dropped = |seed: u64, method: Option<&Method>| {
+            let dropped = |seed: u64, fusion: Option<&FusionPoint>| {
                 excludes
                     .iter()
-                    .any(|e| (method.is_some() || e.is_base_only()) && e.matches(settings, seed, method))
+                    .any(|e| (fusion.is_some() || e.is_base_only()) && e.matches(settings, seed, fusion))
             };
             point.seeds.retain(|&seed| !dropped(seed, None));
             for fusion in fusions {
@@ -46,7 +45,7 @@ impl Resolver<'_> {
                     .listed
                     .iter()
                     .copied()
-                    .filter(|&seed| !dropped(seed, Some(&fusion.method)))
+                    .filter(|&seed| !dropped(seed, Some(fusion)))
                     .collect();
                 point.fusions.push(FusionPoint {
                     seeds,
@@ -67,7 +66,7 @@ impl Resolver<'_> {
                 }
                 let seeds = seeds_of(selector, seeds);
                 for fusion in extra {
-                    match point.fusions.iter_mut().find(|f| f.method == fusion.method) {
+                    match point.fusions.iter_mut().find(|f| f.is_same(fusion)) {
                         None => point.fusions.push(FusionPoint {
                             seeds: seeds.clone(),
                             ..fusion.clone()
@@ -95,7 +94,7 @@ impl Resolver<'_> {
                     point.seeds.push(seed);
                 }
             }
-            self.check_arity(point);
+            self.check_models(point);
         }
         points.retain(|point| !point.seeds.is_empty());
         coordinates(&mut points);
@@ -115,9 +114,15 @@ impl Resolver<'_> {
             .find(|(target, _)| *target == Target::Method);
         let mut dict = Dict::new();
         for (target, value) in &selector.terms {
-            if let Target::Parameter(name) = target {
-                dict.insert(name.clone(), value.clone());
-            }
+            match target {
+                Target::Parameter(name) => dict.insert(name.clone(), value.clone()),
+                Target::First => dict.insert("first".into(), value.clone()),
+                Target::GroupSize => {
+                    let groups = Dict::from([("size".to_string(), value.clone())]);
+                    dict.insert("groups".into(), Value::from(groups))
+                }
+                Target::Seed | Target::Method | Target::Base(_) => None,
+            };
         }
         let Some((_, name)) = method else {
             return if selector.is_base_only() {
@@ -139,27 +144,6 @@ impl Resolver<'_> {
         }
         self.fusion_entry(path, &dict)
     }
-
-    fn check_arity(&mut self, point: &Point) {
-        let parts = point.settings.split.parts;
-        for fusion in &point.fusions {
-            let info = fusion.method.info();
-            let fits = match info.arity {
-                Arity::Pair => parts == 2,
-                Arity::Any => true,
-            };
-            if !fits && point.sound {
-                let name = info.name;
-                let mut at = fusion.entry.clone();
-                at.push("method".into());
-                self.problems.push(
-                    self.layers
-                        .problem(&at, false, format!("`{name}` fuses exactly two models, but `split.parts` is {parts} here"))
-                        .hint(format!("drop the combination with\n\n    [[exclude]]\n    parts = {parts}\n    method = \"{name}\"")),
-                );
-            }
-        }
-    }
 }
 
 /// The seeds a selector names, or all.
@@ -173,7 +157,7 @@ pub(super) fn seeds_of(selector: &Selector, all: &[u64]) -> Vec<u64> {
 }
 
 /// Fills in where each point stands: every key that is an axis somewhere, and every parameter in which two fusions
-/// of one method differ.
+/// of one method differ; which models are fused stands there wherever it is not all of them.
 fn coordinates(points: &mut [Point]) {
     let keys: BTreeSet<String> = points
         .iter()
@@ -204,6 +188,9 @@ fn coordinates(points: &mut [Point]) {
             if key != "importance" && variants.iter().any(|other| other[key.as_str()] != *value) {
                 fusion.axes.insert(format!("fusion.{key}"), value.clone());
             }
+        }
+        if let Some((key, value)) = fusion.selection.axis() {
+            fusion.axes.insert(format!("fusion.{key}"), value);
         }
     }
 }

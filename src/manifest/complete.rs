@@ -3,6 +3,7 @@
 use figment::value::Dict;
 use serde_json::Value as Json;
 
+use super::groups::Selection;
 use super::resolve::{FusionPoint, Point};
 use super::select::SECTIONS;
 use super::{ReportSettings, ResourceSettings};
@@ -25,6 +26,13 @@ pub(super) fn complete(
     for section in SECTIONS {
         merge(&mut full[section], &given[section]);
     }
+    if !given["model-set"].is_null() {
+        merge(&mut full["model-set"], &given["model-set"]);
+        // Their number differs along an axis of sets; where it is not given, it follows.
+        if let (true, Some(split)) = (given["split"]["parts"].is_null(), full["split"].as_object_mut()) {
+            split.remove("parts");
+        }
+    }
     full["seeds"] = Json::from(seeds);
     full["method-seeds"] = Json::from(method_seeds);
     full["fusion"] = fusions
@@ -33,6 +41,13 @@ pub(super) fn complete(
             let mut entry = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
             if let Some(label) = &fusion.label {
                 entry["label"] = Json::from(label.as_str());
+            }
+            if let Some((key, value)) = fusion.selection.axis() {
+                entry[key] = value;
+            }
+            if let Selection::Groups(_) = fusion.selection {
+                // Those of the list stand there as fusions of their own.
+                entry["groups"]["with"] = Json::Array(Vec::new());
             }
             entry
         })

@@ -135,15 +135,20 @@ impl Layers {
         let mut dict = figment
             .extract::<Dict>()
             .map_err(|error| Problem::new(error.to_string()))?;
-        for item in &overrides {
-            set(&mut dict, &item.path, item.as_value()).map_err(|message| Problem {
-                origin: Some(item.origin.clone()),
-                ..Problem::new(message)
-            })?;
-        }
+        put_all(&mut dict, &overrides)?;
         Ok(Self {
             dict,
             files,
+            overrides,
+        })
+    }
+
+    /// Overrides on top of a dictionary that stands in no file, for commands that need no manifest.
+    pub fn in_memory(mut dict: Dict, overrides: Vec<Override>) -> Result<Self, ManifestError> {
+        put_all(&mut dict, &overrides)?;
+        Ok(Self {
+            dict,
+            files: Vec::new(),
             overrides,
         })
     }
@@ -217,6 +222,16 @@ fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceF
         .map_err(|error| syntax(error.message(), error.span()))?;
     let dict = toml::from_str::<Dict>(&text).map_err(|error| syntax(error.message(), error.span()))?;
     Ok((file, dict))
+}
+
+fn put_all(dict: &mut Dict, overrides: &[Override]) -> Result<(), Problem> {
+    for item in overrides {
+        set(dict, &item.path, item.as_value()).map_err(|message| Problem {
+            origin: Some(item.origin.clone()),
+            ..Problem::new(message)
+        })?;
+    }
+    Ok(())
 }
 
 /// Sets the value at `path`, making tables on the way.

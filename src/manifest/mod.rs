@@ -7,10 +7,12 @@
 //! reported in one go and each with its place in the text. Nothing here knows of jobs, devices or candle.
 
 mod axes;
+mod choose;
 mod combine;
 mod complete;
 mod decode;
 mod diagnostic;
+mod groups;
 mod layers;
 mod locate;
 mod points;
@@ -22,10 +24,11 @@ mod top;
 
 pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};
+pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{json_schema, markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
 pub use settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ReportSettings, ResourceSettings, Settings,
-    SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings,
+    ResourceSettings, Settings, SplitSettings,
 };

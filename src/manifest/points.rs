@@ -3,15 +3,17 @@
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
-use super::Problem;
-use super::Settings;
 use super::axes::{self, Axis};
 use super::combine::seeds_of;
 use super::decode::{Decoder, suggestion};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
+use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
 use crate::arch::{ARCHITECTURES, Architecture, DecodeSettings};
 use crate::data::SplitKind;
+
+/// The section of models with seeds of their own; most manifests have none.
+const MODEL_SET: &str = "model-set";
 
 /// Most parameters of a network.
 const MAX_PARAMETERS: f64 = 2e8;
@@ -34,6 +36,9 @@ impl Resolver<'_> {
         let mut dict = Dict::new();
         for section in SECTIONS {
             dict.insert(section.into(), Value::from(self.dict_at(section)?));
+        }
+        if self.layers.dict.contains_key(MODEL_SET) {
+            dict.insert(MODEL_SET.into(), Value::from(self.dict_at(MODEL_SET)?));
         }
         let mut points = self.expand_points(&dict, seeds, None);
         for (path, include) in self.entries("include") {
@@ -182,9 +187,23 @@ impl Resolver<'_> {
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
         let model = architecture(&decoder, section("model"), problems);
+        let model_set = match dict.contains_key(MODEL_SET) {
+            true => {
+                Some(decoder.decode::<ModelSetSettings>(section(MODEL_SET), &path(MODEL_SET), problems)?)
+            }
+            false => None,
+        };
+        let mut split = split?;
+        if let (Some(set), true) = (&model_set, split_is_sound) {
+            let parts = section("split").contains_key("parts").then_some(split.parts);
+            // An empty list is a problem of its own.
+            split.parts = set.seeds.len().max(1);
+            self.check_model_set(set, &split, parts, base.as_ref(), &decoder);
+        }
         let settings = Settings {
             dataset: dataset?,
-            split: split?,
+            split,
+            model_set,
             model: model?,
             base: base?,
             fusion_set: fusion_set?,
@@ -196,6 +215,62 @@ impl Resolver<'_> {
         self.check_size(&settings);
         self.check_fusion_set(&settings);
         Some(settings)
+    }
+
+    /// A set of models trained on everything; `parts` as it was given beside it.
+    fn check_model_set(
+        &mut self,
+        set: &ModelSetSettings,
+        split: &SplitSettings,
+        parts: Option<usize>,
+        base: Option<&BaseSettings>,
+        decoder: &Decoder,
+    ) {
+        let layers = self.layers;
+        let key = |path: [&str; 2]| decoder.with_element(&path.map(String::from));
+        let seeds = key([MODEL_SET, "seeds"]);
+        if set.seeds.is_empty() {
+            let problem = layers.problem(&seeds, false, "`model-set.seeds` is empty");
+            self.problems
+                .push(problem.hint("for example `seeds = [1, 2, 3, 4, 5, 6, 7, 8]`"));
+        }
+        for (i, seed) in set.seeds.iter().enumerate() {
+            if set.seeds[..i].contains(seed) {
+                let at = [seeds.as_slice(), &[i.to_string()]].concat();
+                let message = format!("seed {seed} stands twice in `model-set.seeds`");
+                self.problems.push(
+                    layers
+                        .problem(&at, false, message)
+                        .hint("models of one seed would be the same model"),
+                );
+            }
+        }
+        if split.kind != SplitKind::Full {
+            let at = key(["split", "kind"]);
+            let message = "`[model-set]` goes with `split.kind = \"full\"` only";
+            self.problems.push(
+                layers.problem(&at, false, message).hint(
+                    "models of other splits differ by their part; `seeds` at the top repeats the split",
+                ),
+            );
+        }
+        let models = set.seeds.len();
+        if let Some(parts) = parts.filter(|&parts| parts != models && models > 0) {
+            let message = format!("`split.parts` is {parts}, but `model-set.seeds` has {models} entries");
+            self.problems.push(
+                layers.problem(&key(["split", "parts"]), false, message).hint(
+                    "leave `split.parts` out; `first = 4` in a `[[fusion]]` takes the first four models",
+                ),
+            );
+        }
+        if base.is_some_and(|base| base.models.is_some()) {
+            let message = "`[model-set]` says how to train models, but `base.models` imports them";
+            self.problems.push(
+                layers
+                    .problem(&key(["base", "models"]), true, message)
+                    .hint("keep one of them; for imported models `split.parts` is their number"),
+            );
+        }
     }
 
     /// What depends on two keys at once.

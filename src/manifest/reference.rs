@@ -6,8 +6,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::groups::GroupSettings;
 use super::settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ReportSettings, ResourceSettings, SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
+    SplitSettings,
 };
 use crate::arch::Mlp;
 use crate::fusion::{
@@ -33,6 +35,9 @@ pub fn json_schema() -> Value {
             };
             schema["properties"]["label"] =
                 json!({ "type": "string", "description": "Row label in tables." });
+            for (key, property) in which_models()["properties"].as_object().into_iter().flatten() {
+                schema["properties"][key] = property.clone();
+            }
             Some(with_axes(schema))
         })
         .collect();
@@ -53,6 +58,7 @@ pub fn json_schema() -> Value {
             "method-seeds": seeds("Seeds of the fusion's own randomness. Default: `[0]`."),
             "dataset": with_axes(plain::<DatasetSettings>()),
             "split": with_axes(plain::<SplitSettings>()),
+            "model-set": with_axes(plain::<ModelSetSettings>()),
             "model": with_axes(mlp),
             "base": with_axes(plain::<BaseSettings>()),
             "fusion-set": with_axes(plain::<FusionSetSettings>()),
@@ -63,6 +69,20 @@ pub fn json_schema() -> Value {
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
         }
     })
+}
+
+/// The keys of every fusion that say which models it takes.
+fn which_models() -> Value {
+    let mut groups = plain::<GroupSettings>();
+    groups["description"] = json!("Fuse groups of the models, each by itself, instead of all of them.");
+    json!({ "properties": {
+        "first": {
+            "type": "integer",
+            "minimum": 2,
+            "description": "Fuse the first models only, as many as this, in the order of `base.order`.",
+        },
+        "groups": groups,
+    } })
 }
 
 fn plain<T: JsonSchema>() -> Value {
@@ -112,7 +132,7 @@ fn with_axes(mut schema: Value) -> Value {
 }
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 15] = [
+pub(super) const TOP_KEYS: [&str; 16] = [
     "name",
     "description",
     "extends",
@@ -120,6 +140,7 @@ pub(super) const TOP_KEYS: [&str; 15] = [
     "method-seeds",
     "dataset",
     "split",
+    "model-set",
     "model",
     "base",
     "fusion-set",
@@ -159,6 +180,39 @@ method = \"hf-linear\"
 ```
 ";
 
+const GROUPS: &str = "
+## `[[fusion]]`: which models
+
+Every method takes these keys. Without them it fuses all models.
+
+```toml
+[split]
+kind = \"full\"
+
+[model-set]
+seeds = [1, 2, 3, 4, 5, 6, 7, 8]
+
+[[fusion]]
+method = \"hf-linear\"
+groups = { size = 2, sample = 30, seed = 0 }
+
+[[fusion]]
+method = \"kf-gradient\"
+first = [2, 4, 8]
+```
+
+Groups are all combinations of `size` models, or `sample` of them drawn by `seed`; the draw depends on the number of
+models, `size` and `seed`, so all methods get the same groups. Each group is a job of its own whose name holds the
+models' numbers (`g0-3`), and tables show the mean over the groups, as they do over `seeds`. A method for pairs takes
+any number of models with `size = 2`. What a fusion of groups is to be compared with comes along: the average and the
+ensemble of each group are jobs too, unless `with` says otherwise. A job is known by the models it fuses: a group of
+all models is the same job as the fusion of all models, and is computed once.
+
+Within groups, too, `base.order` decides which model is the first, the one that others are aligned to. `first` and
+`groups.size` are keys of `[[include]]` and `[[exclude]]` as well.
+
+";
+
 const TABLE_HEAD: &str = "| key | type | default | meaning |\n| --- | --- | --- | --- |\n";
 
 /// The reference page: a table per section.
@@ -194,6 +248,11 @@ pub fn markdown(schema: &Value) -> String {
         };
         for table in tables {
             page.push_str(&self::section(&header, table));
+        }
+        if key == "fusion" {
+            page.push_str(GROUPS);
+            page.push_str(TABLE_HEAD);
+            page.push_str(&rows("", &with_axes(which_models())));
         }
     }
     page
@@ -297,6 +356,10 @@ fn rows(prefix: &str, table: &Value) -> String {
     let mut text = String::new();
     for (key, property) in properties {
         let name = format!("{prefix}{key}");
+        // The same for all methods: they have a section of their own.
+        if tag_of(table).is_some() && which_models()["properties"].get(key).is_some() {
+            continue;
+        }
         if property.get("properties").is_some() {
             text.push_str(&rows(&format!("{name}."), property));
         } else if property.get("const").is_none() {

@@ -6,9 +6,11 @@ use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::axes;
+use super::choose::with_baselines;
 use super::complete::complete;
 use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
+use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
 use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::fusion::{METHODS, Method};
@@ -60,8 +62,21 @@ pub struct FusionPoint {
     pub axes: BTreeMap<String, Json>,
     /// Seeds it runs for.
     pub seeds: Vec<u64>,
+    /// Which of the point's models it takes.
+    pub selection: Selection,
+    /// What goes along with it for each group.
+    pub(super) with: Vec<Baseline>,
     /// Where it stands, for messages.
     pub(super) entry: Vec<String>,
+    /// Where it says how many models it takes; `None` where another fusion, which says so itself, brought it along.
+    pub(super) size_at: Option<Vec<String>>,
+}
+
+impl FusionPoint {
+    /// Whether the two are the same jobs.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.method == other.method && self.selection == other.selection
+    }
 }
 
 /// Expands and checks.
@@ -192,7 +207,7 @@ impl Resolver<'_> {
         for (path, dict) in self.entries("fusion") {
             for fusion in self.fusion_entry(&path, &dict) {
                 // Labels are no part of a job's identity: the second would be the same job and vanish from the table.
-                if fusions.iter().any(|other| other.method == fusion.method) {
+                if fusions.iter().any(|other| other.is_same(&fusion)) {
                     let at = [path.as_slice(), &["method".to_string()]].concat();
                     let message = format!(
                         "`{}` is listed twice with the same settings",
@@ -224,7 +239,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        fusions
+        with_baselines(&fusions)
     }
 
     pub(super) fn fusion_entry(&mut self, path: &[String], dict: &Dict) -> Vec<FusionPoint> {
@@ -279,19 +294,24 @@ impl Resolver<'_> {
             return points;
         }
         for choice in axes::combinations(&found) {
-            let fixed = axes::fix(&dict, &found, &choice, path.len());
+            let mut fixed = axes::fix(&dict, &found, &choice, path.len());
             let decoder = Decoder {
                 layers: self.layers,
                 axes: &found,
                 choice: &choice,
             };
-            if let Some(method) = method(&name, &decoder, fixed, path, self.problems) {
+            let chosen = self.chosen(&decoder, &mut fixed, path);
+            let method = method(&name, &decoder, fixed, path, self.problems);
+            if let (Some(chosen), Some(method)) = (chosen, method) {
                 points.push(FusionPoint {
                     method,
                     label: label.clone(),
                     axes: BTreeMap::new(),
                     seeds: Vec::new(),
+                    selection: chosen.selection,
+                    with: chosen.with,
                     entry: path.to_vec(),
+                    size_at: Some(chosen.size_at),
                 });
             }
         }

@@ -4,12 +4,17 @@ use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::decode::suggestion;
+use super::groups::Selection;
 use super::reference::{choices_of_parameter, choices_of_setting};
+use super::resolve::FusionPoint;
 use super::{Layers, Problem};
-use crate::fusion::{METHODS, Method};
+use crate::fusion::METHODS;
 
 /// Sections whose keys can be named in a selector.
 pub(super) const SECTIONS: [&str; 5] = ["dataset", "split", "model", "base", "fusion-set"];
+
+const FIRST: &str = "first";
+const GROUP_SIZE: &str = "groups.size";
 
 /// What a key of a selector speaks of.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +25,10 @@ pub(super) enum Target {
     Method,
     /// A setting of the base models or the fusion set, as a path.
     Base(Vec<String>),
+    /// How many of the first models a fusion takes.
+    First,
+    /// How many models its groups have.
+    GroupSize,
     /// A parameter of the fusion method.
     Parameter(String),
 }
@@ -57,7 +66,7 @@ impl Selector {
                 }
                 terms.push((target, value.clone()));
             } else {
-                let mut valid = vec!["seed", "method"];
+                let mut valid = vec!["seed", "method", FIRST, GROUP_SIZE];
                 for section in SECTIONS {
                     if let Some(fields) = settings[section].as_object() {
                         valid.extend(fields.keys().map(String::as_str));
@@ -90,8 +99,9 @@ impl Selector {
             .all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
     }
 
-    /// Whether all terms hold. `method` is absent for base models.
-    pub fn matches(&self, settings: &Json, seed: u64, method: Option<&Method>) -> bool {
+    /// Whether all terms hold. `fusion` is absent for base models.
+    pub fn matches(&self, settings: &Json, seed: u64, fusion: Option<&FusionPoint>) -> bool {
+        let method = fusion.map(|fusion| &fusion.method);
         let parameters = method.map(|method| serde_json::to_value(method).unwrap_or(Json::Null));
         self.terms.iter().all(|(target, wanted)| {
             let actual = match target {
@@ -101,6 +111,14 @@ impl Selector {
                     .iter()
                     .fold(settings, |value, key| &value[key.as_str()])
                     .clone(),
+                Target::First => match fusion.map(|fusion| fusion.selection) {
+                    Some(Selection::First(n)) => Json::from(n),
+                    _ => Json::Null,
+                },
+                Target::GroupSize => match fusion.map(|fusion| fusion.selection) {
+                    Some(Selection::Groups(groups)) => Json::from(groups.size),
+                    _ => Json::Null,
+                },
                 Target::Parameter(name) => parameters
                     .as_ref()
                     .map_or(Json::Null, |p| p[name.as_str()].clone()),
@@ -135,7 +153,7 @@ fn misfit(
     settings: &Json,
 ) -> Option<Problem> {
     let (choices, example) = match target {
-        Target::Seed => (Vec::new(), Json::from(0)),
+        Target::Seed | Target::First | Target::GroupSize => (Vec::new(), Json::from(0)),
         Target::Method => (
             METHODS.iter().map(|info| info.name.to_string()).collect(),
             Json::from(""),
@@ -170,6 +188,8 @@ fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
     match key {
         "seed" => return Some(Target::Seed),
         "method" => return Some(Target::Method),
+        FIRST => return Some(Target::First),
+        GROUP_SIZE => return Some(Target::GroupSize),
         _ => {}
     }
     if let Some((section, rest)) = key.split_once('.') {

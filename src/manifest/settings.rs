@@ -29,7 +29,7 @@ pub struct DatasetSettings {
 pub struct SplitSettings {
     /// Rule of the split.
     pub kind: SplitKind,
-    /// Number of parts, one base model each.
+    /// Number of parts, one base model each. With `[model-set]` it is the number of seeds there and need not be given.
     #[schemars(range(min = 1))]
     pub parts: usize,
     /// Share of each part held out for validation.
@@ -51,6 +51,15 @@ impl Default for SplitSettings {
     }
 }
 
+/// Base models of the full split that differ by seeds of their own, one model per seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelSetSettings {
+    /// Seed of each model: its validation samples, initialisation and batches. A model depends on its own seed alone,
+    /// so a longer list adds models and keeps the others. `seeds` at the top then concerns the fusion set only.
+    pub seeds: Vec<u64>,
+}
+
 /// In which order the base models are numbered for fusion. Model 0 is the one others are aligned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -65,8 +74,9 @@ pub enum ModelOrder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BaseSettings {
-    /// Import instead of training: a glob pattern of PyTorch files, one per part, relative to the working directory.
-    /// `{parts}`, `{seed}` and `{kind}` are filled in; files are ordered by the number in their name.
+    /// Import instead of training: a glob pattern of PyTorch files or our checkpoints (`.safetensors`), one per part, relative to the working directory.
+    /// `{parts}`, `{seed}` and `{kind}` are filled in; files are ordered by the number in their name, `model_2` before
+    /// `model_10`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
     /// Epochs of training.
@@ -179,6 +189,9 @@ pub struct Settings {
     pub dataset: DatasetSettings,
     /// Its division.
     pub split: SplitSettings,
+    /// Models by their own seeds, in place of parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_set: Option<ModelSetSettings>,
     /// The network.
     pub model: Architecture,
     /// Training or import of base models.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::key::{Identity, key};
-use super::{Base, Dependency, Fuse, JobSpec, Task};
-use crate::manifest::{FusionPoint, Point, Resolved, Settings};
+use super::{Base, Cell, Dependency, Fuse, JobSpec, Task, draw};
+use crate::manifest::{FusionPoint, ModelOrder, Point, Resolved, Selection, Settings};
 use crate::result::{Input, safe_name};
 
 /// One file to import.
@@ -74,13 +74,51 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
         for &seed in &point.seeds {
             let bases = builder.bases(point, seed);
             for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
-                for &method_seed in &manifest.method_seeds {
-                    builder.fuse(point, fusion, seed, method_seed, &bases);
+                for pick in picks(fusion, &point.settings) {
+                    for &method_seed in &manifest.method_seeds {
+                        builder.fuse(point, fusion, (seed, method_seed), &pick, &bases);
+                    }
                 }
             }
         }
     }
     builder.plan
+}
+
+/// The models of one fusion.
+struct Pick {
+    /// Their positions among the base models.
+    models: Vec<usize>,
+    /// How many of them are fused, where their accuracy decides which.
+    first: Option<usize>,
+    /// Whether they are one group of several.
+    is_group: bool,
+}
+
+fn picks(fusion: &FusionPoint, settings: &Settings) -> Vec<Pick> {
+    let parts = settings.split.parts;
+    let pick = |models: Vec<usize>| Pick {
+        models,
+        first: None,
+        is_group: false,
+    };
+    match fusion.selection {
+        Selection::All => vec![pick((0..parts).collect())],
+        Selection::First(n) => match settings.base.order {
+            ModelOrder::TestAccuracy if n < parts => vec![Pick {
+                first: Some(n),
+                ..pick((0..parts).collect())
+            }],
+            ModelOrder::Index | ModelOrder::TestAccuracy => vec![pick((0..n).collect())],
+        },
+        Selection::Groups(groups) => draw(&groups, parts)
+            .into_iter()
+            .map(|group| Pick {
+                is_group: true,
+                ..pick(group)
+            })
+            .collect(),
+    }
 }
 
 struct Builder<'a> {
@@ -120,24 +158,38 @@ impl Builder<'_> {
                         })
                     }
                 };
+                // A model with a seed of its own is the same wherever it stands in the list.
+                let own = settings
+                    .model_set
+                    .as_ref()
+                    .map(|set| set.seeds.get(model).copied());
                 let job = JobSpec {
                     name: format!("model_{model}"),
                     key: String::new(),
                     task,
                     settings: settings.clone(),
-                    seed,
+                    seed: own.flatten().unwrap_or(seed),
                     method_seed: None,
                     axes: axes.clone(),
                     label: None,
+                    also: Vec::new(),
                     inputs,
                     needs: Vec::new(),
                 };
-                self.add(job, Some(model), Vec::new())
+                let part = own.is_none().then_some(model);
+                self.add(job, part, Vec::new())
             })
             .collect()
     }
 
-    fn fuse(&mut self, point: &Point, fusion: &FusionPoint, seed: u64, method_seed: u64, bases: &[usize]) {
+    fn fuse(
+        &mut self,
+        point: &Point,
+        fusion: &FusionPoint,
+        (seed, method_seed): (u64, u64),
+        pick: &Pick,
+        bases: &[usize],
+    ) {
         let settings = &point.settings;
         let mut inputs = vec![self.dataset(settings)];
         let mut file = None;
@@ -150,7 +202,9 @@ impl Builder<'_> {
             file = Some(PathBuf::from(path));
         }
         let mut needs = Vec::new();
-        for (model, &base) in bases.iter().enumerate() {
+        let members: Vec<usize> = pick.models.iter().map(|&model| bases[model]).collect();
+        // By position among the members: a job is known by its models, not by what else is in their set.
+        for (model, &base) in members.iter().enumerate() {
             let job = &self.plan.jobs[base];
             needs.push(Dependency {
                 job: job.name.clone(),
@@ -162,27 +216,37 @@ impl Builder<'_> {
             });
         }
         let mut axes = point.axes.clone();
+        if !fusion.method.uses_fusion_set() {
+            axes.retain(|key, _| !key.starts_with("fusion-set."));
+        }
         axes.extend(fusion.axes.clone());
+        let task = Fuse {
+            method: fusion.method.clone(),
+            fusion_set: file,
+            models: pick.models.clone(),
+            first: pick.first,
+        };
         let mut name = fusion.method.name().to_string();
         if let Some(importance) = fusion.method.importance() {
             name = format!("{name}-{}", importance.as_str());
         }
+        if pick.is_group {
+            name = format!("{name}-g{}", task.group());
+        }
         let job = JobSpec {
             name,
             key: String::new(),
-            task: Task::Fuse(Box::new(Fuse {
-                method: fusion.method.clone(),
-                fusion_set: file,
-            })),
+            task: Task::Fuse(Box::new(task)),
             settings: settings.clone(),
             seed,
             method_seed: Some(method_seed),
             axes,
             label: fusion.label.clone(),
+            also: Vec::new(),
             inputs,
             needs,
         };
-        self.add(job, None, bases.to_vec());
+        self.add(job, None, members);
     }
 
     /// Gives the job its key and full name, and adds it unless it is there.
@@ -199,10 +263,12 @@ impl Builder<'_> {
             device: self.device,
         });
         if let Some(&known) = self.known.get(&job.key) {
+            self.also(known, job);
             return known;
         }
         let mut name = format!("{}-{}", job.kind().as_str(), job.name);
-        for (axis, value) in &job.axes {
+        // A group's name has its members instead.
+        for (axis, value) in job.axes.iter().filter(|(axis, _)| *axis != "fusion.groups") {
             let leaf = axis.rsplit('.').next().unwrap_or(axis);
             let text = value.as_str().map_or_else(|| value.to_string(), String::from);
             name = format!("{name}-{leaf}={text}");
@@ -219,6 +285,19 @@ impl Builder<'_> {
         self.plan.jobs.push(Arc::new(job));
         self.plan.needs.push(needs);
         position
+    }
+
+    /// Notes that a job stands at a second place.
+    fn also(&mut self, known: usize, job: JobSpec) {
+        let cell = Cell {
+            axes: job.axes,
+            label: job.label,
+        };
+        let known = Arc::make_mut(&mut self.plan.jobs[known]);
+        let first = known.axes == cell.axes && known.label == cell.label;
+        if !first && !known.also.contains(&cell) {
+            known.also.push(cell);
+        }
     }
 
     fn dataset(&self, settings: &Settings) -> Input {

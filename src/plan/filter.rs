@@ -1,7 +1,7 @@
 //! `-E FILTER`: choosing jobs by name, kind, method and axes.
 //!
 //! A filter is a list of terms joined by `,`, all of which must hold; `!` negates a term. `key=pattern` compares a
-//! field (`kind`, `method`, `importance`, `seed`, `model`, or an axis by its full or last name); a bare pattern
+//! field (`kind`, `method`, `importance`, `seed`, `model`, `group` as in `0-3`, or an axis by its full or last name); a bare pattern
 //! compares the job's name, and so does a term whose key is neither a field nor an axis of the job. Patterns may hold `*`, `?` and `[...]`; several values are joined by `|`.
 
 use glob::Pattern;
@@ -82,6 +82,7 @@ impl Term {
             Some("model") => {
                 matches!(&job.task, Task::Train(base) | Task::Evaluate(base) if fits(&base.model.to_string()))
             }
+            Some("group") => matches!(&job.task, Task::Fuse(fuse) if fits(&fuse.group())),
             Some("method") => matches!(&job.task, Task::Fuse(fuse) if fits(fuse.method.name())),
             Some("importance") => match &job.task {
                 Task::Fuse(fuse) => fuse.method.importance().is_some_and(|score| fits(score.as_str())),

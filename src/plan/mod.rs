@@ -5,9 +5,11 @@
 
 mod build;
 mod filter;
+mod groups;
 pub mod key;
 mod spec;
 
 pub use build::{Inputs, ModelFile, Plan, build, fill};
 pub use filter::Filter;
-pub use spec::{Base, Dependency, Fuse, JobSpec, Task, VERSION_EVALUATE, VERSION_TRAIN};
+pub use groups::draw;
+pub use spec::{Base, Cell, Dependency, Fuse, JobSpec, Task, VERSION_EVALUATE, VERSION_TRAIN};

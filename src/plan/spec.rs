@@ -36,10 +36,22 @@ pub struct JobSpec {
     pub axes: BTreeMap<String, Value>,
     /// Row label.
     pub label: Option<String>,
+    /// Where else the manifest has the same job, such as a group of all models beside their fusion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Cell>,
     /// Inputs by content.
     pub inputs: Vec<Input>,
     /// Jobs whose checkpoints it reads, model 0 first.
     pub needs: Vec<Dependency>,
+}
+
+/// Where a job's number stands, besides what the job is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Coordinates on the manifest's axes.
+    pub axes: BTreeMap<String, Value>,
+    /// Row label.
+    pub label: Option<String>,
 }
 
 /// A job that another one needs.
@@ -66,7 +78,7 @@ pub enum Task {
 /// One base model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
-    /// Index of its part.
+    /// Index of its part, or of its seed in `[model-set]`.
     pub model: usize,
     /// The file to import.
     pub file: Option<PathBuf>,
@@ -79,6 +91,29 @@ pub struct Fuse {
     pub method: Method,
     /// File of the fusion set, where it is a recorded one.
     pub fusion_set: Option<PathBuf>,
+    /// Index of the model that each of [`JobSpec::needs`] makes.
+    pub models: Vec<usize>,
+    /// Fuse only so many of them: the first ones by accuracy, which is known when they are there.
+    pub first: Option<usize>,
+}
+
+impl Fuse {
+    /// The indices of its models as job names have them: `0-3`.
+    pub fn group(&self) -> String {
+        let members: Vec<String> = self.models.iter().map(ToString::to_string).collect();
+        members.join("-")
+    }
+}
+
+impl Base {
+    /// What tells the model's random streams from those of other models with the same seed: its part. Models with
+    /// seeds of their own need nothing else.
+    pub fn stream(&self, settings: &Settings) -> u64 {
+        match settings.model_set {
+            Some(_) => 0,
+            None => self.model as u64,
+        }
+    }
 }
 
 impl JobSpec {
@@ -87,12 +122,22 @@ impl JobSpec {
         self.task.kind()
     }
 
-    /// Names of the models it is about, by part.
+    /// Names of the models it is about, by part. Which are the first by accuracy is not known before the job runs:
+    /// then these are as many names as there will be.
     pub fn models(&self) -> Vec<String> {
+        let name = |index: usize| format!("model_{index}");
         match &self.task {
-            Task::Train(base) | Task::Evaluate(base) => vec![format!("model_{}", base.model)],
-            Task::Fuse(_) => (0..self.needs.len()).map(|i| format!("model_{i}")).collect(),
+            Task::Train(base) | Task::Evaluate(base) => vec![name(base.model)],
+            Task::Fuse(fuse) => match fuse.first {
+                Some(first) => (0..first).map(name).collect(),
+                None => fuse.models.iter().copied().map(name).collect(),
+            },
         }
+    }
+
+    /// Whether [`JobSpec::models`] are those models, if not in that order.
+    pub fn knows_models(&self) -> bool {
+        !matches!(&self.task, Task::Fuse(fuse) if fuse.first.is_some())
     }
 
     /// The settings that determine its numbers; paths are left out, their content is among the inputs.
@@ -125,6 +170,10 @@ impl Task {
         let mut all = serde_json::to_value(settings).unwrap_or(Value::Null);
         let imported = settings.base.models.is_some();
         let split = json!({ "kind": settings.split.kind, "parts": settings.split.parts });
+        if settings.model_set.is_some() {
+            // A model depends on its own seed, and a fusion on its models, which are among the inputs.
+            all["split"] = without(all["split"].take(), &["parts"]);
+        }
         let mut chosen =
             json!({ "dataset": { "name": settings.dataset.name }, "model": all["model"].take() });
         match self {
@@ -145,6 +194,9 @@ impl Task {
                         Some(_) => json!({ "recorded": true }),
                         None => all["fusion-set"].take(),
                     };
+                }
+                if let Some(first) = fuse.first {
+                    chosen["first"] = json!(first);
                 }
                 chosen["fusion"] = serde_json::to_value(&fuse.method).unwrap_or(Value::Null);
             }

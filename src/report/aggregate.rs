@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::group::parameters;
+use super::labels;
 use super::{Group, Metric, Observation, ReportError, Statistics};
 use crate::result::{Index, IndexEntry, Place, Record, Status};
 
@@ -42,12 +43,17 @@ impl Summary {
             .map(|record| (record.key.as_str(), record))
             .collect();
         let found = |entry: &IndexEntry| by_key.get(entry.key.as_str()).copied();
+        // One record may stand at several places, and says the first of them.
+        let placed = |entry: &IndexEntry, record: &Record| {
+            let place = entry.place.clone().unwrap_or_else(|| Place::from(record));
+            Group::at(entry.kind, &place, parameters(record))
+        };
 
         // A job without a record has no settings; it joins its place's group where there is just one.
         let mut variants: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut known: HashMap<String, Value> = HashMap::new();
         for (entry, record) in index.jobs.iter().filter_map(|entry| Some((entry, found(entry)?))) {
-            let group = Group::at(entry.kind, &Place::from(record), parameters(record));
+            let group = placed(entry, record);
             let identity = group.identity(true);
             known.insert(identity.clone(), group.parameters.clone());
             variants
@@ -62,7 +68,7 @@ impl Summary {
         for entry in &index.jobs {
             let record = found(entry);
             let group = match (record, &entry.place) {
-                (Some(record), _) => Some(Group::at(entry.kind, &Place::from(record), parameters(record))),
+                (Some(record), _) => Some(placed(entry, record)),
                 (None, Some(place)) => {
                     let mut group = Group::at(entry.kind, place, Value::Null);
                     let candidates = variants.get(&group.identity(false));
@@ -101,7 +107,8 @@ impl Summary {
 fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportError> {
     finished.sort_by_key(|record| (record.seed, record.method_seed, &record.models));
     let seeds = |record: &Record| (record.seed, record.method_seed);
-    let mut repeated = false;
+    // What is fused is worth saying wherever it is not all there is.
+    let mut repeated = group.method.is_some() && group.size < group.parts;
     for pair in finished.windows(2) {
         if seeds(pair[0]) == seeds(pair[1]) {
             repeated = true;
@@ -120,6 +127,7 @@ fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportErr
             Some(Observation {
                 seed: record.seed,
                 method_seed: record.method_seed,
+                group: repeated.then(|| labels::group(&record.models)),
                 models: repeated.then(|| record.models.clone()),
                 value: metric.of(record.metrics.as_ref()?)?,
             })

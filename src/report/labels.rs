@@ -23,6 +23,12 @@ const IMPORTANCES: [(&str, &str); 4] = [
     ("feature-ablation", "Feature ablation"),
 ];
 
+/// The number of models in a group, among what may stand behind a row's name.
+pub const GROUPS: &str = "groups";
+
+/// How many of the first models are fused, likewise.
+pub const FIRST: &str = "first";
+
 fn readable(table: &[(&str, &str)], name: &str) -> String {
     let known = table.iter().find(|(known, _)| *known == name);
     known.map_or(name, |(_, label)| label).to_string()
@@ -38,9 +44,23 @@ pub fn models(count: usize) -> String {
     format!("{count} model{}", if count == 1 { "" } else { "s" })
 }
 
+/// `g0-3` for the models 0 and 3, in whatever order they were fused.
+pub fn group(models: &[String]) -> String {
+    let mut names: Vec<(Option<usize>, &str)> = models
+        .iter()
+        .map(|model| (rank(model), model.strip_prefix("model_").unwrap_or(model)))
+        .collect();
+    names.sort_unstable();
+    let names: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
+    format!("g{}", names.join("-"))
+}
+
 /// `hidden 256`, `head weights`, `no head weights`; nothing for what is not set. `key` may be a dotted path.
 pub fn setting(key: &str, value: &Value) -> Option<String> {
     let key = key.replace(['-', '_', '.'], " ");
+    if key == GROUPS {
+        return Some(format!("groups of {value}"));
+    }
     match value {
         Value::Null => None,
         Value::Bool(true) => Some(key),
@@ -105,5 +125,7 @@ mod tests {
         assert_eq!(words("loss", json!("kl")), "loss kl");
         assert_eq!(words("hidden", json!([256, 128])), "hidden [256,128]");
         assert_eq!(words("absent", Value::Null), "");
+        assert_eq!(words("groups", json!(2)), "groups of 2");
+        assert_eq!(words("first", json!(4)), "first 4");
     }
 }

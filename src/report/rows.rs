@@ -125,7 +125,10 @@ fn identity(group: &Group, variant: Option<&Facets>) -> String {
 fn variant(group: &Group, column: Option<usize>, columns: &Columns) -> Facets {
     let mut facets = Facets::new();
     flatten("", &group.parameters, &mut facets);
-    if group.method.is_some() && column.is_some_and(|column| columns.models(column) != group.size) {
+    // Rows of groups and of the first few say so anyway.
+    let said = group.axes.contains_key("fusion.groups") || group.axes.contains_key("fusion.first");
+    let some = column.is_some_and(|column| columns.models(column) != group.size);
+    if group.method.is_some() && some && !said {
         facets.insert("group size".to_string(), json!(group.size));
     }
     if group.method.is_none() {
@@ -180,8 +183,13 @@ impl Qualifiers {
     fn label(&self, member: &Member) -> String {
         let name = member.group.row_label();
         let facets = facets(member);
+        // Without a label of its own a row says that not all models are fused, whatever the other rows are.
+        let selection = [labels::GROUPS, labels::FIRST].map(String::from);
+        let always = selection.iter().filter(|_| member.group.label.is_none());
         let varying = self.0.get(&name).into_iter().flatten();
-        let words: Vec<String> = varying
+        let keys: BTreeSet<&String> = varying.chain(always).collect();
+        let words: Vec<String> = keys
+            .into_iter()
             .filter_map(|key| labels::setting(key, facets.get(key)?))
             .collect();
         std::iter::once(name).chain(words).collect::<Vec<_>>().join(", ")
@@ -192,10 +200,23 @@ impl Qualifiers {
 fn facets(member: &Member) -> Facets {
     let mut facets = member.variant.clone().unwrap_or_default();
     for (key, value) in member.group.axes.iter().filter(|(key, _)| is_row_axis(key)) {
-        facets.insert(
-            key.strip_prefix("fusion.").unwrap_or(key).to_string(),
-            value.clone(),
-        );
+        let key = key.strip_prefix("fusion.").unwrap_or(key);
+        match value {
+            // `{"size": 2, "sample": 30, "seed": 0}`: the size is what matters most.
+            Value::Object(fields) if key == labels::GROUPS => {
+                for (field, value) in fields {
+                    let name = if field == "size" {
+                        key.to_string()
+                    } else {
+                        format!("{key}.{field}")
+                    };
+                    facets.insert(name, value.clone());
+                }
+            }
+            value => {
+                facets.insert(key.to_string(), value.clone());
+            }
+        }
     }
     facets.retain(|key, _| !["method", "importance", "label"].contains(&key.as_str()));
     facets

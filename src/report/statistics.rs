@@ -11,7 +11,10 @@ pub struct Observation {
     /// Seed of the fusion itself, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method_seed: Option<u64>,
-    /// The fused models, where the runs of a group differ in them (sampled pairs).
+    /// Name of the group of models, such as `g0-3`, wherever there is a list of `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The fused models, where they are not all, or the runs differ in them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// The number, as in the record.
@@ -129,6 +132,7 @@ mod tests {
         let observation = |(seed, value): (usize, &f64)| Observation {
             seed: seed as u64,
             method_seed: None,
+            group: None,
             models: None,
             value: *value,
         };

@@ -25,7 +25,7 @@ pub struct Index {
     pub manifest_hash: String,
     /// Tables the manifest asks for.
     pub tables: Vec<TableRequest>,
-    /// Jobs in manifest order.
+    /// Jobs in manifest order; a job that stands at several places of the tables is there once for each.
     pub jobs: Vec<IndexEntry>,
 }
 
@@ -39,7 +39,7 @@ pub struct TableRequest {
     pub metrics: Vec<String>,
 }
 
-/// One job of the plan.
+/// One job of the plan, at one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexEntry {
     /// Readable name; `records/<job>.json` is its record.

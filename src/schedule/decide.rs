@@ -114,10 +114,9 @@ pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision
             run: !matches!(reason, Reason::Cached | Reason::NotSelected),
             reason,
             recorded_as: found.record.as_ref().map(|record| record.job.clone()),
-            moved: found
-                .record
-                .as_ref()
-                .is_some_and(|record| record.job != job.name || Place::from(&**record) != place(job)),
+            moved: found.record.as_ref().is_some_and(|record| {
+                record.job != job.name || Place::from(&**record) != current(record, job)
+            }),
         });
     }
     // Looking at a checkpoint once is enough for all that need it.
@@ -156,16 +155,34 @@ pub fn adopt(plan: &Plan, store: &Store, decisions: &[Decision]) -> Result<(), S
         else {
             continue;
         };
-        let place = place(job);
+        let old_record = store.load(old)?;
+        let place = current(&old_record, job);
         let record = Record {
             job: job.name.clone(),
             axes: place.axes,
             label: place.label,
-            ..store.load(old)?
+            parts: place.parts,
+            models: place.models,
+            ..old_record
         };
         store.rename(old, record)?;
     }
     Ok(())
+}
+
+/// The job's place, with the record's word for the order of its models, and for which they are where accuracy decided
+/// that.
+fn current(record: &Record, job: &JobSpec) -> Place {
+    let mut place = place(job);
+    let sorted = |models: &[String]| {
+        let mut models = models.to_vec();
+        models.sort_unstable();
+        models
+    };
+    if !job.knows_models() || sorted(&place.models) == sorted(&record.models) {
+        place.models.clone_from(&record.models);
+    }
+    place
 }
 
 /// What the disk says about one job.

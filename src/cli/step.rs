@@ -1,0 +1,183 @@
+//! One step from the command line: a manifest of one fusion in memory, its jobs run in a folder that goes away.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use figment::value::{Dict, Value};
+use tempfile::TempDir;
+
+use super::CliError;
+use super::args::{Global, StepArgs};
+use super::{exec, setup};
+use crate::event::JobEvent;
+use crate::job::{DataCache, JobError, Resources, execute, inputs};
+use crate::manifest::{Layers, Override, Problem, resolve};
+use crate::plan::{JobSpec, Task, build};
+use crate::result::{Failure, Provenance, Record, Status, Store};
+
+/// What is to be done, and where.
+pub struct Step {
+    /// Imports of the models, in order.
+    pub bases: Vec<Arc<JobSpec>>,
+    /// What is done with them.
+    pub fusion: Arc<JobSpec>,
+    /// What jobs run with.
+    pub resources: Resources,
+    stop: Arc<AtomicBool>,
+    /// Holds the store; removed when dropped.
+    _folder: TempDir,
+}
+
+impl Step {
+    /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
+    /// the way the user gave it.
+    pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
+        let layers = layers(args, fusion)?;
+        let manifest = resolve(&layers)?;
+        let found = inputs::gather(&layers, &manifest, global.data_dir.as_deref())?;
+        let (device, device_name) = setup::device(&args.device)?;
+        let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
+        let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
+            .jobs
+            .into_iter()
+            .partition(|job| matches!(job.task, Task::Fuse(_)));
+        let (Some(fusion), true) = (fusions.pop(), fusions.is_empty()) else {
+            return Err(CliError::usage(
+                "these settings are several fusions, but this command does one",
+                "put them into a manifest and use `runner exec`",
+            ));
+        };
+        let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
+        let store = Store::open(folder.path())?;
+        let timeout = manifest.resources.timeout.as_deref();
+        Ok(Self {
+            bases,
+            fusion,
+            resources: Resources {
+                device,
+                device_name: device_name.clone(),
+                data_dir: global.data_dir.clone(),
+                timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+                store,
+                data: Arc::new(DataCache::default()),
+                provenance: Provenance {
+                    runner: env!("CARGO_PKG_VERSION").into(),
+                    device: device_name,
+                    ..Provenance::default()
+                },
+            },
+            stop: exec::stop_flag()?,
+            _folder: folder,
+        })
+    }
+
+    /// Imports the models; their records.
+    pub fn import(&self) -> Result<Vec<Record>, CliError> {
+        self.bases.iter().map(|job| self.run(job)).collect()
+    }
+
+    /// Runs one job.
+    pub fn run(&self, job: &JobSpec) -> Result<Record, CliError> {
+        let record = execute(job, &self.resources, &mut self.listener()).map_err(|error| failed(&error))?;
+        match (record.status, record.error) {
+            (Status::Ok, _) => Ok(Record {
+                error: None,
+                ..record
+            }),
+            (_, error) => Err(problem(error.unwrap_or_else(|| Failure {
+                chain: vec![format!("`{}` did not finish", job.name)],
+                hint: None,
+            }))),
+        }
+    }
+
+    /// What jobs report to: it tells them whether to go on.
+    pub fn listener(&self) -> impl FnMut(JobEvent) -> ControlFlow<()> {
+        let stop = self.stop.clone();
+        move |_| match stop.load(Ordering::SeqCst) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The models' files, in the order of their numbers.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let file = |job: &Arc<JobSpec>| match &job.task {
+            Task::Evaluate(base) => base.file.clone(),
+            Task::Train(_) | Task::Fuse(_) => None,
+        };
+        self.bases.iter().filter_map(file).collect()
+    }
+}
+
+/// A job's error as the command's own.
+pub fn failed(error: &JobError) -> CliError {
+    match error {
+        JobError::Cancelled => CliError::Interrupted,
+        error => problem(error.failure()),
+    }
+}
+
+fn problem(failure: Failure) -> CliError {
+    let mut problem = Problem::new(failure.chain.join(": "));
+    problem.hint = failure.hint;
+    problem.into()
+}
+
+/// The manifest: environment variables, then the options, then `--set`.
+fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliError> {
+    let parts = match glob::glob(&args.models) {
+        Ok(paths) => paths.flatten().count(),
+        Err(error) => {
+            return Err(CliError::usage(
+                format!("`{}` is not a pattern: {error}", args.models),
+                HINT,
+            ));
+        }
+    };
+    if parts == 0 {
+        return Err(CliError::usage(
+            format!("no file matches `{}`", args.models),
+            HINT,
+        ));
+    }
+    let given = |path: &str, value: String, origin: String| Override {
+        path: path.split('.').map(String::from).collect(),
+        value,
+        origin,
+    };
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let models = format!("--models {}", args.models);
+    let mut overrides = setup::environment()?;
+    overrides.push(given("split.parts", parts.to_string(), models.clone()));
+    overrides.push(given("base.models", quoted(&args.models), models));
+    let dataset = format!("--dataset {}", args.dataset);
+    overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
+    if let Some(samples) = args.samples {
+        let origin = format!("--samples {samples}");
+        overrides.push(given("fusion-set.samples", samples.to_string(), origin));
+    }
+    if let Some(seed) = args.seed {
+        overrides.push(given("seeds", seed.to_string(), format!("--seed {seed}")));
+    }
+    for (text, origin) in fusion {
+        let mut item = Override::parse(text, origin)?;
+        if item.path != ["method-seeds"] {
+            item.path.splice(0..0, ["fusion".to_string(), "0".to_string()]);
+        }
+        overrides.push(item);
+    }
+    for text in &args.set {
+        overrides.push(Override::parse(text, "--set ")?);
+    }
+    let entry = Value::from(Dict::new());
+    let dict = Dict::from([
+        ("name".to_string(), Value::from("step")),
+        ("fusion".to_string(), Value::from(vec![entry])),
+    ]);
+    Ok(Layers::in_memory(dict, overrides)?)
+}
+
+const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";

@@ -1,0 +1,143 @@
+//! `first` and `groups` of a `[[fusion]]`: reading them, and what groups bring along.
+
+use figment::value::{Dict, Value};
+
+use super::decode::Decoder;
+use super::groups::{Baseline, GroupSettings, Groups, Selection, choose};
+use super::resolve::{FusionPoint, Point, Resolver};
+use crate::fusion::Arity;
+
+/// Which models a fusion takes, as read from its entry.
+pub(super) struct Chosen {
+    pub selection: Selection,
+    pub with: Vec<Baseline>,
+    /// Where the number of models stands.
+    pub size_at: Vec<String>,
+}
+
+impl Resolver<'_> {
+    /// Takes `first` and `groups` out of the entry at `path`; `None` where they cannot be read.
+    pub(super) fn chosen(&mut self, decoder: &Decoder, dict: &mut Dict, path: &[String]) -> Option<Chosen> {
+        let at = |keys: &[&str]| {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            decoder.with_element(&[path, &keys].concat())
+        };
+        let (first, groups) = (dict.remove("first"), dict.remove("groups"));
+        if first.is_some() && groups.is_some() {
+            let problem = decoder.layers.problem(
+                &at(&["groups"]),
+                true,
+                "this `[[fusion]]` has both `first` and `groups`",
+            );
+            self.problems.push(problem.hint("keep one of them"));
+            return None;
+        }
+        if let Some(value) = first {
+            let size_at = at(&["first"]);
+            return match value.deserialize::<usize>() {
+                Ok(n) if n >= 2 => Some(Chosen {
+                    selection: Selection::First(n),
+                    with: Vec::new(),
+                    size_at,
+                }),
+                _ => {
+                    let message = "`first` must be a whole number, 2 or more";
+                    let problem = decoder.layers.problem(&size_at, false, message);
+                    self.problems
+                        .push(problem.hint("for example `first = 4`, or `first = [2, 4, 8]` for an axis"));
+                    None
+                }
+            };
+        }
+        let Some(groups) = groups else {
+            return Some(Chosen {
+                selection: Selection::All,
+                with: Vec::new(),
+                size_at: at(&["method"]),
+            });
+        };
+        let size_at = at(&["groups", "size"]);
+        let at = at(&["groups"]);
+        let Value::Dict(_, groups) = groups else {
+            let problem = decoder.layers.problem(&at, false, "`groups` must be a table");
+            self.problems
+                .push(problem.hint("for example `groups = { size = 2, sample = 30, seed = 0 }`"));
+            return None;
+        };
+        let before = self.problems.len();
+        let read = decoder.decode::<GroupSettings>(groups, &at, self.problems)?;
+        let groups = Groups {
+            size: read.size,
+            sample: read.sample,
+            // Nothing is drawn: equal groups are to compare as equal.
+            seed: read.sample.map_or(0, |_| read.seed),
+        };
+        (self.problems.len() == before).then_some(Chosen {
+            selection: Selection::Groups(groups),
+            with: read.with,
+            size_at,
+        })
+    }
+
+    /// Whether the models a fusion asks for are there, and as many as its method takes.
+    pub(super) fn check_models(&mut self, point: &Point) {
+        let parts = point.settings.split.parts;
+        for fusion in point.fusions.iter().filter(|_| point.sound) {
+            let Some(at) = &fusion.size_at else { continue };
+            let info = fusion.method.info();
+            let (name, models) = (info.name, fusion.selection.size(parts));
+            let (key, selector) = match fusion.selection {
+                Selection::All => ("split.parts", String::new()),
+                Selection::First(n) => ("first", format!("\nfirst = {n}")),
+                Selection::Groups(groups) => ("groups.size", format!("\n\"groups.size\" = {}", groups.size)),
+            };
+            let message = if models > parts {
+                format!("`{key}` is {models}, but there are only {parts} models here")
+            } else if info.arity == Arity::Pair && models != 2 {
+                format!("`{name}` fuses exactly two models, but `{key}` is {models} here")
+            } else {
+                if let Selection::Groups(groups) = fusion.selection {
+                    self.check_number(groups, parts, at);
+                }
+                continue;
+            };
+            let selector = selector.replace('\n', "\n    ");
+            self.problems.push(self.layers.problem(at, false, message).hint(format!(
+                "drop the combination with\n\n    [[exclude]]\n    parts = {parts}\n    method = \"{name}\"{selector}"
+            )));
+        }
+    }
+
+    fn check_number(&mut self, groups: Groups, parts: usize, at: &[String]) {
+        if groups.number(parts).is_none() {
+            let size = groups.size;
+            let number = choose(parts, size).map_or("too many".to_string(), |number| number.to_string());
+            let message = format!("there are {number} groups of {size} out of {parts} models");
+            let hint =
+                "draw some of them, for example `groups = { size = 2, sample = 30 }`, or take another size";
+            self.problems
+                .push(self.layers.problem(at, false, message).hint(hint));
+        }
+    }
+}
+
+/// Puts the baselines of groups before the first fusion of the same groups, unless they are listed themselves.
+pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
+    let mut all: Vec<FusionPoint> = Vec::with_capacity(listed.len());
+    for fusion in listed {
+        for baseline in &fusion.with {
+            let implied = FusionPoint {
+                method: baseline.method(),
+                label: None,
+                with: Vec::new(),
+                size_at: None,
+                ..fusion.clone()
+            };
+            if !listed.iter().chain(&all).any(|other| other.is_same(&implied)) {
+                all.push(implied);
+            }
+        }
+        all.push(fusion.clone());
+    }
+    all
+}
