@@ -5,6 +5,9 @@ mod check;
 mod config;
 mod error;
 mod exec;
+mod export;
+mod import;
+mod inspect;
 mod list;
 mod logging;
 mod logs;
@@ -54,6 +57,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     };
     match result {
