@@ -16,16 +16,31 @@ pub const TEMPORARY: &str = ".tmp-";
 /// On an error nothing of `path` has changed and the temporary file is gone. A process killed in between leaves a
 /// file whose name begins with [`TEMPORARY`] and ends with that of `path`.
 pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    write_atomic_with(
+        path,
+        |error| error,
+        |file| parts.iter().try_for_each(|part| file.write_all(part)),
+    )
+}
+
+/// Like [`write_atomic`], for content that does not fit into memory: `write` gets the temporary file, `failed` makes
+/// an error of what the system says.
+pub fn write_atomic_with<E>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> E,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", std::process::id()));
     let written = File::create_new(&temporary)
+        .map_err(&failed)
         .and_then(|mut file| {
-            parts.iter().try_for_each(|part| file.write_all(part))?;
-            file.sync_all()
+            write(&mut file)?;
+            file.sync_all().map_err(&failed)
         })
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| fs::rename(&temporary, path).map_err(&failed));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(error);

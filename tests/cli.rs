@@ -10,6 +10,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod checkpoints;
 mod failures;
 mod groups;
 mod interrupt;

@@ -2,7 +2,8 @@
 
 mod archives;
 mod bounds;
-mod builder;
+pub mod builder;
+mod legacy;
 mod modules;
 mod pickles;
 mod random;

@@ -248,13 +248,8 @@ impl Network {
 
 impl Attention {
     fn apply(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
-        let (n, t, d) = x.dims3()?;
+        let d = x.dim(D::Minus1)?;
         let tensor = |at: usize| &network.tensors[at];
-        let heads = |y: Tensor| {
-            y.reshape((n, t, self.heads, d / self.heads))?
-                .transpose(1, 2)?
-                .contiguous()
-        };
         let [q, k, v] = match self.qkv {
             Projections::Separate(first) => {
                 let map = |i: usize| nn::linear(x, tensor(first + 2 * i), Some(tensor(first + 2 * i + 1)));
@@ -266,9 +261,8 @@ impl Attention {
                 [part(0)?, part(1)?, part(2)?]
             }
         };
-        let mixed = nn::attention(&heads(q)?, &heads(k)?, &heads(v)?, self.scale)?;
-        let joined = mixed.transpose(1, 2)?.reshape((n, t, d))?;
-        nn::linear(&joined, tensor(self.out), Some(tensor(self.out + 1)))
+        let mixed = nn::multi_head_attention(&q, &k, &v, self.heads, self.scale)?;
+        nn::linear(&mixed, tensor(self.out), Some(tensor(self.out + 1)))
     }
 }
 

@@ -1,6 +1,23 @@
-//! Models on disk: our own safetensors, and PyTorch's files for import.
+//! Models on disk: our own safetensors, other safetensors, and PyTorch's files.
+//!
+//! [`open`] reads the headers of any of them; [`File::load`] the tensors; [`convert`] and [`save_tensors`] write.
+//! [`save`] and [`load`] are for the checkpoints that jobs leave to each other.
 
+mod convert;
+mod dtype;
+mod error;
+mod header;
 mod native;
+mod open;
+mod origin;
+mod plain;
+mod raw;
 pub mod torch;
 
-pub use native::{Checkpoint, CheckpointError, Meta, load, save};
+pub use convert::{Target, convert, save_tensors};
+pub use dtype::Dtype;
+pub use error::CheckpointError;
+pub use native::{Checkpoint, Meta, load, save};
+pub use open::{File, Format, Kind, TensorInfo, open, open_with};
+pub use origin::Origin;
+pub use raw::Raw;

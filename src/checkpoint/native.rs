@@ -1,17 +1,21 @@
-//! Our checkpoints: safetensors with tensor names as PyTorch has them, and one metadata entry `runner`.
+//! Our checkpoints: safetensors with tensor names as PyTorch has them, and one metadata entry, [`KEY`].
 //!
 //! The entry is a JSON text of [`Meta`]. It is a single entry because safetensors writes its metadata in the order of
 //! a hash map: with one entry, equal models give equal files.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::CheckpointError;
 use crate::arch::{Architecture, State};
-use crate::result::{StoreError, write_atomic};
+use crate::result::write_atomic;
+
+/// The metadata entry that makes a safetensors file one of ours.
+pub(super) const KEY: &str = "runner";
 
 /// What a checkpoint says about its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,33 +46,6 @@ pub struct Checkpoint {
     pub meta: Meta,
 }
 
-/// A checkpoint cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The operating system refused.
-    #[error("cannot read the checkpoint `{}`", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// Not a checkpoint of ours, or damaged.
-    #[error("`{}` is not a sound checkpoint: {problem}", path.display())]
-    Corrupt {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Writing failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Candle failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-}
-
 /// Writes a checkpoint atomically and returns the blake3 of the file.
 pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, CheckpointError> {
     let corrupt = |problem: String| CheckpointError::Corrupt {
@@ -87,7 +64,7 @@ pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, Checkpoin
         views.push((*name, view));
     }
     let json = serde_json::to_string(meta).map_err(|e| corrupt(e.to_string()))?;
-    let metadata = HashMap::from([("runner".to_string(), json)]);
+    let metadata = HashMap::from([(KEY.to_string(), json)]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| corrupt(e.to_string()))?;
     write_atomic(path, &bytes)?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
@@ -113,8 +90,8 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
     let meta = header
         .metadata()
         .as_ref()
-        .and_then(|metadata| metadata.get("runner"))
-        .ok_or_else(|| corrupt("it has no `runner` metadata".into()))?;
+        .and_then(|metadata| metadata.get(KEY))
+        .ok_or_else(|| corrupt(format!("it has no `{KEY}` metadata")))?;
     let meta = serde_json::from_str(meta).map_err(|e| corrupt(format!("its metadata: {e}")))?;
     let mut state = State::new();
     for (name, view) in SafeTensors::deserialize(&bytes)

@@ -88,6 +88,12 @@ pub enum Command {
     Fuse(FuseArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
+    /// Show what is in checkpoints: safetensors, or PyTorch's of any age
+    Inspect(InspectArgs),
+    /// Convert a checkpoint for other programs
+    Export(ExportArgs),
+    /// Convert any checkpoint to safetensors
+    Import(ImportArgs),
     /// Run one serialised job (used by executors)
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -341,6 +347,35 @@ pub enum PlaceArg {
     Layer,
     /// Those of the levels, which may include the nonlinearity.
     Level,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Checkpoints; their content tells the format, not their names
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Any file that `inspect` reads
+    pub checkpoint: PathBuf,
+    /// What to write: `.pt` for a PyTorch state dict, or `.safetensors`
+    pub out: PathBuf,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Any file that `inspect` reads
+    pub file: PathBuf,
+    /// What to write, a `.safetensors` file
+    pub out: PathBuf,
 }
 
 /// Arguments of `worker`.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::checkpoint::CheckpointError;
 use crate::manifest::{ManifestError, Problem};
 use crate::report::ReportError;
 use crate::result::StoreError;
@@ -90,6 +91,13 @@ impl From<std::io::Error> for CliError {
             _ => Problem::new(error.to_string()).into(),
         }
     }
+}
+
+/// A checkpoint that cannot be read or written.
+pub fn checkpoint_problem(error: &CheckpointError) -> Problem {
+    let mut problem = Problem::new(chain(error));
+    problem.hint = error.hint().map(String::from);
+    problem
 }
 
 /// An error and its causes on one line.

@@ -5,8 +5,11 @@ mod check;
 mod config;
 mod error;
 mod exec;
+mod export;
 mod fuse;
+mod import;
 mod importance;
+mod inspect;
 mod list;
 mod logging;
 mod logs;
@@ -59,6 +62,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     };
     match result {

@@ -36,7 +36,9 @@ impl Step {
     pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
         let layers = layers(args, fusion)?;
         let manifest = resolve(&layers)?;
-        let found = inputs::gather(&layers, &manifest, global.data_dir.as_deref())?;
+        let cache_dir = setup::cache_dir();
+        let data_dir = global.data_dir.as_deref();
+        let found = inputs::gather(&layers, &manifest, data_dir, cache_dir.as_deref())?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
         let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
@@ -59,6 +61,7 @@ impl Step {
                 device,
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
+                cache_dir,
                 timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
                 store,
                 data: Arc::new(DataCache::default()),

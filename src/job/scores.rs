@@ -49,10 +49,13 @@ pub fn scores(
     let mut scored = Vec::with_capacity(bases.len());
     for base in bases {
         let scores = kind.scores(&base.network, &data.images, labels, place)?;
-        let names = base.network.layers.iter().map(|layer| layer.plan.name.clone());
+        let names: Vec<String> = match place {
+            Place::Layer => base.network.layers().iter().map(|layer| layer.name.clone()).collect(),
+            Place::Level => base.network.levels().iter().map(|level| level.name.clone()).collect(),
+        };
         scored.push(ModelScores {
             model: base.name,
-            layers: names.zip(scores).collect(),
+            layers: names.into_iter().zip(scores).collect(),
         });
         context.report(JobEvent::Tick)?;
     }

@@ -14,6 +14,14 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     files::write_atomic(path, &[content]).map_err(|source| StoreError::io("write", path, source))
 }
 
+/// Like [`write_atomic`], for content that does not fit into memory: `write` gets the temporary file.
+pub fn write_atomic_with<E: From<StoreError>>(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> Result<(), E>,
+) -> Result<(), E> {
+    files::write_atomic_with(path, |source| StoreError::io("write", path, source).into(), write)
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(|source| StoreError::io("create", path, source))

@@ -17,7 +17,7 @@ mod lock;
 mod record;
 mod store;
 
-pub use atomic::{create_dir, write_atomic};
+pub use atomic::{create_dir, write_atomic, write_atomic_with};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
 pub use lock::Lock;

@@ -102,6 +102,32 @@ impl Pickle {
             .raw(b"R")
     }
 
+    /// A tensor as the old format has it: its storage is all of another, or a view of `(first, elements)`.
+    pub fn legacy_tensor(
+        self,
+        storage: (&str, &str, i64),
+        view: Option<(i64, i64)>,
+        offset: i64,
+        size: &[i64],
+        stride: &[i64],
+    ) -> Self {
+        let (class, key, elements) = storage;
+        let id = |p: Self| {
+            let p = p.text("storage").global("torch", class).text(key);
+            let p = p.text("cuda:0").long(elements);
+            match view {
+                None => p.raw(b"N"),
+                Some((first, elements)) => p.tuple(|p| p.text("view").long(first).long(elements)),
+            }
+        };
+        self.global("torch._utils", "_rebuild_tensor")
+            .tuple(|p| {
+                let p = p.tuple(id).raw(b"Q").long(offset);
+                p.tuple(|p| p.ints(size)).tuple(|p| p.ints(stride))
+            })
+            .raw(b"R")
+    }
+
     /// A parameter of floats that fills its storage, one-dimensional.
     pub fn parameter(self, key: &str, elements: i64) -> Self {
         self.global("torch._utils", "_rebuild_parameter")
@@ -181,8 +207,37 @@ pub fn checkpoint(pickle: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
     archive(&entries)
 }
 
+/// What a file in the format before torch 1.6 begins with, up to the object.
+pub const LEGACY_START: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\
+    \x80\x02}q\x00(X\x0d\x00\x00\x00little_endianq\x01\x88X\x05\x00\x00\x00shortq\x02K\x02u.";
+
+/// A file in that format; each storage with its number of elements.
+pub fn legacy(object: &[u8], storages: &[(&str, u64, &[u8])]) -> Vec<u8> {
+    let keys = |p: Pickle| storages.iter().fold(p, |p, (key, _, _)| p.text(key));
+    let keys = Pickle::new().list(keys).stop();
+    let mut file = [LEGACY_START, object, &keys].concat();
+    for (_, elements, bytes) in storages {
+        file.extend_from_slice(&elements.to_le_bytes());
+        file.extend_from_slice(bytes);
+    }
+    file
+}
+
 /// A small file of the shape of the reference's: an MLP with two layers, indices and sizes.
 pub fn small_mlp() -> Vec<u8> {
+    checkpoint(
+        &small_mlp_pickle(),
+        &[
+            ("0", &floats(6)),
+            ("1", &floats(2)),
+            ("2", &floats(6)),
+            ("3", &floats(2)),
+        ],
+    )
+}
+
+/// The object of [`small_mlp`].
+pub fn small_mlp_pickle() -> Vec<u8> {
     let linear = |p: Pickle, weight: &str, bias: &str| {
         let parameters = |p: Pickle| {
             p.text("weight")
@@ -205,16 +260,7 @@ pub fn small_mlp() -> Vec<u8> {
             .text("hidden_size")
             .int(2)
     };
-    let pickle = Pickle::new().module(MLP, |p| p, modules, attributes).stop();
-    checkpoint(
-        &pickle,
-        &[
-            ("0", &floats(6)),
-            ("1", &floats(2)),
-            ("2", &floats(6)),
-            ("3", &floats(2)),
-        ],
-    )
+    Pickle::new().module(MLP, |p| p, modules, attributes).stop()
 }
 
 /// Reads the bytes as a file.

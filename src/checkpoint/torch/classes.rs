@@ -1,6 +1,6 @@
 //! The allow-list: every class and function a pickle may name.
 
-use super::tensor::Scalar;
+use crate::checkpoint::Dtype;
 
 /// An allowed class or function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,8 +8,9 @@ pub(super) enum Class<'a> {
     /// A module: one of PyTorch's layers or of the reference's models.
     Module(&'a str, &'a str),
     /// `torch.FloatStorage` and the like.
-    Storage(Scalar),
-    /// `torch._utils._rebuild_tensor_v2`.
+    Storage(Dtype),
+    /// `torch._utils._rebuild_tensor_v2`, and `_rebuild_tensor` of torch before 0.4, which has the first four of its
+    /// arguments.
     RebuildTensor,
     /// `torch._utils._rebuild_parameter`, also with state: its first argument is the tensor.
     RebuildParameter,
@@ -68,11 +69,11 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         },
         // The first is how protocol 2 writes bytes.
         ("_codecs", "encode") | ("torch", "device") => Class::Opaque,
-        ("torch._utils", "_rebuild_tensor_v2") => Class::RebuildTensor,
+        ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Class::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Class::RebuildParameter,
         ("torch", "Size") => Class::Size,
-        ("torch", _) => match name.strip_suffix("Storage").and_then(scalar) {
-            Some(scalar) => Class::Storage(scalar),
+        ("torch", _) => match name.strip_suffix("Storage").and_then(Dtype::from_torch) {
+            Some(dtype) => Class::Storage(dtype),
             None if is_dtype(name) => Class::Opaque,
             None => return None,
         },
@@ -80,22 +81,6 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         _ => return None,
     };
     Some(class)
-}
-
-fn scalar(storage: &str) -> Option<Scalar> {
-    Some(match storage {
-        "Float" => Scalar::F32,
-        "Double" => Scalar::F64,
-        "Half" => Scalar::F16,
-        "BFloat16" => Scalar::BF16,
-        "Long" => Scalar::I64,
-        "Int" => Scalar::I32,
-        "Short" => Scalar::I16,
-        "Char" => Scalar::I8,
-        "Byte" => Scalar::U8,
-        "Bool" => Scalar::Bool,
-        _ => return None,
-    })
 }
 
 /// `torch.float32`, as an attribute's value.

@@ -1,7 +1,7 @@
 //! The zip archive around a checkpoint.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use zip::{CompressionMethod, ZipArchive};
@@ -19,30 +19,8 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens the file and finds the root folder and the byte order.
-    pub(super) fn open(path: &Path) -> Result<Self, TorchError> {
-        let io = |source| TorchError::Io {
-            path: path.to_path_buf(),
-            source,
-        };
-        let mut file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let mut magic = Vec::new();
-        file.by_ref().take(4).read_to_end(&mut magic).map_err(io)?;
-        match magic.as_slice() {
-            [b'P', b'K', ..] => {}
-            [0x80, 0..=5, ..] => {
-                return Err(TorchError::Legacy {
-                    path: path.to_path_buf(),
-                });
-            }
-            _ => {
-                return Err(TorchError::NotZip {
-                    path: path.to_path_buf(),
-                });
-            }
-        }
-        file.rewind().map_err(io)?;
+    /// Reads the archive's directory, and finds the root folder and the byte order.
+    pub(super) fn open(path: &Path, file: File, length: u64) -> Result<Self, TorchError> {
         let zip = ZipArchive::new(BufReader::new(file)).map_err(|source| TorchError::Zip {
             path: path.to_path_buf(),
             source,

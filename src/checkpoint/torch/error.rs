@@ -13,15 +13,9 @@ pub enum TorchError {
         /// The system's word.
         source: std::io::Error,
     },
-    /// Written by torch before 1.6, or with the legacy serialisation on.
-    #[error("`{}` is in PyTorch's old format (a bare pickle, no zip archive)", path.display())]
-    Legacy {
-        /// Which file.
-        path: PathBuf,
-    },
     /// Something else altogether.
-    #[error("`{}` is not a PyTorch checkpoint: it is no zip archive", path.display())]
-    NotZip {
+    #[error("`{}` is not a PyTorch checkpoint: it is neither a zip archive nor a pickle", path.display())]
+    Unknown {
         /// Which file.
         path: PathBuf,
     },
@@ -41,23 +35,25 @@ pub enum TorchError {
         /// What is missing or double.
         problem: &'static str,
     },
-    /// One entry of the archive cannot be used.
+    /// One entry of the archive, or one part of a file in the old format, cannot be used.
     #[error("`{}`: entry `{entry}` {problem}", path.display())]
     Entry {
         /// Which file.
         path: PathBuf,
-        /// Its name in the archive.
+        /// Its name in the archive, or what the part is.
         entry: String,
         /// What is wrong.
         problem: EntryProblem,
     },
     /// The pickle is malformed, too large, or asks for something that is not allowed.
-    #[error("`{}`: data.pkl, byte {offset}: {problem}", path.display())]
+    #[error("`{}`: {part}, byte {offset}: {problem}", path.display())]
     Pickle {
         /// Which file.
         path: PathBuf,
-        /// Where the instruction starts in `data.pkl`.
-        offset: usize,
+        /// Which pickle: `data.pkl`, or in the old format `object`, `storage keys`, ...
+        part: &'static str,
+        /// Where the instruction starts, in `data.pkl` or in the whole file of the old format.
+        offset: u64,
         /// What is wrong.
         problem: PickleProblem,
     },
@@ -125,6 +121,35 @@ pub enum EntryProblem {
         /// What is allowed.
         limit: u64,
     },
+    /// A pickle in the old format does not end within [`super::Limits::pickle_bytes`].
+    #[error("does not end within the first {0} bytes of the file")]
+    TooLong(u64),
+    /// A pickle, but not of `torch.save`.
+    #[error("is not PyTorch's")]
+    Magic,
+    /// Another version of the old format than the only one there is.
+    #[error("is not 1001")]
+    Version,
+    /// The list of storages is none.
+    #[error("are not a list of texts")]
+    Keys,
+    /// A storage that no tensor lies in: of its length nothing is known.
+    #[error("is not one of the object's")]
+    Unannounced,
+    /// A storage listed twice.
+    #[error("is listed twice")]
+    Twice,
+    /// A storage mentioned with two sizes.
+    #[error("has {0} bytes in one place and {1} in another")]
+    Sizes(u64, u64),
+    /// The number in front of a storage's elements is not the announced one.
+    #[error("has {found} elements, not {expected}")]
+    Elements {
+        /// What stands in front of it.
+        found: u64,
+        /// What the object announces.
+        expected: u64,
+    },
     /// A big-endian file.
     #[error("says that the file is big-endian")]
     BigEndian,
@@ -142,7 +167,7 @@ pub enum PickleProblem {
         /// How many bytes were asked for.
         needed: u64,
         /// How many there are.
-        left: usize,
+        left: u64,
     },
     /// An instruction that PyTorch's pickles do not have.
     #[error("unknown instruction 0x{0:02x}")]
@@ -275,20 +300,43 @@ impl TorchError {
         }
     }
 
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    pub(super) fn pickle(path: &Path, part: &'static str, offset: u64, problem: PickleProblem) -> Self {
+        Self::Pickle {
+            path: path.to_path_buf(),
+            part,
+            offset,
+            problem,
+        }
+    }
+
+    pub(super) fn layout(path: &Path, problem: LayoutProblem) -> Self {
+        Self::Layout {
+            path: path.to_path_buf(),
+            problem,
+        }
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         const AGAIN: &str = "copy or download the file again";
         const STATE_DICT: &str = "in Python, save `model.state_dict()` alone";
         match self {
-            Self::Legacy { .. } => Some("load it in Python and save it again with torch 1.6 or later"),
-            Self::NotZip { .. } | Self::NotTorch { .. } => Some("give a file written by `torch.save`"),
+            Self::Unknown { .. } | Self::NotTorch { .. } => Some("give a file written by `torch.save`"),
             Self::Zip { .. } | Self::Tensor { .. } => Some(AGAIN),
             Self::Entry { problem, .. } => match problem {
                 EntryProblem::Compressed => {
                     Some("use the file as `torch.save` wrote it: it is not to be repacked")
                 }
+                EntryProblem::Magic | EntryProblem::Version => Some("give a file written by `torch.save`"),
                 EntryProblem::BigEndian => Some("save it again on a little-endian machine"),
-                EntryProblem::PickleBytes { .. } => Some(STATE_DICT),
+                EntryProblem::PickleBytes { .. } | EntryProblem::TooLong(_) => Some(STATE_DICT),
                 EntryProblem::Read(_) | EntryProblem::ByteOrder => None,
                 _ => Some(AGAIN),
             },

@@ -1,6 +1,6 @@
 //! Reads PyTorch checkpoints without running them.
 //!
-//! `torch.save` writes a zip archive of uncompressed entries:
+//! Since torch 1.6 `torch.save` writes a zip archive of uncompressed entries:
 //!
 //! | entry | what | checked |
 //! | --- | --- | --- |
@@ -8,7 +8,8 @@
 //! | `ROOT/data/KEY` | the bytes of one storage | CRC, and length against the element count in the pickle |
 //! | `ROOT/byteorder` | `little` or `big` (torch 2.1 and later) | must be `little`; absent means `little` |
 //!
-//! `ROOT` is any name: it is the name under which the file was saved, which renaming the file does not change.
+//! `ROOT` is any name: it is the name under which the file was saved, which renaming the file does not change. The
+//! format of older files is told in `legacy.rs`; they go the same way from the pickle on.
 //!
 //! The pickle is a program for a stack machine whose instructions may call any Python function. Here it is run by
 //! a machine of its own (`pickle.rs`) that only builds a tree of plain values; the few functions that PyTorch's
@@ -23,18 +24,26 @@
 mod attribute;
 mod classes;
 mod container;
+mod content;
 mod error;
 mod file;
+mod legacy;
 mod limits;
 mod machine;
 mod module;
 mod pickle;
 mod reader;
 mod reduce;
+mod source;
 mod tensor;
 mod value;
+mod write;
 
 pub use attribute::Attribute;
 pub use error::{EntryProblem, LayoutProblem, PickleProblem, TensorProblem, TorchError};
+pub(super) use file::Opened;
 pub use file::{TorchFile, read, read_with};
 pub use limits::Limits;
+pub(super) use module::MAX_NAME;
+pub(super) use tensor::MAX_DIMENSIONS;
+pub(super) use write::write;

@@ -9,7 +9,7 @@ use super::pickle::Tree;
 use super::value::{Arena, Handle, Node};
 
 /// The longest name a tensor may have. Real ones stay below 100 bytes.
-const MAX_NAME: usize = 1024;
+pub(in crate::checkpoint) const MAX_NAME: usize = 1024;
 
 /// What to take from a tree.
 #[derive(Debug, Default)]

@@ -11,6 +11,8 @@ use super::value::{Arena, Handle, Node};
 pub(super) struct Tree<'a> {
     pub(super) arena: Arena<'a>,
     pub(super) root: Handle,
+    /// How many bytes the pickle took.
+    pub(super) length: usize,
 }
 
 /// What went wrong, at which byte.
@@ -20,7 +22,7 @@ pub(super) struct Fault {
     pub(super) problem: PickleProblem,
 }
 
-/// Runs the pickle to its end.
+/// Runs the pickle at the start of `bytes` to its end.
 pub(super) fn load<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tree<'a>, Fault> {
     let mut machine = Machine::new(bytes, limits);
     loop {
@@ -29,6 +31,7 @@ pub(super) fn load<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tree<'a>, Fau
             Ok(None) => {}
             Ok(Some(root)) => {
                 return Ok(Tree {
+                    length: machine.reader.position(),
                     arena: machine.arena,
                     root,
                 });
@@ -159,8 +162,8 @@ impl Machine<'_, '_> {
             b'b' => self.build(),
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.persistent(id)?;
-                self.create(storage)
+                let value = self.persistent(id)?;
+                self.push(value)
             }
             opcode => Err(PickleProblem::Opcode(opcode)),
         }

@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
         let taken = usize::try_from(count).ok().and_then(|count| rest.get(..count));
         let taken = taken.ok_or(PickleProblem::Length {
             needed: count,
-            left: rest.len(),
+            left: rest.len() as u64,
         })?;
         self.position += taken.len();
         Ok(taken)
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         let end = rest.iter().position(|&byte| byte == b'\n');
         let end = end.ok_or(PickleProblem::Length {
             needed: rest.len() as u64 + 1,
-            left: rest.len(),
+            left: rest.len() as u64,
         })?;
         let line = self.text(end as u64)?;
         self.position += 1;

@@ -5,6 +5,7 @@ use super::error::PickleProblem;
 use super::machine::Machine;
 use super::tensor::{Layout, MAX_DIMENSIONS, Storage};
 use super::value::{Handle, Node};
+use crate::checkpoint::Dtype;
 
 impl<'a> Machine<'a, '_> {
     /// `function(*arguments)`.
@@ -49,30 +50,48 @@ impl<'a> Machine<'a, '_> {
         }
     }
 
-    /// A persistent id is PyTorch's way to name a storage: `("storage", torch.FloatStorage, key, device, elements)`.
-    pub(super) fn persistent(&self, id: Handle) -> Result<Node<'a>, PickleProblem> {
-        let storage = || {
-            let &[tag, class, key, _device, elements] = self.arena.elements(id)? else {
-                return None;
-            };
-            match *self.arena.get(class) {
-                Node::Class(Class::Storage(scalar)) if self.arena.text(tag) == Some("storage") => {
-                    Some(Storage {
-                        key: self.arena.text(key)?,
-                        scalar,
-                        elements: self.arena.unsigned(elements)?,
-                    })
-                }
-                _ => None,
-            }
+    /// A persistent id is PyTorch's way to name what is not in the pickle itself:
+    ///
+    /// - `("storage", torch.FloatStorage, key, device, elements)`, and in the old format one more: `None`, or the view
+    ///   `(its key, first element, elements)`, of which the key is of no use here;
+    /// - `("module", class, file, source)` around the class of a module, in the old format only.
+    ///
+    /// The device is where the tensor was, `cpu` or `cuda:0`; here all are on the CPU.
+    pub(super) fn persistent(&mut self, id: Handle) -> Result<Handle, PickleProblem> {
+        let malformed = PickleProblem::Arguments("persistent id");
+        let Some(&[tag, class, ref rest @ ..]) = self.arena.elements(id) else {
+            return Err(malformed);
         };
-        storage()
-            .map(Node::Storage)
-            .ok_or(PickleProblem::Arguments("persistent id"))
+        let storage = match (self.arena.text(tag), self.arena.get(class)) {
+            (Some("module"), Node::Class(Class::Module(..))) => return Ok(class),
+            (Some("storage"), &Node::Class(Class::Storage(dtype))) => self.storage(dtype, rest),
+            _ => None,
+        };
+        self.arena.push(Node::Storage(storage.ok_or(malformed)?))
+    }
+
+    fn storage(&self, dtype: Dtype, rest: &[Handle]) -> Option<Storage<&'a str>> {
+        let (&[key, _device, elements], view) = rest.split_first_chunk()?;
+        let elements = self.arena.unsigned(elements)?;
+        let view = match *view {
+            [] => (0, elements),
+            [view] if matches!(self.arena.get(view), Node::None) => (0, elements),
+            [view] => match *self.arena.elements(view)? {
+                [_key, first, length] => (self.arena.unsigned(first)?, self.arena.unsigned(length)?),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Storage {
+            key: self.arena.text(key)?,
+            dtype,
+            elements,
+            view,
+        })
     }
 
     /// `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, metadata=None)`.
-    fn tensor(&mut self, arguments: Handle) -> Result<Layout<'a>, PickleProblem> {
+    fn tensor(&mut self, arguments: Handle) -> Result<Layout<&'a str>, PickleProblem> {
         let malformed = PickleProblem::Arguments("torch._utils._rebuild_tensor_v2");
         let Some(&[storage, offset, size, stride, ..]) = self.arena.elements(arguments) else {
             return Err(malformed);

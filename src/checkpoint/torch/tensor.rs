@@ -1,82 +1,46 @@
-//! Tensors: their place in a storage, and their values as candle has them.
+//! Tensors: their place in a storage.
 
-use candle_core::{DType, Device, Tensor};
+use std::borrow::Cow;
 
 use super::error::TensorProblem;
+use crate::checkpoint::{Dtype, Raw};
 
 /// As in PyTorch.
-pub(super) const MAX_DIMENSIONS: usize = 64;
+pub(in crate::checkpoint) const MAX_DIMENSIONS: usize = 64;
 
-/// What a storage holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scalar {
-    F32,
-    F64,
-    F16,
-    BF16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U8,
-    Bool,
-}
-
-impl Scalar {
-    /// Bytes of one element in the file.
-    pub(super) const fn size(self) -> u64 {
-        match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::BF16 | Self::I16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
-        }
-    }
-
-    /// The type it gets here. Candle has no 8-bit signed integers: they become 16-bit ones.
-    const fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F64 => DType::F64,
-            Self::F16 => DType::F16,
-            Self::BF16 => DType::BF16,
-            Self::I64 => DType::I64,
-            Self::I32 => DType::I32,
-            Self::I16 | Self::I8 => DType::I16,
-            Self::U8 | Self::Bool => DType::U8,
-        }
-    }
-}
-
-/// A one-dimensional block of elements, the archive's entry `data/KEY`.
+/// A one-dimensional block of elements, such as the archive's entry `data/KEY`. The key is a slice of the pickle while
+/// that is read, and owned afterwards.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Storage<'a> {
-    pub(super) key: &'a str,
-    pub(super) scalar: Scalar,
+pub(super) struct Storage<K> {
+    pub(super) key: K,
+    pub(super) dtype: Dtype,
     pub(super) elements: u64,
+    /// The part of it that tensors see, as first element and number of elements: files from before torch 0.4 have
+    /// storages that are views of others. Elsewhere it is all of it.
+    pub(super) view: (u64, u64),
 }
 
-impl Storage<'_> {
-    /// Its length in the archive.
+impl<K> Storage<K> {
+    /// Its length in the file.
     pub(super) const fn bytes(&self) -> u64 {
-        self.elements.saturating_mul(self.scalar.size())
+        self.elements.saturating_mul(self.dtype.size())
     }
 }
 
 /// Where a tensor's elements lie: element `i` at `offset + sum(i[d] * stride[d])`, inside the storage.
 #[derive(Debug)]
-pub(super) struct Layout<'a> {
-    pub(super) storage: Storage<'a>,
+pub(super) struct Layout<K> {
+    pub(super) storage: Storage<K>,
     offset: u64,
     size: Vec<u64>,
     stride: Vec<u64>,
     elements: u64,
 }
 
-impl<'a> Layout<'a> {
+impl<K> Layout<K> {
     /// Checked: all elements are inside the storage, and their number and their bytes fit.
     pub(super) fn new(
-        storage: Storage<'a>,
+        storage: Storage<K>,
         offset: u64,
         size: Vec<u64>,
         stride: Vec<u64>,
@@ -91,6 +55,17 @@ impl<'a> Layout<'a> {
         if spread.is_none_or(|spread| spread > i64::MAX as u64) {
             return Err(TensorProblem::Shape);
         }
+        let (start, length) = storage.view;
+        match start.checked_add(length) {
+            None => return Err(TensorProblem::Shape),
+            Some(end) if end > storage.elements => {
+                return Err(TensorProblem::Bounds {
+                    last: end - 1,
+                    length: storage.elements,
+                });
+            }
+            Some(_) => {}
+        }
         let elements = size.iter().product();
         let last = size
             .iter()
@@ -100,27 +75,46 @@ impl<'a> Layout<'a> {
             });
         match last {
             None => return Err(TensorProblem::Shape),
-            Some(last) if elements > 0 && last >= storage.elements => {
-                return Err(TensorProblem::Bounds {
-                    last,
-                    length: storage.elements,
-                });
+            Some(last) if elements > 0 && last >= length => {
+                return Err(TensorProblem::Bounds { last, length });
             }
             Some(_) => {}
         }
         Ok(Self {
             storage,
-            offset,
+            // Whatever it is where there are no elements, it is not used.
+            offset: offset.saturating_add(start),
             size,
             stride,
             elements,
         })
     }
 
-    /// Bytes of the tensor that [`Layout::build`] makes.
+    /// The same with another key.
+    pub(super) fn with_key<L>(&self, key: L) -> Layout<L> {
+        Layout {
+            storage: Storage {
+                key,
+                dtype: self.storage.dtype,
+                elements: self.storage.elements,
+                view: self.storage.view,
+            },
+            offset: self.offset,
+            size: self.size.clone(),
+            stride: self.stride.clone(),
+            elements: self.elements,
+        }
+    }
+
+    /// Sizes of the dimensions.
+    pub(super) fn shape(&self) -> Vec<usize> {
+        self.size.iter().map(|&n| n as usize).collect()
+    }
+
+    /// Bytes of the tensor that comes of it.
     pub(super) fn bytes(&self) -> u64 {
         self.elements
-            .saturating_mul(self.storage.scalar.dtype().size_in_bytes() as u64)
+            .saturating_mul(self.storage.dtype.candle().size_in_bytes() as u64)
     }
 
     fn is_contiguous(&self) -> bool {
@@ -132,42 +126,30 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// The tensor, from the bytes of its storage.
-    pub(super) fn build(&self, storage: &[u8]) -> Result<Tensor, TensorProblem> {
+    /// The tensor's bytes, from those of its storage.
+    pub(super) fn raw<'s>(&self, storage: &'s [u8]) -> Result<Raw<'s>, TensorProblem>
+    where
+        K: AsRef<str>,
+    {
         let (found, expected) = (storage.len() as u64, self.storage.bytes());
         if found != expected {
-            let key = self.storage.key.chars().take(100).collect();
+            let key = self.storage.key.as_ref().chars().take(100).collect();
             return Err(TensorProblem::StorageBytes { key, expected, found });
         }
-        let width = self.storage.scalar.size() as usize;
-        let gathered;
+        let width = self.storage.dtype.size() as usize;
         let bytes = if self.elements == 0 {
-            &[]
+            Cow::Borrowed(&[][..])
         } else if self.is_contiguous() {
             let start = self.offset as usize * width;
-            &storage[start..start + self.elements as usize * width]
+            Cow::Borrowed(&storage[start..start + self.elements as usize * width])
         } else {
-            gathered = self.gather(storage, width);
-            gathered.as_slice()
+            Cow::Owned(self.gather(storage, width))
         };
-        let converted: Vec<u8>;
-        let bytes = match self.storage.scalar {
-            Scalar::I8 => {
-                converted = bytes
-                    .iter()
-                    .flat_map(|&b| i16::from(b.cast_signed()).to_le_bytes())
-                    .collect();
-                converted.as_slice()
-            }
-            Scalar::Bool => {
-                converted = bytes.iter().map(|&b| u8::from(b != 0)).collect();
-                converted.as_slice()
-            }
-            _ => bytes,
-        };
-        let shape: Vec<usize> = self.size.iter().map(|&n| n as usize).collect();
-        Tensor::from_raw_buffer(bytes, self.storage.scalar.dtype(), &shape, &Device::Cpu)
-            .map_err(|error| TensorProblem::Candle(error.to_string()))
+        Ok(Raw {
+            dtype: self.storage.dtype,
+            shape: self.shape(),
+            bytes,
+        })
     }
 
     /// The elements in order, wherever they lie. There is at least one.

@@ -27,8 +27,8 @@ pub(super) enum Node<'a> {
         class: (&'a str, &'a str),
         state: Option<Handle>,
     },
-    Storage(Storage<'a>),
-    Tensor(Box<Layout<'a>>),
+    Storage(Storage<&'a str>),
+    Tensor(Box<Layout<&'a str>>),
     /// Something allowed but of no use here: bytes, devices, integers beyond 64 bits.
     Opaque,
 }
@@ -76,6 +76,11 @@ impl<'a> Arena<'a> {
             copied: 0,
             limit: limit.min(u32::MAX as usize - 4),
         }
+    }
+
+    /// All values, in the order in which they were made.
+    pub(super) fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
     }
 
     pub(super) fn push(&mut self, node: Node<'a>) -> Result<Handle, PickleProblem> {

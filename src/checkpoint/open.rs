@@ -1,0 +1,236 @@
+//! One way into every file, whatever it is called: the format is told by the content, and only headers are read.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+
+use super::native::{self, Meta};
+use super::origin::{self, Origin};
+use super::plain::{Plain, is_plain};
+use super::torch::{Attribute, Limits, Opened};
+use super::{CheckpointError, Dtype, Raw};
+
+/// How a file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Safetensors.
+    Safetensors,
+    /// `torch.save` since 1.6: a zip archive.
+    TorchZip,
+    /// `torch.save` before 1.6: pickles and storages.
+    TorchLegacy,
+}
+
+/// What a file is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A checkpoint of this program: tensors and [`Meta`].
+    Native,
+    /// Names and tensors.
+    StateDict,
+    /// A whole PyTorch module.
+    Module,
+}
+
+/// A tensor without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name in the state dict.
+    pub name: String,
+    /// Its type in the file.
+    pub dtype: Dtype,
+    /// Sizes of its dimensions; empty for a single number.
+    pub shape: Vec<usize>,
+}
+
+impl TensorInfo {
+    /// Their number.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|&n| n as u64).product()
+    }
+
+    /// What they take in a file.
+    pub fn bytes(&self) -> u64 {
+        self.elements().saturating_mul(self.dtype.size())
+    }
+
+    /// Whether it is, by its name, a statistic of a `BatchNorm` layer and no parameter. A state dict does not tell.
+    pub fn is_statistic(&self) -> bool {
+        let last = self.name.rsplit('.').next();
+        matches!(last, Some("running_mean" | "running_var" | "num_batches_tracked"))
+    }
+}
+
+/// An open file: what it says about itself, and where its tensors are.
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is laid out.
+    pub format: Format,
+    /// What it is of.
+    pub kind: Kind,
+    /// The Python class of the model, such as `models.mlp.MLPNet`, where the file tells it.
+    pub class: Option<String>,
+    /// In the order of `state_dict()`, as far as the file keeps it.
+    pub tensors: Vec<TensorInfo>,
+    /// The module's attributes.
+    pub attributes: BTreeMap<String, Attribute>,
+    /// What a checkpoint of ours says.
+    pub meta: Option<Meta>,
+    /// Which file it was imported from.
+    pub origin: Option<Origin>,
+    /// All metadata of a safetensors file, also what `meta` and `origin` are made of.
+    pub metadata: BTreeMap<String, String>,
+    source: Source,
+    limits: Limits,
+}
+
+enum Source {
+    Plain(Plain),
+    Torch(Box<Opened>),
+}
+
+/// Opens a file under the default [`Limits`].
+pub fn open(path: &Path) -> Result<File, CheckpointError> {
+    open_with(path, &Limits::default())
+}
+
+/// Like [`open`], with other bounds.
+///
+/// Of a safetensors file the header is read, of a zip archive its directory and `data.pkl`, of the legacy format the
+/// pickles at its beginning, in all cases by seeking to them: the time does not depend on the size of the tensors.
+pub fn open_with(path: &Path, limits: &Limits) -> Result<File, CheckpointError> {
+    let io = |error| CheckpointError::io(path, error);
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut first = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut first).map_err(io)?;
+    match *first.as_slice() {
+        [b'P', b'K', ..] | [0x80, 0..=5, ..] if !is_plain(&first, length) => {
+            Ok(torch(path, Opened::new(path, limits)?, limits))
+        }
+        _ if is_plain(&first, length) => plain(path, Plain::new(path, file, limits)?, limits),
+        _ => Err(CheckpointError::Unknown {
+            path: path.to_path_buf(),
+        }),
+    }
+}
+
+fn torch(path: &Path, opened: Opened, limits: &Limits) -> File {
+    let class = opened.class().map(str::to_owned);
+    File {
+        path: path.to_path_buf(),
+        format: if opened.is_zip() {
+            Format::TorchZip
+        } else {
+            Format::TorchLegacy
+        },
+        kind: if class.is_some() {
+            Kind::Module
+        } else {
+            Kind::StateDict
+        },
+        class,
+        tensors: opened.infos(),
+        attributes: opened.attributes().clone(),
+        meta: None,
+        origin: None,
+        metadata: BTreeMap::new(),
+        source: Source::Torch(Box::new(opened)),
+        limits: limits.clone(),
+    }
+}
+
+fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointError> {
+    let metadata = plain.header.metadata.clone();
+    let malformed = |key: &str, error: serde_json::Error| {
+        CheckpointError::entry(path, format!("metadata `{key}`"), error.to_string())
+    };
+    let read = |key| metadata.get(key).map(|json| (key, json));
+    let meta: Option<Meta> = read(native::KEY)
+        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e)))
+        .transpose()?;
+    let origin: Option<Origin> = read(origin::KEY)
+        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e)))
+        .transpose()?;
+    Ok(File {
+        path: path.to_path_buf(),
+        format: Format::Safetensors,
+        kind: if meta.is_some() {
+            Kind::Native
+        } else {
+            Kind::StateDict
+        },
+        class: origin.as_ref().and_then(|origin| origin.class.clone()),
+        tensors: plain.infos(),
+        attributes: origin.as_ref().map(Origin::attributes).unwrap_or_default(),
+        meta,
+        origin,
+        metadata,
+        source: Source::Plain(plain),
+        limits: limits.clone(),
+    })
+}
+
+impl File {
+    /// The indices of the images it was trained on (`train`) or validated on, if the file has them.
+    pub fn indices(&self, train: bool) -> Option<&[u64]> {
+        if let Some(meta) = &self.meta {
+            return Some(if train {
+                &meta.train_indices
+            } else {
+                &meta.val_indices
+            });
+        }
+        let name = if train { "train_indices" } else { "val_indices" };
+        match self.attributes.get(name) {
+            Some(Attribute::Indices(indices)) => Some(indices),
+            _ => None,
+        }
+    }
+
+    /// Reads all tensors, on the CPU, of type [`Dtype::candle`]; tied ones stay tied.
+    pub fn load(mut self) -> Result<Vec<(String, Tensor)>, CheckpointError> {
+        let plain = match &mut self.source {
+            Source::Torch(opened) => return Ok(opened.load(&self.limits)?),
+            Source::Plain(plain) => plain,
+        };
+        check_bytes(&self.path, &self.tensors, &self.limits)?;
+        let mut tensors = Vec::with_capacity(self.tensors.len());
+        for (index, info) in self.tensors.iter().enumerate() {
+            let tensor = plain.raw(index)?.tensor().map_err(|error| {
+                CheckpointError::entry(&self.path, format!("tensor `{}`", info.name), error.to_string())
+            })?;
+            tensors.push((info.name.clone(), tensor));
+        }
+        Ok(tensors)
+    }
+
+    /// Hands out the tensors one by one, each once: `read(index)`.
+    pub(super) fn reader(
+        self,
+    ) -> Result<impl FnMut(usize) -> Result<Raw<'static>, CheckpointError>, CheckpointError> {
+        if let Source::Torch(opened) = &self.source {
+            opened.check_names(&self.limits)?;
+        }
+        let mut source = self.source;
+        Ok(move |index| match &mut source {
+            Source::Plain(plain) => plain.raw(index),
+            Source::Torch(opened) => Ok(opened.raw(index)?),
+        })
+    }
+}
+
+/// The limit of the other formats: what a safetensors file holds is never more than the file.
+fn check_bytes(path: &Path, tensors: &[TensorInfo], limits: &Limits) -> Result<(), CheckpointError> {
+    let bytes = tensors
+        .iter()
+        .fold(0_u64, |sum, info| sum.saturating_add(info.bytes()));
+    if bytes > limits.tensor_bytes {
+        let problem = format!("takes {bytes} bytes, at most {} are allowed", limits.tensor_bytes);
+        return Err(CheckpointError::entry(path, "data", problem));
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Where an imported checkpoint came from: a metadata entry of safetensors files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::torch::Attribute;
+use super::{CheckpointError, File};
+
+/// The metadata entry that holds it, as JSON.
+pub(super) const KEY: &str = "runner-origin";
+
+/// What is known of the file that a checkpoint was imported from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// Its name, without folders.
+    pub file: String,
+    /// Its blake3.
+    pub blake3: String,
+    /// The model's Python class.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<String>,
+    /// The module's attributes, as far as JSON has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub attributes: BTreeMap<String, Value>,
+}
+
+impl Origin {
+    /// Of an open file; reads all of it, for its hash.
+    pub(super) fn of(file: &File) -> Result<Self, CheckpointError> {
+        let json = |(name, attribute): (&String, &Attribute)| Some((name.clone(), attribute.to_json()?));
+        Ok(Self {
+            file: file
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            blake3: hash(&file.path)?,
+            class: file.class.clone(),
+            attributes: file.attributes.iter().filter_map(json).collect(),
+        })
+    }
+
+    /// The attributes as they were read.
+    pub(super) fn attributes(&self) -> BTreeMap<String, Attribute> {
+        let parse = |(name, value): (&String, &Value)| (name.clone(), Attribute::from_json(value));
+        self.attributes.iter().map(parse).collect()
+    }
+}
+
+fn hash(path: &Path) -> Result<String, CheckpointError> {
+    let mut hasher = blake3::Hasher::new();
+    std::fs::File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(|_| ()))
+        .map_err(|error| CheckpointError::io(path, error))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}

@@ -1,0 +1,36 @@
+//! `runner export`: a checkpoint for other programs.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::CliError;
+use super::args::ExportArgs;
+use super::error::checkpoint_problem;
+use crate::checkpoint::{self, Target};
+
+/// Runs the command.
+pub fn run(args: &ExportArgs) -> Result<(), CliError> {
+    let Some(target) = Target::of(&args.out) else {
+        return Err(CliError::usage(
+            format!("the extension of `{}` tells no format", args.out.display()),
+            "name it `.pt` for a PyTorch state dict or `.safetensors`",
+        ));
+    };
+    convert(&args.checkpoint, &args.out, target)
+}
+
+/// Converts and says so.
+pub fn convert(from: &Path, to: &Path, target: Target) -> Result<(), CliError> {
+    let converted = checkpoint::open(from).and_then(|file| {
+        let tensors = file.tensors.len();
+        checkpoint::convert(file, to, target).map(|()| tensors)
+    });
+    let tensors = converted.map_err(|error| checkpoint_problem(&error))?;
+    let what = match target {
+        Target::StateDict => "a PyTorch state dict",
+        Target::Safetensors => "safetensors",
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}: {what} of {tensors} tensors", to.display())?;
+    Ok(())
+}

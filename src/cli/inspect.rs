@@ -1,0 +1,191 @@
+//! `runner inspect`: what is in a checkpoint. Only headers are read.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::args::{Format as Form, InspectArgs};
+use super::error::checkpoint_problem;
+use crate::checkpoint::{self, File, Format, Kind, TensorInfo};
+use crate::manifest::ManifestError;
+
+/// Runs the command: every file that can be read is shown, then those that cannot are reported.
+pub fn run(args: &InspectArgs) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let mut problems = Vec::new();
+    let mut shown: Vec<Value> = Vec::new();
+    for path in &args.files {
+        match checkpoint::open(path) {
+            Err(error) => problems.push(checkpoint_problem(&error)),
+            Ok(file) => match args.format {
+                Form::Human => write!(out, "{}", describe(&file))?,
+                Form::Json => shown.push(as_json(&file)),
+                Form::Jsonl => writeln!(out, "{}", as_json(&file))?,
+            },
+        }
+    }
+    if args.format == Form::Json {
+        writeln!(out, "{:#}", Value::Array(shown))?;
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(ManifestError { problems }.into()),
+    }
+}
+
+/// Numbers in tensors that are not statistics of `BatchNorm` layers.
+fn parameters(file: &File) -> u64 {
+    let parameters = file.tensors.iter().filter(|info| !info.is_statistic());
+    parameters.map(TensorInfo::elements).sum()
+}
+
+fn format_name(format: Format) -> (&'static str, &'static str) {
+    match format {
+        Format::Safetensors => ("safetensors", "safetensors"),
+        Format::TorchZip => ("torch-zip", "PyTorch (zip archive)"),
+        Format::TorchLegacy => ("torch-legacy", "PyTorch (legacy, before 1.6)"),
+    }
+}
+
+fn kind_name(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Native => ("native", "checkpoint of this program"),
+        Kind::StateDict => ("state-dict", "state dict"),
+        Kind::Module => ("module", "whole module"),
+    }
+}
+
+/// The types of its tensors, sorted by name.
+fn dtypes(file: &File) -> Vec<&'static str> {
+    let names: BTreeSet<&str> = file.tensors.iter().map(|info| info.dtype.name()).collect();
+    names.into_iter().collect()
+}
+
+fn describe(file: &File) -> String {
+    let mut lines = vec![
+        ("format", format_name(file.format).1.to_owned()),
+        ("kind", kind_name(file.kind).1.to_owned()),
+    ];
+    if let Some(class) = &file.class {
+        lines.push(("class", class.clone()));
+    }
+    if let Some(meta) = &file.meta {
+        lines.push(("architecture", compact(&meta.architecture)));
+        lines.push((
+            "input",
+            format!("{}, {} classes", shape(&meta.image), meta.classes),
+        ));
+        lines.push(("job", meta.job.clone()));
+        lines.push(("key", meta.key.clone()));
+    }
+    lines.push(("tensors", file.tensors.len().to_string()));
+    lines.push(("parameters", parameters(file).to_string()));
+    let statistics = file.tensors.iter().filter(|info| info.is_statistic());
+    match statistics.map(TensorInfo::elements).sum() {
+        0_u64 => {}
+        statistics => lines.push(("statistics", statistics.to_string())),
+    }
+    lines.push(("types", dtypes(file).join(", ")));
+    for (name, train) in [("train", true), ("validation", false)] {
+        if let Some(found) = file.indices(train) {
+            lines.push((name, indices(found)));
+        }
+    }
+    if let Some(origin) = &file.origin {
+        lines.push(("from", format!("{} (blake3 {})", origin.file, origin.blake3)));
+    }
+    lines.extend(extras(file));
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let lines = lines.into_iter();
+    let lines: String = lines
+        .map(|(name, value)| format!("  {name:<width$}  {value}\n"))
+        .collect();
+    format!("{}\n{lines}{}\n", file.path.display(), table(&file.tensors))
+}
+
+/// Attributes and metadata beyond what has lines of its own.
+fn extras(file: &File) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    for (name, attribute) in &file.attributes {
+        let is_shown = name == "train_indices" || name == "val_indices";
+        if let Some(value) = attribute.to_json().filter(|_| !is_shown) {
+            lines.push(("attribute", format!("{name} = {value}")));
+        }
+    }
+    for (name, value) in &file.metadata {
+        if !name.starts_with("runner") {
+            let value: String = value.chars().take(100).collect();
+            lines.push(("metadata", format!("{name} = {value:?}")));
+        }
+    }
+    lines
+}
+
+fn table(tensors: &[TensorInfo]) -> String {
+    let width = tensors.iter().map(|info| info.name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    let line = |info: &TensorInfo| {
+        let (name, dtype) = (&info.name, info.dtype.name());
+        format!("  {name:<width$}  {dtype:<4}  {}\n", shape(&info.shape))
+    };
+    tensors.iter().map(line).collect()
+}
+
+/// `256 x 784`; a single number is a `scalar`.
+fn shape(shape: &[usize]) -> String {
+    match shape {
+        [] => "scalar".to_owned(),
+        _ => shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
+    }
+}
+
+fn indices(indices: &[u64]) -> String {
+    match (indices.iter().min(), indices.iter().max()) {
+        (Some(first), Some(last)) => format!("{} indices, {first} to {last}", indices.len()),
+        _ => "no indices".to_owned(),
+    }
+}
+
+fn compact(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn as_json(file: &File) -> Value {
+    let tensor =
+        |info: &TensorInfo| json!({"name": info.name, "dtype": info.dtype.name(), "shape": info.shape});
+    let indices = |train| {
+        let found = file.indices(train)?;
+        let (first, last) = (found.iter().min(), found.iter().max());
+        Some(json!({"count": found.len(), "min": first, "max": last}))
+    };
+    // Indices are told by number and range: thousands of them drown the rest.
+    let attributes = file.attributes.iter().filter_map(|(name, attribute)| {
+        let is_long = name == "train_indices" || name == "val_indices";
+        Some((name.clone(), attribute.to_json().filter(|_| !is_long)?))
+    });
+    let metadata = file
+        .metadata
+        .iter()
+        .filter(|(name, _)| !name.starts_with("runner"));
+    json!({
+        "file": file.path.to_string_lossy(),
+        "format": format_name(file.format).0,
+        "kind": kind_name(file.kind).0,
+        "class": file.class,
+        "architecture": file.meta.as_ref().map(|meta| &meta.architecture),
+        "image": file.meta.as_ref().map(|meta| &meta.image),
+        "classes": file.meta.as_ref().map(|meta| meta.classes),
+        "job": file.meta.as_ref().map(|meta| &meta.job),
+        "key": file.meta.as_ref().map(|meta| &meta.key),
+        "parameters": parameters(file),
+        "dtypes": dtypes(file),
+        "train-indices": indices(true),
+        "val-indices": indices(false),
+        "attributes": attributes.collect::<serde_json::Map<_, _>>(),
+        "origin": file.origin.as_ref().map(|origin| json!({"file": origin.file, "blake3": origin.blake3})),
+        "metadata": metadata.collect::<std::collections::BTreeMap<_, _>>(),
+        "tensors": file.tensors.iter().map(tensor).collect::<Vec<_>>(),
+    })
+}
