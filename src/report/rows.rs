@@ -166,9 +166,14 @@ impl Qualifiers {
         let varying = |members: Vec<Facets>| {
             let keys: BTreeSet<String> = members.iter().flat_map(|facets| facets.keys().cloned()).collect();
             let differs = |key: &String| {
-                members
+                // How groups were drawn tells rows of groups apart, but not from the others.
+                let drawn = key.starts_with("groups.");
+                let mut values = members
                     .iter()
-                    .any(|facets| facets.get(key) != members[0].get(key))
+                    .filter(|facets| !drawn || facets.contains_key(labels::GROUPS))
+                    .map(|facets| facets.get(key));
+                let first = values.next();
+                values.any(|value| Some(value) != first)
             };
             keys.into_iter().filter(differs).collect()
         };

@@ -97,7 +97,7 @@ fn statistics_run_over_groups() {
         "Ensemble, groups of 2",
         "Ensemble, groups of 3",
         "HF linear, groups of 2",
-        "KF linear, groups of 3",
+        "KF linear, groups of 3 ",
     ] {
         assert_eq!(
             run.stdout
