@@ -50,8 +50,18 @@ pub fn scores(
     for base in bases {
         let scores = kind.scores(&base.network, &data.images, labels, place)?;
         let names: Vec<String> = match place {
-            Place::Layer => base.network.layers().iter().map(|layer| layer.name.clone()).collect(),
-            Place::Level => base.network.levels().iter().map(|level| level.name.clone()).collect(),
+            Place::Layer => base
+                .network
+                .layers()
+                .iter()
+                .map(|layer| layer.name.clone())
+                .collect(),
+            Place::Level => base
+                .network
+                .levels()
+                .iter()
+                .map(|level| level.name.clone())
+                .collect(),
         };
         scored.push(ModelScores {
             model: base.name,

@@ -240,10 +240,17 @@ fn gradients_are_the_recorded_ones() {
         labels,
     } in cases("gradients")
     {
+        // In f32 a value near a kink of ReLU or a tie of max pooling falls on either side: VGG16's first bias is 1.05e-3
+        // off then, all else within 1e-3.
+        let network = network.to_dtype(DType::F64).expect("f64");
+        let images = images.to_dtype(DType::F64).expect("images");
         let (trainable, vars) = network.trainable().expect("vars");
         let logits = trainable.forward(&images).expect("logits");
         let loss = candle_nn::loss::cross_entropy(&logits, &labels).expect("loss");
-        let value = f64::from(loss.to_scalar::<f32>().expect("loss"));
+        let value = loss
+            .to_dtype(DType::F64)
+            .and_then(|l| l.to_scalar::<f64>())
+            .expect("loss");
         let expected = recorded["cross_entropy"].as_f64().expect("loss");
         assert!(
             (value / expected - 1.0).abs() < 1e-4,
