@@ -9,6 +9,8 @@
 //! P is computed again in the backward pass: `[T, T]` numbers for each head of each sample would leave the cache and
 //! come back, which takes longer than the product. Each head of each sample is computed by one thread.
 
+#![allow(clippy::inline_always)] // see `real`
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -42,7 +44,8 @@ pub fn multi_head_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, sc
     if !has_kernel(q) {
         return plain(q, k, v, heads, scale);
     }
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Attention { heads, scale })
+    q.contiguous()?
+        .apply_op3(&k.contiguous()?, &v.contiguous()?, Attention { heads, scale })
 }
 
 /// The same as candle's operations.
@@ -96,7 +99,8 @@ impl Sizes {
         &self,
         sample: &'a mut [T],
     ) -> impl IndexedParallelIterator<Item = MatMut<'a, T>> + use<'a, T> {
-        MatMut::from_row_major_slice_mut(sample, self.tokens, self.heads * self.width).par_col_chunks_mut(self.width)
+        MatMut::from_row_major_slice_mut(sample, self.tokens, self.heads * self.width)
+            .par_col_chunks_mut(self.width)
     }
 }
 
@@ -149,18 +153,21 @@ fn probabilities<T: Real>(q: MatRef<'_, T>, k: MatRef<'_, T>, scale: T, p: &mut 
     let tokens = q.nrows();
     let scores = MatMut::from_row_major_slice_mut(&mut *p, tokens, tokens);
     matmul(scores, Accum::Replace, q, k.transpose(), scale, Par::Seq);
-    simd(|| {
-        for row in p.chunks_exact_mut(tokens) {
-            let most = largest(row);
-            for value in &mut *row {
-                *value = (*value - most).decay();
+    simd(
+        #[inline(always)]
+        || {
+            for row in p.chunks_exact_mut(tokens) {
+                let most = largest(row);
+                for value in &mut *row {
+                    *value = (*value - most).decay();
+                }
+                let inverse = T::one() / sum(row, row, |a, _| a);
+                for value in row {
+                    *value *= inverse;
+                }
             }
-            let inverse = T::one() / sum(row, row, |a, _| a);
-            for value in row {
-                *value *= inverse;
-            }
-        }
-    });
+        },
+    );
 }
 
 fn forward<T: Real>(
@@ -201,27 +208,42 @@ fn backward<T: Real>(inputs: [&Tensor; 4], sizes: &Sizes, scale: f64) -> Result<
     let size = sizes.sample();
     let mut gradients = [(); 3].map(|()| vec![T::zero(); q.len()]);
     let [dq, dk, dv] = &mut gradients;
-    let inputs = q.par_chunks(size).zip(k.par_chunks(size)).zip(v.par_chunks(size).zip(y.par_chunks(size)));
-    let outputs = dq.par_chunks_mut(size).zip(dk.par_chunks_mut(size)).zip(dv.par_chunks_mut(size));
-    inputs.zip(outputs).for_each(|(((q, k), (v, dy)), ((dq, dk), dv))| {
-        let inputs = [q, k, v, dy].map(|sample| sizes.matrix(sample));
-        let heads = sizes.heads(dq).zip(sizes.heads(dk)).zip(sizes.heads(dv)).enumerate();
-        heads.for_each_init(
-            || (vec![T::zero(); tokens * tokens], vec![T::zero(); tokens * tokens]),
-            |(p, dp), (head, ((dq, dk), dv))| {
-                let [q, k, v, dy] = inputs.map(|all| all.subcols(head * width, width));
-                probabilities(q, k, scale, p);
-                let square = MatMut::from_row_major_slice_mut(&mut *dp, tokens, tokens);
-                matmul(square, Accum::Replace, dy, v.transpose(), T::one(), Par::Seq);
-                simd(|| scores_gradient(p, dp, tokens));
-                let p = MatRef::from_row_major_slice(p, tokens, tokens);
-                let ds = MatRef::from_row_major_slice(dp, tokens, tokens);
-                matmul(dv, Accum::Replace, p.transpose(), dy, T::one(), Par::Seq);
-                matmul(dq, Accum::Replace, ds, k, scale, Par::Seq);
-                matmul(dk, Accum::Replace, ds.transpose(), q, scale, Par::Seq);
-            },
-        );
-    });
+    let inputs = q
+        .par_chunks(size)
+        .zip(k.par_chunks(size))
+        .zip(v.par_chunks(size).zip(y.par_chunks(size)));
+    let outputs = dq
+        .par_chunks_mut(size)
+        .zip(dk.par_chunks_mut(size))
+        .zip(dv.par_chunks_mut(size));
+    inputs
+        .zip(outputs)
+        .for_each(|(((q, k), (v, dy)), ((dq, dk), dv))| {
+            let inputs = [q, k, v, dy].map(|sample| sizes.matrix(sample));
+            let heads = sizes
+                .heads(dq)
+                .zip(sizes.heads(dk))
+                .zip(sizes.heads(dv))
+                .enumerate();
+            heads.for_each_init(
+                || (vec![T::zero(); tokens * tokens], vec![T::zero(); tokens * tokens]),
+                |(p, dp), (head, ((dq, dk), dv))| {
+                    let [q, k, v, dy] = inputs.map(|all| all.subcols(head * width, width));
+                    probabilities(q, k, scale, p);
+                    let square = MatMut::from_row_major_slice_mut(&mut *dp, tokens, tokens);
+                    matmul(square, Accum::Replace, dy, v.transpose(), T::one(), Par::Seq);
+                    simd(
+                        #[inline(always)]
+                        || scores_gradient(p, dp, tokens),
+                    );
+                    let p = MatRef::from_row_major_slice(p, tokens, tokens);
+                    let ds = MatRef::from_row_major_slice(dp, tokens, tokens);
+                    matmul(dv, Accum::Replace, p.transpose(), dy, T::one(), Par::Seq);
+                    matmul(dq, Accum::Replace, ds, k, scale, Par::Seq);
+                    matmul(dk, Accum::Replace, ds.transpose(), q, scale, Par::Seq);
+                },
+            );
+        });
     let [dq, dk, dv] = gradients;
     Ok([
         tensor(dq, &sizes.shape)?,
@@ -231,7 +253,6 @@ fn backward<T: Real>(inputs: [&Tensor; 4], sizes: &Sizes, scale: f64) -> Result<
 }
 
 /// `dS = P * (dP - D)` in place of dP; D are the row sums of `P * dP`.
-#[allow(clippy::inline_always)] // see `real`
 #[inline(always)]
 fn scores_gradient<T: Real>(p: &[T], dp: &mut [T], tokens: usize) {
     for (p, dp) in p.chunks_exact(tokens).zip(dp.chunks_exact_mut(tokens)) {
@@ -239,5 +260,147 @@ fn scores_gradient<T: Real>(p: &[T], dp: &mut [T], tokens: usize) {
         for (dp, &p) in dp.iter_mut().zip(p) {
             *dp = p * (*dp - along);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::checks::{agree, differences_agree, input, run, same_on_threads, single_agrees};
+    use crate::testing::{DOUBLE, Tolerance};
+    use candle_core::Var;
+
+    const SCALE: f64 = 0.7;
+
+    fn inputs(shape: &[usize]) -> [Tensor; 3] {
+        [0.0, 1.0, 2.0].map(|seed| input(shape, seed))
+    }
+
+    fn op(inputs: &[Tensor]) -> Result<Tensor> {
+        attention(&inputs[0], &inputs[1], &inputs[2], SCALE)
+    }
+
+    #[test]
+    fn candle_agrees_at_awkward_shapes() {
+        for (shape, heads) in [
+            (vec![1, 1], 1),
+            (vec![3, 2, 6], 3),
+            (vec![2, 65, 32], 2),
+            (vec![2, 3, 33, 10], 5),
+        ] {
+            let ours = |i: &[Tensor]| multi_head_attention(&i[0], &i[1], &i[2], heads, SCALE);
+            let candle = |i: &[Tensor]| plain(&i[0], &i[1], &i[2], heads, SCALE);
+            agree(&ours, &candle, &inputs(&shape), DOUBLE);
+        }
+        differences_agree(&op, &inputs(&[2, 2, 3, 2]));
+    }
+
+    #[test]
+    fn heads_are_columns() {
+        let split = |x: &Tensor| x.reshape((2, 5, 3, 4))?.transpose(1, 2);
+        let apart = |i: &[Tensor]| {
+            let y = attention(&split(&i[0])?, &split(&i[1])?, &split(&i[2])?, SCALE)?;
+            y.transpose(1, 2)?.reshape((2, 5, 12))
+        };
+        let together = |i: &[Tensor]| multi_head_attention(&i[0], &i[1], &i[2], 3, SCALE);
+        agree(&together, &apart, &inputs(&[2, 5, 12]), DOUBLE);
+    }
+
+    /// `torch.nn.functional.scaled_dot_product_attention`, torch 2.15, f64; inputs and weights of the loss as
+    /// `checks::input`.
+    #[test]
+    fn torch_agrees() {
+        let expected: [[f64; 12]; 4] = [
+            [
+                0.34560457115941595,
+                -0.28510595781645487,
+                0.02642167363257389,
+                -0.05080057016105936,
+                0.49545761754406803,
+                -0.43688055395870906,
+                -0.07878066620902284,
+                0.47287688082989915,
+                0.020249525207452636,
+                -0.04265609795094245,
+                -0.09466897467607244,
+                0.6803378768469651,
+            ],
+            [
+                -0.45976080892681137,
+                -0.11684619873774456,
+                0.6651207628646987,
+                0.12141916424812259,
+                -0.4141615865300454,
+                -0.09006398731762863,
+                0.42337944467015365,
+                -0.22845760256625372,
+                -0.5907960062198809,
+                0.3685257125028995,
+                0.3149628113895957,
+                -0.1805498563695085,
+            ],
+            [
+                -0.10754827422122425,
+                -0.4367477167485484,
+                0.20075493837333927,
+                0.7543082956366782,
+                -0.09320666415211508,
+                -0.31756057888813,
+                0.38067028362778543,
+                0.19446712990975468,
+                -0.6196709320180879,
+                -0.30298908502709493,
+                0.23900064839030227,
+                0.10852195511734027,
+            ],
+            [
+                -0.5951791221314613,
+                0.2674321625327256,
+                0.018929198549769377,
+                -0.03524705007777952,
+                -0.3161333062852606,
+                0.15483232041067002,
+                0.303965638811405,
+                -0.6157017306843455,
+                -0.037875549300130804,
+                0.1301486323878693,
+                0.17931525208643095,
+                -0.3854935128660882,
+            ],
+        ];
+        for (ours, torch) in run(&op, &inputs(&[1, 2, 3, 2])).iter().zip(expected) {
+            DOUBLE.assert_all(ours, &torch);
+        }
+    }
+
+    #[test]
+    fn large_scores_single_precision_and_threads() {
+        let inputs = inputs(&[3, 4, 65, 32]);
+        single_agrees(&op, &inputs, Tolerance::new(2e-5, 2e-5));
+        same_on_threads(&op, &inputs);
+        // Scores of +-1600: probabilities are 0 and 1, nothing overflows.
+        let sharp = |i: &[Tensor]| attention(&i[0], &i[1], &i[2], 100.0);
+        assert!(
+            run(&sharp, &inputs)
+                .iter()
+                .flatten()
+                .all(|value| value.is_finite())
+        );
+    }
+
+    #[test]
+    fn only_what_is_tracked_has_a_gradient() {
+        let [q, k, v] = inputs(&[2, 3, 4]);
+        let k = Var::from_tensor(&k).expect("var").into_inner();
+        let y = multi_head_attention(&q, &k, &v, 2, SCALE).expect("forward");
+        let op = Attention {
+            heads: 2,
+            scale: SCALE,
+        };
+        let (dq, dk, dv) = op.bwd(&q, &k, &v, &y, &y).expect("backward");
+        assert!(dq.is_none() && dk.is_some() && dv.is_none());
+        assert!(multi_head_attention(&q, &k, &v, 3, SCALE).is_err());
+        assert!(multi_head_attention(&q, &k, &v, 0, SCALE).is_err());
+        assert!(attention(&q, &k, &v, SCALE).is_err());
     }
 }

@@ -4,6 +4,8 @@
 //! `Phi(x) = (1 + erf(x / sqrt 2)) / 2`. Both come from one exponential, and Phi keeps its relative accuracy far into
 //! the negative tail, where `1 + erf` would cancel.
 
+#![allow(clippy::inline_always)] // see `real`
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -44,11 +46,14 @@ fn forward<T: Real>(x: &CpuStorage, x_at: &Layout) -> Result<CpuStorage> {
     let mut y = vec![T::zero(); x.len()];
     let blocks = y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK));
     blocks.for_each(|(y, x)| {
-        simd(|| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = x * x.normal().0;
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = x * x.normal().0;
+                }
+            },
+        );
     });
     Ok(T::to_cpu_storage_owned(y))
 }
@@ -60,12 +65,101 @@ fn backward<T: Real>(x: &Tensor, y_gradient: &Tensor) -> Result<Tensor> {
     let blocks = gradient.par_chunks_mut(BLOCK).zip(x_values.par_chunks(BLOCK));
     let blocks = blocks.zip(y_gradient.par_chunks(BLOCK));
     blocks.for_each(|((gradient, x), y_gradient)| {
-        simd(|| {
-            for ((gradient, &x), &dy) in gradient.iter_mut().zip(x).zip(y_gradient) {
-                let (distribution, density) = x.normal();
-                *gradient = dy * Real::mul_add(x, density, distribution);
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                for ((gradient, &x), &dy) in gradient.iter_mut().zip(x).zip(y_gradient) {
+                    let (distribution, density) = x.normal();
+                    *gradient = dy * Real::mul_add(x, density, distribution);
+                }
+            },
+        );
     });
     tensor(gradient, x.shape())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::checks::{agree, differences_agree, input, numbers, run, same_on_threads, single_agrees};
+    use crate::testing::{DOUBLE, Tolerance};
+    use candle_core::Device;
+
+    fn op(inputs: &[Tensor]) -> Result<Tensor> {
+        gelu(&inputs[0])
+    }
+
+    /// -12..12 in steps of 1 / 512.
+    fn grid() -> Tensor {
+        let points = (0..=24 * 512).map(|i| f64::from(i) / 512.0 - 12.0);
+        Tensor::from_iter(points, &Device::Cpu).expect("grid")
+    }
+
+    #[test]
+    fn candle_agrees_on_a_grid() {
+        agree(&op, &|i| i[0].gelu_erf(), &[grid()], DOUBLE);
+        // x Phi(x) to two roundings of a number up to 12.
+        single_agrees(&op, &[grid()], Tolerance::new(4e-7, 4e-7));
+        differences_agree(&op, &[input((3, 2, 5), 0.0)]);
+    }
+
+    /// `torch.nn.functional.gelu`, torch 2.15, f64: y and `dy/dx * sin(99 + 1.7 i)`.
+    #[test]
+    fn torch_agrees() {
+        let x = Tensor::new(&[-6.0, -2.5, -0.7, -1e-3, 0.0, 0.4, 1.0, 3.0, 8.0], &Device::Cpu).expect("x");
+        let y = [
+            -5.919525869479969e-09,
+            -0.015524163314440398,
+            -0.1693745565561511,
+            -0.000499601057786089,
+            0.0,
+            0.2621686966441297,
+            0.841344746068543,
+            2.99595030590511,
+            7.999999999999995,
+        ];
+        let gradient = [
+            3.5440576886233305e-08,
+            -0.006327360562400301,
+            0.02235353981167563,
+            -0.20694159100498316,
+            -0.4245159426628339,
+            0.5083935589499136,
+            0.7429697017995872,
+            -0.8197382858693449,
+            -0.4770855464718998,
+        ];
+        let ours = run(&op, &[x]);
+        DOUBLE.assert_all(&ours[0], &y);
+        DOUBLE.assert_all(&ours[1], &gradient);
+    }
+
+    /// mpmath, 30 digits: the tail, where `1 + erf` has no digits left.
+    #[test]
+    fn the_tail_keeps_its_digits() {
+        let x = Tensor::new(&[-10.0, -20.0, -30.0], &Device::Cpu).expect("x");
+        let expected = [
+            -7.619_853_024_160_526e-23,
+            -5.507_248_237_212_478e-88,
+            -1.472_013_957_694_442_6e-196,
+        ];
+        for (ours, expected) in numbers(&gelu(&x).expect("gelu")).into_iter().zip(expected) {
+            assert!(
+                (ours / expected - 1.0).abs() < 1e-12,
+                "{ours} instead of {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays() {
+        let x = Tensor::new(&[f32::NAN, f32::INFINITY, -1e30, 1e30], &Device::Cpu).expect("x");
+        let y = numbers(&gelu(&x).expect("gelu"));
+        assert!(y[0].is_nan() && y[1] == f64::INFINITY && y[2] == 0.0 && y[3] == f64::from(1e30f32));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        same_on_threads(&op, &[input((3, 4097), 0.0)]);
+    }
 }

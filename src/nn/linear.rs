@@ -3,6 +3,8 @@
 //! The bias is what products are added to, so it costs one write. Products are cut into blocks whose sizes follow from
 //! the shapes alone, each computed by one thread: results do not depend on the number of threads.
 
+#![allow(clippy::inline_always)] // see `real`
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -68,18 +70,22 @@ impl Linear {
         let mut shape = x_at.dims().to_vec();
         shape.truncate(shape.len() - 1);
         shape.push(n);
-        let storage = by_dtype!(
-            dtype(x),
-            forward((x, x_at), (weight, weight_at), bias, n, d)
-        )?;
+        let storage = by_dtype!(dtype(x), forward((x, x_at), (weight, weight_at), bias, n, d))?;
         Ok((storage, shape.into()))
     }
 
-    fn backward(x: &Tensor, weight: &Tensor, y_gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn backward(
+        x: &Tensor,
+        weight: &Tensor,
+        y_gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let y_gradient = y_gradient.contiguous()?;
-        let x_gradient = x.track_op().then(|| by_dtype!(x.dtype(), input_gradient(x, weight, &y_gradient)));
-        let weight_gradient =
-            weight.track_op().then(|| by_dtype!(x.dtype(), weight_gradient(x, weight, &y_gradient)));
+        let x_gradient = x
+            .track_op()
+            .then(|| by_dtype!(x.dtype(), input_gradient(x, weight, &y_gradient)));
+        let weight_gradient = weight
+            .track_op()
+            .then(|| by_dtype!(x.dtype(), weight_gradient(x, weight, &y_gradient)));
         Ok((x_gradient.transpose()?, weight_gradient.transpose()?))
     }
 }
@@ -99,7 +105,13 @@ impl CustomOp2 for Linear {
         Self::forward((x, x_at), (weight, weight_at), None)
     }
 
-    fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, y: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        y: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Self::backward(x, weight, y)
     }
 }
@@ -130,7 +142,9 @@ impl CustomOp3 for Linear {
         y: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (x_gradient, weight_gradient) = Self::backward(x, weight, y)?;
-        let bias_gradient = bias.track_op().then(|| by_dtype!(y.dtype(), bias_gradient(y, bias.elem_count())));
+        let bias_gradient = bias
+            .track_op()
+            .then(|| by_dtype!(y.dtype(), bias_gradient(y, bias.elem_count())));
         Ok((x_gradient, weight_gradient, bias_gradient.transpose()?))
     }
 }
@@ -154,7 +168,9 @@ fn forward<T: Real>(
 ) -> Result<CpuStorage> {
     let x = elements::<T>(x, x_at)?;
     let weight = MatRef::from_row_major_slice(elements::<T>(weight, weight_at)?, n, d).transpose();
-    let bias = bias.map(|(bias, bias_at)| elements::<T>(bias, bias_at)).transpose()?;
+    let bias = bias
+        .map(|(bias, bias_at)| elements::<T>(bias, bias_at))
+        .transpose()?;
     Ok(T::to_cpu_storage_owned(product(x, weight, bias)))
 }
 
@@ -164,7 +180,9 @@ fn product<T: Real>(x: &[T], right: MatRef<'_, T>, bias: Option<&[T]>) -> Vec<T>
     let m = x.len().checked_div(k).unwrap_or(0);
     let mut y = vec![T::zero(); m * n];
     let rows = block_rows(m);
-    let blocks = y.par_chunks_mut((rows * n).max(1)).zip(x.par_chunks((rows * k).max(1)));
+    let blocks = y
+        .par_chunks_mut((rows * n).max(1))
+        .zip(x.par_chunks((rows * k).max(1)));
     blocks.for_each(|(y, x)| {
         let accumulate = match bias {
             Some(bias) => {
@@ -198,10 +216,13 @@ fn weight_gradient<T: Real>(x: &Tensor, weight: &Tensor, y_gradient: &Tensor) ->
     let (outputs, summed) = (even(n, OUTPUTS), even(m, SUMMED));
     let parts = m.div_ceil(summed).max(1);
     let mut sums = vec![T::zero(); parts * size];
-    let blocks = sums.par_chunks_mut(size.max(1)).enumerate().flat_map(|(part, sums)| {
-        let rows = sums.par_chunks_mut((outputs * d).max(1)).enumerate();
-        rows.map(move |(block, sums)| (part * summed, block * outputs, sums))
-    });
+    let blocks = sums
+        .par_chunks_mut(size.max(1))
+        .enumerate()
+        .flat_map(|(part, sums)| {
+            let rows = sums.par_chunks_mut((outputs * d).max(1)).enumerate();
+            rows.map(move |(block, sums)| (part * summed, block * outputs, sums))
+        });
     blocks.for_each(|(first, output, block)| {
         let (count, outputs) = (summed.min(m - first), block.len() / d);
         let x = MatRef::from_row_major_slice(&x[first * d..(first + count) * d], count, d);
@@ -221,7 +242,7 @@ fn bias_gradient<T: Real>(y_gradient: &Tensor, n: usize) -> Result<Tensor> {
     let block = (BIAS_ROWS * n).max(1);
     let mut sums = vec![T::zero(); y_gradient.len().div_ceil(block).max(1) * n];
     let blocks = sums.par_chunks_mut(n.max(1)).zip(y_gradient.par_chunks(block));
-    blocks.for_each(|(sums, rows)| simd(|| rows.chunks_exact(n).for_each(|row| add(sums, row))));
+    blocks.for_each(|(sums, rows)| add_parts(sums, rows));
     tensor(added(sums, n), &Shape::from(n))
 }
 
@@ -231,15 +252,141 @@ pub(super) fn added<T: Real>(mut parts: Vec<T>, size: usize) -> Vec<T> {
         return parts;
     }
     let (sum, rest) = parts.split_at_mut(size);
-    simd(|| rest.chunks_exact(size).for_each(|part| add(sum, part)));
+    add_parts(sum, rest);
     // Not `truncate`, which would keep the memory of all parts.
     sum.to_vec()
 }
 
-#[allow(clippy::inline_always)] // see `real`
+/// Adds the parts of `parts`, each as long as the sum, in their order.
+fn add_parts<T: Real>(sum: &mut [T], parts: &[T]) {
+    simd(
+        #[inline(always)]
+        || {
+            for part in parts.chunks_exact(sum.len().max(1)) {
+                add(sum, part);
+            }
+        },
+    );
+}
+
+/// Adds element by element.
 #[inline(always)]
 pub(super) fn add<T: Real>(sum: &mut [T], other: &[T]) {
     for (sum, &other) in sum.iter_mut().zip(other) {
         *sum += other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::checks::{agree, differences_agree, input, run, same_on_threads, single_agrees};
+    use crate::testing::{DOUBLE, Tolerance};
+    use candle_core::Var;
+
+    fn with_bias(inputs: &[Tensor]) -> Result<Tensor> {
+        linear(&inputs[0], &inputs[1], Some(&inputs[2]))
+    }
+
+    fn inputs(x: &[usize], n: usize) -> [Tensor; 3] {
+        let d = *x.last().expect("a dimension");
+        [input(x, 0.0), input((n, d), 1.0), input(n, 2.0)]
+    }
+
+    #[test]
+    fn candle_agrees_across_block_borders() {
+        for (x, n) in [
+            (vec![1], 1),
+            (vec![3, 5], 2),
+            (vec![2, 33, 7], 385),
+            (vec![2, 1041, 3], 11),
+            (vec![8193, 2], 3),
+        ] {
+            let inputs = inputs(&x, n);
+            agree(&with_bias, &|i| plain(&i[0], &i[1], Some(&i[2])), &inputs, SUMS);
+            let two = &inputs[..2];
+            agree(
+                &|i| linear(&i[0], &i[1], None),
+                &|i| plain(&i[0], &i[1], None),
+                two,
+                SUMS,
+            );
+        }
+    }
+
+    /// f64 sums of some thousand terms that cancel.
+    const SUMS: Tolerance = Tolerance::new(1e-10, 1e-10);
+
+    #[test]
+    fn the_definition_agrees() {
+        let inputs = inputs(&[2, 3, 5], 4);
+        let [x, weight, bias] = inputs.each_ref().map(crate::nn::checks::numbers);
+        let y = (0..6).flat_map(|row| {
+            let (x, weight, bias) = (&x, &weight, &bias);
+            (0..4).map(move |n| bias[n] + (0..5).map(|d| x[5 * row + d] * weight[5 * n + d]).sum::<f64>())
+        });
+        DOUBLE.assert_all(&run(&with_bias, &inputs)[0], &y.collect::<Vec<_>>());
+        differences_agree(&with_bias, &inputs);
+    }
+
+    /// `torch.nn.functional.linear`, torch 2.15, f64; inputs and weights of the loss as `checks::input`.
+    #[test]
+    fn torch_agrees() {
+        let expected: [&[f64]; 4] = [
+            &[
+                1.5762884574017062,
+                0.4795883565523499,
+                -0.4184166531772553,
+                0.07219897756843363,
+            ],
+            &[
+                -0.8714489873287599,
+                -0.25905468691927747,
+                0.9382045275907595,
+                0.8798391607847992,
+                -0.005427446281118908,
+                -0.8784405676419854,
+            ],
+            &[
+                -0.8849450464969687,
+                -0.5185772966334615,
+                1.0185767055727257,
+                0.3837915692044696,
+                -0.038003045054883666,
+                -0.3739986029608965,
+            ],
+            &[-0.04335134454128475, -0.24631343436583256],
+        ];
+        for (ours, torch) in run(&with_bias, &inputs(&[2, 3], 2)).iter().zip(expected) {
+            DOUBLE.assert_all(ours, torch);
+        }
+    }
+
+    #[test]
+    fn single_precision_and_threads() {
+        let inputs = inputs(&[3, 700, 40], 200);
+        // A sum of 2100 terms of size 1 in f32.
+        single_agrees(&with_bias, &inputs, Tolerance::new(1e-3, 1e-5));
+        same_on_threads(&with_bias, &inputs);
+    }
+
+    #[test]
+    fn only_what_is_tracked_has_a_gradient() {
+        let [x, weight, bias] = inputs(&[2, 3], 2);
+        let weight = Var::from_tensor(&weight).expect("var");
+        let y = linear(&x, &weight, Some(&bias)).expect("forward");
+        let (dx, dw, db) = CustomOp3::bwd(&Linear, &x, &weight, &bias, &y, &y).expect("backward");
+        assert!(dx.is_none() && dw.is_some() && db.is_none());
+        assert!(!linear(&x, &x, None).expect("forward").track_op());
+        assert!(linear(&x, &weight, Some(&x)).is_err());
+    }
+
+    #[test]
+    fn transposed_and_empty_inputs() {
+        let (x, weight) = (input((5, 4), 0.0), input((5, 3), 1.0));
+        let through = |i: &[Tensor]| linear(&i[0].t()?, &i[1].t()?, None);
+        agree(&through, &|i| i[0].t()?.matmul(&i[1]), &[x, weight], DOUBLE);
+        let empty = run(&with_bias, &inputs(&[0, 3], 2));
+        assert_eq!(empty, [vec![], vec![], vec![0.0; 6], vec![0.0; 2]]);
     }
 }

@@ -16,3 +16,6 @@ pub use attention::{attention, multi_head_attention};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+
+#[cfg(test)]
+mod checks;

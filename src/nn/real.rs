@@ -152,9 +152,16 @@ pub(super) fn largest<T: Real>(row: &[T]) -> T {
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         for lane in 0..LANES {
-            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+            lanes[lane] = if chunk[lane] > lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
         }
     }
     let rest = rest.iter().chain(&lanes);
-    rest.fold(least, |largest, &value| if value > largest { value } else { largest })
+    rest.fold(
+        least,
+        |largest, &value| if value > largest { value } else { largest },
+    )
 }
