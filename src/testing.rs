@@ -38,6 +38,11 @@ pub const SINGLE: Tolerance = Tolerance {
 };
 
 impl Tolerance {
+    /// For what one module's tests compare.
+    pub const fn new(absolute: f64, relative: f64) -> Self {
+        Self { absolute, relative }
+    }
+
     /// Panics where a number is not within the tolerance.
     #[track_caller]
     pub fn assert(self, found: f64, expected: f64) {

@@ -3,6 +3,8 @@
 //! The bias is what products are added to, so it costs one write. Products are cut into blocks whose sizes follow from
 //! the shapes alone, each computed by one thread: results do not depend on the number of threads.
 
+#![allow(clippy::inline_always)] // see `real`
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -240,7 +242,7 @@ fn bias_gradient<T: Real>(y_gradient: &Tensor, n: usize) -> Result<Tensor> {
     let block = (BIAS_ROWS * n).max(1);
     let mut sums = vec![T::zero(); y_gradient.len().div_ceil(block).max(1) * n];
     let blocks = sums.par_chunks_mut(n.max(1)).zip(y_gradient.par_chunks(block));
-    blocks.for_each(|(sums, rows)| simd(|| rows.chunks_exact(n).for_each(|row| add(sums, row))));
+    blocks.for_each(|(sums, rows)| add_parts(sums, rows));
     tensor(added(sums, n), &Shape::from(n))
 }
 
@@ -250,15 +252,132 @@ pub(super) fn added<T: Real>(mut parts: Vec<T>, size: usize) -> Vec<T> {
         return parts;
     }
     let (sum, rest) = parts.split_at_mut(size);
-    simd(|| rest.chunks_exact(size).for_each(|part| add(sum, part)));
+    add_parts(sum, rest);
     // Not `truncate`, which would keep the memory of all parts.
     sum.to_vec()
 }
 
-#[allow(clippy::inline_always)] // see `real`
+/// Adds the parts of `parts`, each as long as the sum, in their order.
+fn add_parts<T: Real>(sum: &mut [T], parts: &[T]) {
+    simd(
+        #[inline(always)]
+        || {
+            for part in parts.chunks_exact(sum.len().max(1)) {
+                add(sum, part);
+            }
+        },
+    );
+}
+
+/// Adds element by element.
 #[inline(always)]
 pub(super) fn add<T: Real>(sum: &mut [T], other: &[T]) {
     for (sum, &other) in sum.iter_mut().zip(other) {
         *sum += other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::checks::{agree, differences_agree, input, run, same_on_threads, single_agrees};
+    use crate::testing::{DOUBLE, Tolerance};
+    use candle_core::Var;
+
+    fn with_bias(inputs: &[Tensor]) -> Result<Tensor> {
+        linear(&inputs[0], &inputs[1], Some(&inputs[2]))
+    }
+
+    fn inputs(x: &[usize], n: usize) -> [Tensor; 3] {
+        let d = *x.last().expect("a dimension");
+        [input(x, 0.0), input((n, d), 1.0), input(n, 2.0)]
+    }
+
+    #[test]
+    fn candle_agrees_across_block_borders() {
+        for (x, n) in [
+            (vec![1], 1),
+            (vec![3, 5], 2),
+            (vec![2, 33, 7], 385),
+            (vec![2, 1041, 3], 11),
+            (vec![8193, 2], 3),
+        ] {
+            let inputs = inputs(&x, n);
+            agree(&with_bias, &|i| plain(&i[0], &i[1], Some(&i[2])), &inputs, SUMS);
+            let two = &inputs[..2];
+            agree(
+                &|i| linear(&i[0], &i[1], None),
+                &|i| plain(&i[0], &i[1], None),
+                two,
+                SUMS,
+            );
+        }
+    }
+
+    /// f64 sums of some thousand terms that cancel.
+    const SUMS: Tolerance = Tolerance::new(1e-10, 1e-10);
+
+    #[test]
+    fn the_definition_agrees() {
+        let inputs = inputs(&[2, 3, 5], 4);
+        let [x, weight, bias] = inputs.each_ref().map(crate::nn::checks::numbers);
+        let y = (0..6).flat_map(|row| {
+            let (x, weight, bias) = (&x, &weight, &bias);
+            (0..4).map(move |n| bias[n] + (0..5).map(|d| x[5 * row + d] * weight[5 * n + d]).sum::<f64>())
+        });
+        DOUBLE.assert_all(&run(&with_bias, &inputs)[0], &y.collect::<Vec<_>>());
+        differences_agree(&with_bias, &inputs);
+    }
+
+    /// `torch.nn.functional.linear`, torch 2.15, f64; inputs and weights of the loss as `checks::input`.
+    #[test]
+    fn torch_agrees() {
+        #[rustfmt::skip]
+        let expected: [&[f64]; 4] = [
+            &[
+                1.576_288_457_401_706_2, 0.479_588_356_552_349_9, -0.418_416_653_177_255_3,
+                0.072_198_977_568_433_63,
+            ],
+            &[
+                -0.871_448_987_328_759_9, -0.259_054_686_919_277_47, 0.938_204_527_590_759_5,
+                0.879_839_160_784_799_2, -0.005_427_446_281_118_908, -0.878_440_567_641_985_4,
+            ],
+            &[
+                -0.884_945_046_496_968_7, -0.518_577_296_633_461_5, 1.018_576_705_572_725_7,
+                0.383_791_569_204_469_6, -0.038_003_045_054_883_666, -0.373_998_602_960_896_5,
+            ],
+            &[-0.043_351_344_541_284_75, -0.246_313_434_365_832_56],
+        ];
+        for (ours, torch) in run(&with_bias, &inputs(&[2, 3], 2)).iter().zip(expected) {
+            DOUBLE.assert_all(ours, torch);
+        }
+    }
+
+    #[test]
+    fn single_precision_and_threads() {
+        let inputs = inputs(&[3, 700, 40], 200);
+        // A sum of 2100 terms of size 1 in f32.
+        single_agrees(&with_bias, &inputs, Tolerance::new(1e-3, 1e-5));
+        same_on_threads(&with_bias, &inputs);
+    }
+
+    #[test]
+    fn only_what_is_tracked_has_a_gradient() {
+        let [x, weight, bias] = inputs(&[2, 3], 2);
+        let weight = Var::from_tensor(&weight).expect("var");
+        let y = linear(&x, &weight, Some(&bias)).expect("forward");
+        let (dx, dw, db) = CustomOp3::bwd(&Linear, &x, &weight, &bias, &y, &y).expect("backward");
+        assert!(dx.is_none() && dw.is_some() && db.is_none());
+        assert!(!linear(&x, &x, None).expect("forward").track_op());
+        assert!(linear(&x, &weight, Some(&x)).is_err());
+    }
+
+    #[test]
+    fn transposed_and_empty_inputs() {
+        let (x, weight) = (input((5, 4), 0.0), input((5, 3), 1.0));
+        let through = |i: &[Tensor]| linear(&i[0].t()?, &i[1].t()?, None);
+        agree(&through, &|i| i[0].t()?.matmul(&i[1]), &[x, weight], DOUBLE);
+        let empty = run(&with_bias, &inputs(&[0, 3], 2));
+        assert_eq!(empty, [vec![], vec![], vec![0.0; 6], vec![0.0; 2]]);
     }
 }

@@ -49,4 +49,6 @@ pub use relu::relu;
 pub use unfold::unfold;
 
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
 mod tests;

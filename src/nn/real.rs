@@ -69,7 +69,7 @@ macro_rules! real {
             // u = (1 - slope a) / (1 + slope a); its coefficients contain 1 / sqrt(2 pi). phi is 0 beyond 40.
             #[inline(always)]
             fn normal(self) -> (Self, Self) {
-                const DENSITY: $t = 0.398_942_280_401_432_7;
+                const DENSITY: $t = 0.398_942_280_401_432_7_f64 as $t;
                 let a = self.abs();
                 let a = if a > 40.0 { 40.0 } else { a };
                 let bell = Real::decay(-0.5 * a * a);
