@@ -76,7 +76,9 @@ impl AvgPool2d {
                         result[window] += pixel;
                     }
                 });
-                result.iter_mut().for_each(|sum| *sum *= self.weight());
+                for sum in result {
+                    *sum *= self.weight();
+                }
             });
         let shape = (images, channels, down, along);
         Ok((T::to_cpu_storage_owned(result), shape.into()))

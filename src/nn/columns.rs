@@ -56,7 +56,7 @@ impl Image {
     }
 
     /// Writes the columns of `image`, zeros where a window reaches beyond it.
-    pub fn to_columns<T: Element>(&self, image: &[T], matrix: &mut [T], place: Place) {
+    pub fn write_columns<T: Element>(&self, image: &[T], matrix: &mut [T], place: Place) {
         let Window { stride, padding, .. } = self.window;
         let (down, along) = self.positions;
         self.each_row(|row, channel, ky, kx| {

@@ -55,7 +55,7 @@ fn fill_columns<T: Element>(image: Image, images: &[T], columns: &mut Vec<T>) {
             stride: count * width,
             start: index * width,
         };
-        image.to_columns(pixels, columns, place);
+        image.write_columns(pixels, columns, place);
     }
 }
 
@@ -101,7 +101,9 @@ pub fn forward<T: Element>(sizes: Sizes, x: &[T], weight: &[T], bias: Option<&[T
                 if let Some(bias) = bias {
                     for (index, plane) in result.chunks_exact_mut(width).enumerate() {
                         let bias = bias[index % outputs];
-                        plane.iter_mut().for_each(|value| *value += bias);
+                        for value in plane {
+                            *value += bias;
+                        }
                     }
                 }
             },

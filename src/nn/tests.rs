@@ -31,7 +31,7 @@ pub fn gradients(
         .iter()
         .map(|input| Var::from_tensor(input).expect("variable"))
         .collect();
-    let tracked: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+    let tracked: Vec<&Tensor> = vars.iter().map(Var::as_tensor).collect();
     let y = f(&tracked).expect("forward");
     let loss = (&y * weights).and_then(|products| products.sum_all());
     let store = loss.and_then(|loss| loss.backward()).expect("backward");

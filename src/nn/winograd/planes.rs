@@ -91,7 +91,7 @@ fn step<T: Element, const L: usize>(
         Map::Output => {
             let tile = lanes(&read::<T, L>(matrices, at), output);
             each(place, &tile, |start, lanes| {
-                pixels[start..start + L].copy_from_slice(lanes)
+                pixels[start..start + L].copy_from_slice(lanes);
             });
         }
         Map::InputAdjoint => {
