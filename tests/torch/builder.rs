@@ -278,7 +278,7 @@ pub fn run(pickle: &[u8]) -> Result<TorchFile, TorchError> {
 /// The problem and the offset of a pickle that must fail.
 pub fn fault(pickle: &[u8], limits: &Limits) -> (usize, PickleProblem) {
     match load(&checkpoint(pickle, &[]), limits) {
-        Err(TorchError::Pickle { offset, problem, .. }) => (offset, problem),
+        Err(TorchError::Pickle { offset, problem, .. }) => (offset as usize, problem),
         other => panic!("not a fault of the pickle: {other:?}"),
     }
 }
