@@ -67,9 +67,9 @@ impl Header {
         }
         let mut names: Vec<&str> = tensors.iter().map(|place| place.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        if let Some([twice, ..]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let problem = "is there twice".to_owned();
-            return Err(fault(&format!("tensor `{}`", twice[0]), problem));
+            return Err(fault(&format!("tensor `{twice}`"), problem));
         }
         Ok(Self {
             tensors,

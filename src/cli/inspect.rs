@@ -98,11 +98,18 @@ fn describe(file: &File) -> String {
     }
     lines.extend(extras(file));
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let lines = lines.into_iter();
-    let lines: String = lines
-        .map(|(name, value)| format!("  {name:<width$}  {value}\n"))
+    let lines = lines
+        .iter()
+        .map(|(name, value)| format!("  {name:<width$}  {value}"));
+    let title = file.path.display().to_string();
+    let rows: Vec<String> = [title]
+        .into_iter()
+        .chain(lines)
+        .chain([String::new()])
+        .chain(table(&file.tensors))
+        .chain([String::new(), String::new()])
         .collect();
-    format!("{}\n{lines}{}\n", file.path.display(), table(&file.tensors))
+    rows.join("\n")
 }
 
 /// Attributes and metadata beyond what has lines of its own.
@@ -123,14 +130,14 @@ fn extras(file: &File) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn table(tensors: &[TensorInfo]) -> String {
+/// A line for each tensor.
+fn table(tensors: &[TensorInfo]) -> impl Iterator<Item = String> {
     let width = tensors.iter().map(|info| info.name.chars().count()).max();
     let width = width.unwrap_or_default();
-    let line = |info: &TensorInfo| {
+    tensors.iter().map(move |info| {
         let (name, dtype) = (&info.name, info.dtype.name());
-        format!("  {name:<width$}  {dtype:<4}  {}\n", shape(&info.shape))
-    };
-    tensors.iter().map(line).collect()
+        format!("  {name:<width$}  {dtype:<4}  {}", shape(&info.shape))
+    })
 }
 
 /// `256 x 784`; a single number is a `scalar`.

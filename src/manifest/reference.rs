@@ -11,14 +11,23 @@ use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
     SplitSettings,
 };
-use crate::arch::Mlp;
+use crate::arch::{ARCHITECTURES, Mlp, ResNet, SmallVit, Vgg, Vit};
 use crate::fusion::{
     Arity, Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
 };
 
 /// The JSON Schema of manifests.
 pub fn json_schema() -> Value {
-    let mlp = tagged::<Mlp>("architecture", "mlp", "Fully connected network with ReLU.");
+    let models = [
+        family::<Mlp>("mlp", "Fully connected network with ReLU. The default."),
+        family::<Vgg>("vgg", "VGG for small images."),
+        family::<ResNet>("resnet", "ResNet for small images."),
+        family::<Vit>("vit", "Vision transformer, pre-norm blocks."),
+        family::<SmallVit>(
+            "small-vit",
+            "Vision transformer of PyTorch's encoder layers, post-norm; attention weights are not dropped in training.",
+        ),
+    ];
     let methods: Vec<Value> = METHODS
         .iter()
         .filter_map(|info| {
@@ -59,7 +68,7 @@ pub fn json_schema() -> Value {
             "dataset": with_axes(plain::<DatasetSettings>()),
             "split": with_axes(plain::<SplitSettings>()),
             "model-set": with_axes(plain::<ModelSetSettings>()),
-            "model": with_axes(mlp),
+            "model": { "anyOf": models },
             "base": with_axes(plain::<BaseSettings>()),
             "fusion-set": with_axes(plain::<FusionSetSettings>()),
             "fusion": { "type": "array", "description": "Fusion methods, in the order of the table's rows.", "items": { "anyOf": methods } },
@@ -102,6 +111,23 @@ fn tagged<T: JsonSchema>(key: &str, value: &str, description: &str) -> Value {
     }
     schema["properties"][key] = json!({ "const": value, "description": description });
     schema["required"] = json!([key]);
+    schema
+}
+
+/// The settings of all architectures whose names begin with `family`.
+fn family<T: JsonSchema>(family: &str, description: &str) -> Value {
+    let mut schema = with_axes(plain::<T>());
+    let names: Vec<&str> = ARCHITECTURES
+        .iter()
+        .map(|info| info.name)
+        .filter(|name| name.starts_with(family))
+        .collect();
+    let single = json!({ "enum": names });
+    let many = json!({ "type": "array", "minItems": 1, "items": single.clone() });
+    schema["properties"]["architecture"] = json!({ "description": description, "anyOf": [single, many] });
+    if family != "mlp" {
+        schema["required"] = json!(["architecture"]);
+    }
     schema
 }
 
@@ -223,7 +249,7 @@ pub fn markdown(schema: &Value) -> String {
     for key in TOP_KEYS {
         if top
             .get(key)
-            .is_some_and(|section| section["properties"].is_null())
+            .is_some_and(|section| section["properties"].is_null() && section["anyOf"][0]["properties"].is_null())
         {
             page.push_str(&row(key, &top[key], is_required(schema, key)));
         }
@@ -235,8 +261,9 @@ pub fn markdown(schema: &Value) -> String {
             "include" => page.push_str(SELECTORS),
             _ => {}
         }
-        let tables: Vec<&Value> = match section["items"]["anyOf"].as_array() {
-            Some(methods) => methods.iter().collect(),
+        let kinds = section["items"]["anyOf"].as_array();
+        let tables: Vec<&Value> = match kinds.or(section["anyOf"].as_array()) {
+            Some(kinds) if kinds[0]["properties"].is_object() => kinds.iter().collect(),
             None if !section["properties"].is_null() => vec![section],
             None if !section["items"]["properties"].is_null() => vec![&section["items"]],
             None => continue,
@@ -261,6 +288,9 @@ pub fn markdown(schema: &Value) -> String {
 /// The names a setting takes, such as `["split", "kind"]`; empty where it takes no names.
 pub(super) fn choices_of_setting(path: &[String]) -> Vec<String> {
     let schema = json_schema();
+    if path == ["model", "architecture"] {
+        return ARCHITECTURES.iter().map(|info| info.name.to_string()).collect();
+    }
     names(
         path.iter()
             .fold(&schema, |schema, key| &schema["properties"][key.as_str()]),
@@ -305,8 +335,9 @@ pub fn method_markdown(name: &str) -> Option<String> {
 /// One heading, what it is about, and its keys.
 fn section(header: &str, table: &Value) -> String {
     let mut text = format!("\n## `{header}`");
-    if let Some((tag, value)) = tag_of(table) {
-        let _ = write!(text, ": `{tag} = \"{value}\"`\n\n");
+    if let Some((tag, values)) = tag_of(table) {
+        let values: Vec<String> = values.iter().map(|value| format!("`{tag} = \"{value}\"`")).collect();
+        let _ = write!(text, ": {}\n\n", values.join(", "));
         if let Some(about) = table["properties"][tag]["description"].as_str() {
             let _ = write!(text, "{}\n\n", sentence(about));
         }
@@ -320,10 +351,13 @@ fn section(header: &str, table: &Value) -> String {
 }
 
 /// The key that tells which table this is, and its value there.
-fn tag_of(table: &Value) -> Option<(&'static str, &str)> {
-    ["method", "architecture"]
-        .into_iter()
-        .find_map(|tag| Some((tag, table["properties"][tag]["const"].as_str()?)))
+fn tag_of(table: &Value) -> Option<(&'static str, Vec<&str>)> {
+    let properties = &table["properties"];
+    if let Some(method) = properties["method"]["const"].as_str() {
+        return Some(("method", vec![method]));
+    }
+    let names = properties["architecture"]["anyOf"][0]["enum"].as_array()?;
+    Some(("architecture", names.iter().filter_map(Value::as_str).collect()))
 }
 
 /// Every method in one line; the README shows the same table.
@@ -362,7 +396,7 @@ fn rows(prefix: &str, table: &Value) -> String {
         }
         if property.get("properties").is_some() {
             text.push_str(&rows(&format!("{name}."), property));
-        } else if property.get("const").is_none() {
+        } else if property.get("const").is_none() && !(tag_of(table).is_some() && key == "architecture") {
             text.push_str(&row(&name, property, is_required(table, key)));
         }
     }

@@ -5,7 +5,9 @@ use super::*;
 fn checkpoint(bench: &Bench) -> String {
     bench.exec(&[]).ok();
     let files = bench.files();
-    let found = files.iter().find(|file| file.ends_with(".safetensors"));
+    let found = files
+        .iter()
+        .find(|file| file.contains("/train-") && file.ends_with(".safetensors"));
     found.expect("a trained model").clone()
 }
 

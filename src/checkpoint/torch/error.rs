@@ -348,6 +348,7 @@ impl TorchError {
                 | PickleProblem::Stack(_)
                 | PickleProblem::Memo(_)
                 | PickleProblem::Objects(_) => Some(STATE_DICT),
+                PickleProblem::Length { .. } => Some(AGAIN),
                 _ => None,
             },
             Self::Layout { problem, .. } => match problem {

@@ -11,6 +11,7 @@ use super::content::Content;
 use super::error::{TensorProblem, TorchError};
 use super::limits::Limits;
 use super::source::Source;
+use super::tensor::Layout;
 use crate::checkpoint::{Raw, TensorInfo};
 
 /// The content of a checkpoint.
@@ -132,7 +133,7 @@ impl Opened {
         &mut self,
         limits: &Limits,
     ) -> Result<Vec<(String, Tensor)>, TorchError> {
-        self.check_bytes(limits, self.content.layouts.iter().map(|layout| layout.bytes()))?;
+        self.check_bytes(limits, self.content.layouts.iter().map(Layout::bytes))?;
         let mut built: HashMap<usize, Tensor> = HashMap::new();
         let mut tensors = Vec::with_capacity(self.content.names.len());
         for index in 0..self.content.names.len() {
