@@ -262,8 +262,9 @@ pub fn markdown(schema: &Value) -> String {
             _ => {}
         }
         let kinds = section["items"]["anyOf"].as_array();
-        let tables: Vec<&Value> = match kinds.or(section["anyOf"].as_array()) {
-            Some(kinds) if kinds[0]["properties"].is_object() => kinds.iter().collect(),
+        let kinds = kinds.or(section["anyOf"].as_array());
+        let tables: Vec<&Value> = match kinds.filter(|kinds| kinds[0]["properties"].is_object()) {
+            Some(kinds) => kinds.iter().collect(),
             None if !section["properties"].is_null() => vec![section],
             None if !section["items"]["properties"].is_null() => vec![&section["items"]],
             None => continue,
