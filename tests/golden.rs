@@ -21,6 +21,7 @@ mod random;
 mod scores;
 mod transports;
 mod vgg;
+mod vit;
 
 const KINDS: [(Importance, &str); 4] = [
     (Importance::Uniform, "uniform"),

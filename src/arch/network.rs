@@ -229,6 +229,7 @@ impl Network {
     }
 
     /// The same network without anything to train; tensors are shared.
+    #[must_use]
     pub fn detached(&self) -> Self {
         let mut network = self.clone();
         for tensor in &mut network.tensors {

@@ -1,4 +1,4 @@
-//! ResNet for small images (He et al., 2016): 3x3 stem, four stages of residual blocks, mean pooling, one linear layer.
+//! `ResNet` for small images (He et al., 2016): 3x3 stem, four stages of residual blocks, mean pooling, one linear layer.
 //!
 //! State-dict names are those of the reference's `ResNet` (which took them from pytorch-cifar). The reference has no
 //! levels for it; here a residual block is a level, the stem is the first and pooling with the classifier the last.

@@ -191,44 +191,44 @@ impl KfGradient {
                 *output = batched(own, l, output)?;
                 require_finite(output, &name, model)?;
             }
-            if !self.skip_levels.contains(&l) {
-                let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
-                let width = network.levels()[l].width;
-                let (mut found, head_loss) = if l == last {
-                    let (found, loss) = self.head(inputs, &outputs, &scores)?;
-                    (found, Some(loss))
-                } else {
-                    (self.cluster(&name, width, &outputs, &scores)?, None)
-                };
-                if head_loss.is_none() && self.align_skip_connections && found.target.dims() == x.dims() {
-                    align(&mut found, &x, &scores, &name)?;
-                }
-                let loss = match head_loss {
-                    Some(loss) => loss,
-                    None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?),
-                };
-                let mut rng = seed::generator(inputs.seed, METHOD, &[l as u64]);
-                self.unsettle(&mut network, l, &mut rng)?;
-                let head = self.head.as_ref().filter(|_| l == last);
-                let trainer = LevelTrainer {
-                    settings: self.levels.get(l).or(head).unwrap_or(&self.level),
-                    batch_size: self.batch_size,
-                    patience: self.patience,
-                    cosine: self.cosine,
-                    loss,
-                };
-                let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
+            if self.skip_levels.contains(&l) {
                 x = batched(&network, l, &x)?;
-                let (grouping_error, approximation_error) = errors(&outputs, &found.clusters, &scores, &x)?;
-                reports.push(LayerReport {
-                    grouping_error,
-                    approximation_error,
-                    training: Some(training),
-                    ..LayerReport::new(&name, width, found.clusters, found.cost)
-                });
-            } else {
-                x = batched(&network, l, &x)?;
+                continue;
             }
+            let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
+            let width = network.levels()[l].width;
+            let (mut found, head_loss) = if l == last {
+                let (found, loss) = self.head(inputs, &outputs, &scores)?;
+                (found, Some(loss))
+            } else {
+                (self.cluster(&name, width, &outputs, &scores)?, None)
+            };
+            if head_loss.is_none() && self.align_skip_connections && found.target.dims() == x.dims() {
+                align(&mut found, &x, &scores, &name)?;
+            }
+            let loss = match head_loss {
+                Some(loss) => loss,
+                None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?),
+            };
+            let mut rng = seed::generator(inputs.seed, METHOD, &[l as u64]);
+            self.unsettle(&mut network, l, &mut rng)?;
+            let head = self.head.as_ref().filter(|_| l == last);
+            let trainer = LevelTrainer {
+                settings: self.levels.get(l).or(head).unwrap_or(&self.level),
+                batch_size: self.batch_size,
+                patience: self.patience,
+                cosine: self.cosine,
+                loss,
+            };
+            let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
+            x = batched(&network, l, &x)?;
+            let (grouping_error, approximation_error) = errors(&outputs, &found.clusters, &scores, &x)?;
+            reports.push(LayerReport {
+                grouping_error,
+                approximation_error,
+                training: Some(training),
+                ..LayerReport::new(&name, width, found.clusters, found.cost)
+            });
         }
         Ok(Fused::Network {
             network,

@@ -193,10 +193,18 @@ impl LevelTrainer<'_> {
 
 /// How many modules at the start of a level have no parameters.
 fn fixed(modules: &[Module]) -> usize {
-    let has_none = |module: &Module| match module {
-        Module::Flatten | Module::Relu | Module::Gelu | Module::Dropout(_) => true,
-        Module::MaxPool { .. } | Module::AvgPool { .. } | Module::Transpose | Module::FirstToken => true,
-        _ => false,
+    let has_none = |module: &Module| {
+        matches!(
+            module,
+            Module::Flatten
+                | Module::Relu
+                | Module::Gelu
+                | Module::Dropout(_)
+                | Module::MaxPool { .. }
+                | Module::AvgPool { .. }
+                | Module::Transpose
+                | Module::FirstToken
+        )
     };
     modules.iter().take_while(|module| has_none(module)).count()
 }

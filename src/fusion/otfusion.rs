@@ -148,21 +148,20 @@ impl OtFusion {
                 let mu = &marginals[model][l];
                 // What is added to another layer's output has that one's order.
                 let shared = (self.compat == Compat::None && layer.order < l).then_some(layer.order);
-                let (Plan { plan, objective }, costs) = match shared {
-                    Some(order) => (transports.plans[order].clone(), Vec::new()),
-                    None => {
-                        let squared = match self.ground {
-                            GroundCost::Acts => squared_distances(
-                                &activations[model][l],
-                                &activations[target][l],
-                                self.norm_acts,
-                                |value| value,
-                            )?,
-                            GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
-                        };
-                        let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
-                        (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
-                    }
+                let (Plan { plan, objective }, costs) = if let Some(order) = shared {
+                    (transports.plans[order].clone(), Vec::new())
+                } else {
+                    let squared = match self.ground {
+                        GroundCost::Acts => squared_distances(
+                            &activations[model][l],
+                            &activations[target][l],
+                            self.norm_acts,
+                            |value| value,
+                        )?,
+                        GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
+                    };
+                    let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
+                    (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
                 };
                 let (n_k, n) = (mu.len(), nu.len());
                 let rows = Mat::from_fn(n, n_k, |i, j| match (l == last, self.compat) {

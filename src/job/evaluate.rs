@@ -11,7 +11,7 @@ use crate::metrics::{evaluate_logits, evaluate_probabilities};
 use crate::result::Metrics;
 
 /// Samples per forward pass; bounds memory, changes no number that is reported.
-const BATCH: usize = 1000;
+const BATCH: usize = 250;
 
 /// Metrics of one network.
 pub(super) fn network(network: &Network, set: &DataSet, context: &mut Context) -> Result<Metrics, JobError> {

@@ -247,10 +247,9 @@ pub fn markdown(schema: &Value) -> String {
     let none = Map::new();
     let top = schema["properties"].as_object().unwrap_or(&none);
     for key in TOP_KEYS {
-        if top
-            .get(key)
-            .is_some_and(|section| section["properties"].is_null() && section["anyOf"][0]["properties"].is_null())
-        {
+        if top.get(key).is_some_and(|section| {
+            section["properties"].is_null() && section["anyOf"][0]["properties"].is_null()
+        }) {
             page.push_str(&row(key, &top[key], is_required(schema, key)));
         }
     }
@@ -337,7 +336,10 @@ pub fn method_markdown(name: &str) -> Option<String> {
 fn section(header: &str, table: &Value) -> String {
     let mut text = format!("\n## `{header}`");
     if let Some((tag, values)) = tag_of(table) {
-        let values: Vec<String> = values.iter().map(|value| format!("`{tag} = \"{value}\"`")).collect();
+        let values: Vec<String> = values
+            .iter()
+            .map(|value| format!("`{tag} = \"{value}\"`"))
+            .collect();
         let _ = write!(text, ": {}\n\n", values.join(", "));
         if let Some(about) = table["properties"][tag]["description"].as_str() {
             let _ = write!(text, "{}\n\n", sentence(about));

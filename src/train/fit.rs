@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, OptimizerSettings, cross_entropy, learning_rate};
-use crate::arch::Network;
+use crate::arch::{Network, Training};
 
 /// Which epoch's weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -98,7 +98,7 @@ pub fn fit(
     rng: &mut ChaCha8Rng,
     on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Fitted, TrainError> {
-    let (network, vars) = network.trainable()?;
+    let (mut network, vars) = network.trainable()?;
     let mut optimizer = Optimizer::new(settings.optimizer, vars);
     let mut order: Vec<u32> = (0..images.dim(0)? as u32).collect();
     let mut history = Vec::with_capacity(settings.epochs);
@@ -115,7 +115,14 @@ pub fn fit(
         let mut total = 0.0;
         for batch in order.chunks(settings.batch_size) {
             let index = Tensor::new(batch, images.device())?;
-            let logits = network.forward(&images.index_select(&index, 0)?)?;
+            let mut training = Training {
+                rng: &mut *rng,
+                statistics: Vec::new(),
+            };
+            let logits = network.forward_training(&images.index_select(&index, 0)?, &mut training)?;
+            for (at, statistic) in training.statistics {
+                network.tensors[at] = statistic;
+            }
             let loss = cross_entropy(
                 &logits,
                 &labels.index_select(&index, 0)?,
@@ -131,7 +138,9 @@ pub fn fit(
         if !train_loss.is_finite() {
             return Err(TrainError::Diverged { epoch });
         }
-        let val_accuracy = validation.map(|(x, y)| accuracy(&network, x, y)).transpose()?;
+        let val_accuracy = validation
+            .map(|(x, y)| accuracy(&network.detached(), x, y))
+            .transpose()?;
         history.push(Epoch {
             epoch,
             train_loss,
@@ -140,7 +149,7 @@ pub fn fit(
         if let (Select::Validation, Some(accuracy)) = (settings.select, val_accuracy) {
             // Of equals the later one: it has seen more of the data.
             if best.as_ref().is_none_or(|(top, ..)| accuracy >= *top) {
-                best = Some((accuracy, epoch, network.trainable()?.0));
+                best = Some((accuracy, epoch, network.trainable()?.0.detached()));
             }
         }
         if on_progress(Progress::Epoch(&history[epoch])).is_break() {
@@ -149,7 +158,7 @@ pub fn fit(
     }
     let (epoch, network) = match best {
         Some((_, epoch, network)) => (epoch, network),
-        None => (settings.epochs.saturating_sub(1), network),
+        None => (settings.epochs.saturating_sub(1), network.detached()),
     };
     Ok(Fitted {
         network,
@@ -159,10 +168,19 @@ pub fn fit(
 }
 
 fn accuracy(network: &Network, images: &Tensor, labels: &Tensor) -> candle_core::Result<f64> {
-    let predicted = network.forward(images)?.argmax(D::Minus1)?;
-    let correct = predicted
-        .eq(labels)?
-        .to_dtype(candle_core::DType::F64)?
-        .mean_all()?;
-    correct.to_scalar::<f64>()
+    const BATCH: usize = 250;
+    let samples = images.dim(0)?;
+    let mut correct = 0.0;
+    for first in (0..samples).step_by(BATCH) {
+        let count = BATCH.min(samples - first);
+        let predicted = network
+            .forward(&images.narrow(0, first, count)?)?
+            .argmax(D::Minus1)?;
+        let hits = predicted.eq(&labels.narrow(0, first, count)?)?;
+        correct += hits
+            .to_dtype(candle_core::DType::F64)?
+            .sum_all()?
+            .to_scalar::<f64>()?;
+    }
+    Ok(correct / samples as f64)
 }
