@@ -32,7 +32,8 @@ pub fn planes<T>(values: &[T], channels: usize, area: usize, c: usize) -> impl I
     values.chunks_exact(area).skip(c).step_by(channels)
 }
 
-/// Calls `f(channel, out, in)` for each channel of each image, in parallel.
+/// Calls `f(channel, out, in, start)` for each channel of each image, images in parallel; `start` is the position of
+/// `in` in `values`.
 pub fn map_planes<T: Element>(
     values: &[T],
     channels: usize,
