@@ -6,6 +6,7 @@
 //! order.
 
 mod attention;
+mod checks;
 mod gelu;
 mod layer_norm;
 mod linear;
@@ -16,6 +17,3 @@ pub use attention::{attention, multi_head_attention};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
-
-#[cfg(test)]
-mod checks;
