@@ -1,4 +1,5 @@
 //! What the tests of operations share: gradients against another implementation, against differences, on threads.
+#![cfg(test)]
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 

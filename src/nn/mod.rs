@@ -21,6 +21,7 @@ mod affine;
 mod attention;
 mod avg_pool2d;
 mod batch_norm;
+mod checks;
 mod columns;
 mod conv2d;
 mod direct;
@@ -48,7 +49,5 @@ pub use max_pool2d::max_pool2d;
 pub use relu::relu;
 pub use unfold::unfold;
 
-#[cfg(test)]
-mod checks;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! What the kernels need of f32 and f64: decaying exponentials, the normal distribution, sums in a fixed order.
 //!
 //! Everything here is branch-free and `#[inline(always)]`, so that a loop over a slice inside [`simd`] becomes vector
-//! instructions of the machine it runs on. Results are the same whatever these are: sums run over a fixed number of
-//! lanes, and products and sums are only fused where [`Real::mul_add`] says so.
+//! instructions of the machine it runs on. These loops give the same bits with any instructions: sums run over a fixed
+//! number of lanes, and products and sums are only fused where [`Real::mul_add`] says so.
 
 // Inlining is what lets the loops of `simd` be compiled for the wider instructions.
 #![allow(clippy::inline_always)]
@@ -13,7 +13,8 @@ use faer::traits::ComplexField;
 /// Partial sums per row: four vectors of 8, or two of 16, which also hides the latency of additions.
 const LANES: usize = 32;
 
-/// Runs `work` compiled for the widest vector instructions of this machine; loops must be inlined into it.
+/// Runs `work` compiled for AVX2 and FMA where this machine has them, as faer is built. What it calls, closures too, must
+/// be inlined into it: a call that is left is compiled for the oldest machine, where `mul_add` is a slow function.
 #[inline(always)]
 pub(super) fn simd<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
@@ -32,7 +33,7 @@ pub(super) trait Real: WithDType + ComplexField {
     fn root(self) -> Self;
     /// `e^self` for `self <= 0`, to 2 units in the last place; 0 where it would be subnormal.
     fn decay(self) -> Self;
-    /// Distribution `Phi` and density `phi` of the normal distribution at `self`; errors below 2e-7 and 1e-15.
+    /// Distribution `Phi` and density `phi` of the normal distribution at `self`, to 2 units of 1's last place.
     fn normal(self) -> (Self, Self);
 }
 
@@ -164,4 +165,61 @@ pub(super) fn largest<T: Real>(row: &[T]) -> T {
         least,
         |largest, &value| if value > largest { value } else { largest },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// -90..90 in steps of 1 / 256, beyond the smallest normal exponential of f32.
+    fn grid() -> impl Iterator<Item = f64> {
+        (0..=180 * 256).map(|i| f64::from(i) / 256.0 - 90.0)
+    }
+
+    #[test]
+    fn exponentials_are_those_of_the_standard_library() {
+        for x in grid().filter(|&x| x <= 0.0) {
+            let (single, double) = (Real::decay(x as f32), Real::decay(8.0 * x));
+            let expected = if x < -87.3 { 0.0 } else { x.exp() };
+            assert!(
+                (f64::from(single) - expected).abs() <= 2.4e-7 * expected,
+                "{x}: {single}"
+            );
+            let expected = if 8.0 * x < -708.3 { 0.0 } else { (8.0 * x).exp() };
+            assert!((double - expected).abs() <= 4.5e-16 * expected, "{x}: {double}");
+        }
+        assert!(Real::decay(f32::NAN).is_nan() && Real::decay(f64::NAN).is_nan());
+        assert_eq!((Real::decay(0f32), Real::decay(f64::NEG_INFINITY)), (1.0, 0.0));
+    }
+
+    #[test]
+    fn single_and_double_normal_distributions_agree() {
+        for x in grid() {
+            let ((single, density), expected) = ((x as f32).normal(), x.normal());
+            assert!((f64::from(single) - expected.0).abs() < 1.2e-7, "{x}: {single}");
+            assert!((f64::from(density) - expected.1).abs() < 1.2e-7, "{x}: {density}");
+            // Symmetric: what one half lacks the other has.
+            assert!((x.normal().0 + (-x).normal().0 - 1.0).abs() < 2.3e-16, "{x}");
+        }
+        assert!((0f64.normal().0 - 0.5).abs() < 2.3e-16);
+    }
+
+    #[test]
+    fn sums_and_maxima_at_lane_borders() {
+        for n in [0, 1, 31, 32, 33, 100] {
+            let row: Vec<f64> = (0..n).map(f64::from).collect();
+            assert_eq!(
+                sum(&row, &row, |a, b| a * b),
+                row.iter().map(|a| a * a).sum::<f64>()
+            );
+            assert_eq!(
+                largest(&row),
+                if n == 0 {
+                    f64::NEG_INFINITY
+                } else {
+                    f64::from(n - 1)
+                }
+            );
+        }
+    }
 }
