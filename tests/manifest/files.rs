@@ -127,13 +127,13 @@ fn models_that_are_corrupt() {
     // The line of the manifest holds the folder's name, so the marks below it vary in number.
     let text: Vec<&str> = text.lines().map(|line| line.trim_end_matches('^')).collect();
     assert_snapshot!(text.join("\n"), @r#"
-    error: `model_0.pt` is not a PyTorch checkpoint: it is no zip archive
+    error: `model_0.pt` is not a PyTorch checkpoint: it is neither a zip archive nor a pickle
       --> m.toml:7:10
        |
      7 | models = 'model_*.pt'
        |          
 
-    error: `model_1.pt` is not a PyTorch checkpoint: it is no zip archive
+    error: `model_1.pt` is not a PyTorch checkpoint: it is neither a zip archive nor a pickle
       --> m.toml:7:10
        |
      7 | models = 'model_*.pt'
