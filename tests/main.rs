@@ -1,5 +1,9 @@
 //! All integration tests in one binary: linking candle is what costs time.
 
+/// As the program has.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod checkpoints;
 mod cli;
 mod data;

@@ -8,9 +8,10 @@
 //! | feature ablation | logit minus the logit with the neuron's output set to 0 | `ablation` |
 //!
 //! A neuron's score is the mean over samples of the absolute values (summed over positions), plus 1e-8, so that none
-//! is zero: means weighted by scores are always defined. The passes through the network are in f64: in f32 a
-//! pre-activation within rounding of 0 may fall on the other side of a ReLU than in the reference, which changes a
-//! neuron's conductance by some 1e-4.
+//! is zero: means weighted by scores are always defined. The passes through an MLP are in f64: in f32 a pre-activation
+//! within rounding of 0 may fall on the other side of a ReLU than in the reference, which changes a neuron's
+//! conductance by some 1e-4. With convolutions a neuron's score is a sum over many positions and f32 is within 2e-5 of
+//! the reference, at half the time; sums over positions and samples are in f64 everywhere.
 
 mod ablation;
 mod conductance;
@@ -23,7 +24,7 @@ use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arch::Network;
+use crate::arch::{LayerKind, Network};
 
 /// Added to every score, as in the reference.
 const EPSILON: f64 = 1e-8;
@@ -70,12 +71,13 @@ impl Importance {
         if self == Self::Uniform {
             return Ok(widths.iter().map(|&width| vec![1.0; width]).collect());
         }
-        let network = &network.to_dtype(DType::F64)?;
+        let dtype = precision(network);
+        let network = &network.to_dtype(dtype)?;
         let mut totals: Vec<Vec<f64>> = widths.iter().map(|&width| vec![0.0; width]).collect();
         let batch = batch_size(network, images)?;
         for first in (0..samples).step_by(batch) {
             let count = batch.min(samples - first);
-            let images = &images.narrow(0, first, count)?.to_dtype(DType::F64)?;
+            let images = &images.narrow(0, first, count)?.to_dtype(dtype)?;
             let labels = &labels.narrow(0, first, count)?;
             let sums = match self {
                 Self::Uniform => Vec::new(),
@@ -94,10 +96,20 @@ impl Importance {
     }
 }
 
+/// f64 where the layers are linear maps only, f32 where convolutions or attention make the passes long.
+fn precision(network: &Network) -> DType {
+    let plan = &network.plan;
+    if plan.chain && plan.layers.iter().all(|layer| layer.kind == LayerKind::Linear) {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}
+
 /// Samples per pass: as many as keep the outputs of all levels below some hundred megabytes.
 fn batch_size(network: &Network, images: &Tensor) -> candle_core::Result<usize> {
     const VALUES: usize = 1 << 24;
-    let outputs = network.level_outputs(&images.narrow(0, 0, 1)?.to_dtype(DType::F64)?)?;
+    let outputs = network.level_outputs(&images.narrow(0, 0, 1)?.to_dtype(precision(network))?)?;
     let values: usize = outputs.iter().map(Tensor::elem_count).sum();
     Ok((VALUES / values.max(1)).clamp(1, 1000))
 }
