@@ -56,7 +56,7 @@ pub(super) fn renamed(plan: &Plan, state: &State) -> Result<Option<State>, Strin
         }
         let elsewhere = known(name).filter(|other| other.name != *own && other.shape == *shape);
         if elsewhere.is_some() {
-            let message = format!("by its name it is another tensor of the same shape; rename one of them");
+            let message = "by its name it is another tensor of the same shape; rename one of them";
             return Err(format!("{}: {message}", both()));
         }
         renamed.push((own.clone(), tensor.clone()));

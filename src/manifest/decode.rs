@@ -170,7 +170,6 @@ impl Decoder<'_> {
         let message = match bounds {
             (Some(min), Some(max)) if !(min..=max).contains(&number) => format!("between {min} and {max}"),
             (Some(min), None) if number < min => format!("at least {min}"),
-            (None, Some(max)) if number > max => format!("at most {max}"),
             _ => return,
         };
         let name = path.join(".");
