@@ -90,6 +90,13 @@ impl Builder {
         (weight, bias)
     }
 
+    /// Names of the parameters that belong to no level yet.
+    pub fn open_parameters(&self) -> Vec<&str> {
+        let first = self.plan.levels.last().map_or(0, |level| level.parameters.end);
+        let open = self.plan.parameters.iter().skip(first);
+        open.map(|parameter| parameter.name.as_str()).collect()
+    }
+
     /// Ends a level whose modules these are, and whose parameters' names all start with `prefix`.
     pub fn level(&mut self, name: String, prefix: &str, modules: Vec<Module>) {
         let first = self.plan.levels.last().map_or(0, |level| level.parameters.end);

@@ -186,7 +186,9 @@ impl Resolver<'_> {
         let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
+        let before = problems.len();
         let model = architecture(&decoder, section("model"), problems);
+        let model_is_sound = problems.len() == before;
         let model_set = match dict.contains_key(MODEL_SET) {
             true => {
                 Some(decoder.decode::<ModelSetSettings>(section(MODEL_SET), &path(MODEL_SET), problems)?)
@@ -212,7 +214,9 @@ impl Resolver<'_> {
         if split_is_sound {
             self.check_split(&settings, &decoder);
         }
-        self.check_size(&settings, &decoder);
+        if model_is_sound {
+            self.check_size(&settings, &decoder);
+        }
         self.check_fusion_set(&settings);
         Some(settings)
     }

@@ -54,7 +54,7 @@ impl Sequential {
         let last = self.layers.iter().rposition(|layer| layer.operation.is_map());
         let mut builder = Builder::new(image);
         let mut modules = Vec::new();
-        let mut names: Vec<String> = Vec::new();
+        let mut level = String::new();
         for (i, layer) in self.layers.iter().enumerate() {
             let own = name(layer, "", i)?;
             let before = i.checked_sub(1).map(|before| &self.layers[before].operation);
@@ -62,15 +62,14 @@ impl Sequential {
             let written = write(&mut builder, layer, &own, before, classes);
             modules.extend(written.map_err(within(&[&i.to_string()]))?);
             if layer.operation.has_parameters() {
-                names.push(own);
+                level = own;
             }
             if ends[i] {
                 let tokens = are_tokens(&builder);
                 modules.extend(tokens.then_some(Module::Transpose));
-                let level = names.last().cloned().unwrap_or_default();
-                builder.level(level, common_parent(&names), std::mem::take(&mut modules));
+                let prefix = common_parent(&builder.open_parameters()).to_string();
+                builder.level(level.clone(), &prefix, std::mem::take(&mut modules));
                 modules.extend(tokens.then_some(Module::Transpose));
-                names.clear();
             }
         }
         if builder.shape() != [classes] {
@@ -145,12 +144,17 @@ fn name(layer: &LayerSettings, prefix: &str, i: usize) -> Result<String, PlanErr
     }
 }
 
-/// What all names have in common, up to a dot: `a.b.` of `a.b.0` and `a.b.1.c`.
-fn common_parent(names: &[String]) -> &str {
-    let Some(first) = names.first() else { return "" };
+/// What the names of the modules of these parameters have in common, up to a dot: `a.b.` of `a.b.0.weight` and
+/// `a.b.1.c.bias`.
+fn common_parent<'a>(parameters: &[&'a str]) -> &'a str {
+    let modules: Vec<&str> = parameters
+        .iter()
+        .map(|name| name.rsplit_once('.').map_or("", |(module, _)| module))
+        .collect();
+    let Some(&first) = modules.first() else { return "" };
     let parent = |length: usize| first[..length].rfind('.').map_or(0, |dot| dot + 1);
     let mut length = parent(first.len());
-    while !names.iter().all(|name| name.starts_with(&first[..length])) {
+    while !modules.iter().all(|name| name.starts_with(&first[..length])) {
         length = parent(length - 1);
     }
     &first[..length]
@@ -304,17 +308,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn names_have_their_longest_prefix_in_whole_parts_in_common() {
-        let parent = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            common_parent(&names).to_string()
-        };
-        assert_eq!(parent(&["0", "1"]), "");
-        assert_eq!(parent(&["features.1.2"]), "features.1.");
-        assert_eq!(parent(&["features.1.2", "features.1.3"]), "features.1.");
-        assert_eq!(parent(&["features.1.2", "features.10.3"]), "features.");
-        assert_eq!(parent(&["a.b.0", "a.b.0.c", "a"]), "");
-        assert_eq!(parent(&[]), "");
+    fn modules_have_their_longest_prefix_in_whole_parts_in_common() {
+        assert_eq!(common_parent(&["0.weight", "1.weight"]), "");
+        assert_eq!(
+            common_parent(&["features.1.2.weight", "features.1.2.bias"]),
+            "features.1."
+        );
+        assert_eq!(
+            common_parent(&["features.1.2.weight", "features.10.3.weight"]),
+            "features."
+        );
+        assert_eq!(common_parent(&["3.body.0.weight", "3.shortcut.0.weight"]), "3.");
+        assert_eq!(common_parent(&["a.b.0.w", "a.b.0.c.w", "a.w"]), "");
+        assert_eq!(common_parent(&[]), "");
     }
 
     /// Names of tensors, and `[first, end)` of each level's.
