@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 mod torch;
 
-fn architecture(settings: Value) -> Architecture {
+fn architecture(settings: &Value) -> Architecture {
     serde_json::from_value(settings.clone()).unwrap_or_else(|error| panic!("{settings}: {error}"))
 }
 
-fn sequential(layers: Vec<Value>) -> Architecture {
-    architecture(json!({ "architecture": "sequential", "layers": layers }))
+fn sequential(layers: &[Value]) -> Architecture {
+    architecture(&json!({ "architecture": "sequential", "layers": layers }))
 }
 
 fn mlp(hidden: &[usize], level_activations: bool) -> Architecture {
@@ -32,7 +32,7 @@ fn mlp(hidden: &[usize], level_activations: bool) -> Architecture {
         }
         layers.push(linear);
     }
-    sequential(layers)
+    sequential(&layers)
 }
 
 /// VGG11, half as wide.
@@ -56,7 +56,7 @@ fn vgg(batch_norm: bool, level_activations: bool) -> Architecture {
     }
     layers.push(json!({ "kind": "flatten" }));
     layers.push(json!({ "kind": "linear", "name": format!("classifier.{}", at + 1) }));
-    sequential(layers)
+    sequential(&layers)
 }
 
 fn resnet18() -> Architecture {
@@ -87,12 +87,12 @@ fn resnet18() -> Architecture {
     layers.push(json!({ "kind": "global-avg-pool" }));
     layers.push(json!({ "kind": "flatten" }));
     layers.push(json!({ "kind": "linear", "name": "linear" }));
-    sequential(layers)
+    sequential(&layers)
 }
 
 fn vit() -> Architecture {
     let block = |name: &str, level: bool| json!({ "kind": "transformer", "heads": 3, "mlp": 20, "name": name, "level": level });
-    sequential(vec![
+    sequential(&[
         json!({ "kind": "patch-embedding", "patch": 4, "out": 12, "name": "blocks.0.0" }),
         block("blocks.0.1", true),
         block("blocks.1", false),
@@ -115,7 +115,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(name: &'static str, built_in: Value, ours: Architecture) -> Self {
+    fn new(name: &'static str, built_in: &Value, ours: Architecture) -> Self {
         Self {
             name,
             built_in: architecture(built_in),
@@ -164,21 +164,21 @@ fn the_built_in_networks_written_as_lists_give_the_same_bits() {
         ..case
     };
     let cases = [
-        small(Case::new("mlp", mlp_settings(false), mlp(&[9, 8], false))),
-        small(Case::new("mlp", mlp_settings(true), mlp(&[9, 8], true))),
+        small(Case::new("mlp", &mlp_settings(false), mlp(&[9, 8], false))),
+        small(Case::new("mlp", &mlp_settings(true), mlp(&[9, 8], true))),
         Case {
             samples: 6,
             fused: true,
-            ..Case::new("vgg", settings(false, false), vgg(false, false))
+            ..Case::new("vgg", &settings(false, false), vgg(false, false))
         },
-        Case::new("vgg", settings(true, false), vgg(false, true)),
-        Case::new("vgg with batch norm", settings(false, true), vgg(true, false)),
-        Case::new("resnet", json!({ "architecture": "resnet18" }), resnet18()),
+        Case::new("vgg", &settings(true, false), vgg(false, true)),
+        Case::new("vgg with batch norm", &settings(false, true), vgg(true, false)),
+        Case::new("resnet", &json!({ "architecture": "resnet18" }), resnet18()),
         Case {
             image: [3, 8, 8],
             ..Case::new(
                 "vit",
-                json!({ "architecture": "vit", "patches": 2, "depth": 2, "hidden": 12, "mlp-hidden": 20, "heads": 3 }),
+                &json!({ "architecture": "vit", "patches": 2, "depth": 2, "hidden": 12, "mlp-hidden": 20, "heads": 3 }),
                 vit(),
             )
         },
@@ -238,7 +238,7 @@ fn the_built_in_networks_written_as_lists_give_the_same_bits() {
 
 /// A network of two convolutions of one shape, with a norm between flat layers.
 fn small() -> Architecture {
-    sequential(vec![
+    sequential(&[
         json!({ "kind": "conv", "out": 2, "kernel": 3, "padding": 1 }),
         json!({ "kind": "relu" }),
         json!({ "kind": "conv", "out": 2, "kernel": 3, "padding": 1 }),

@@ -144,7 +144,8 @@ fn family<T: JsonSchema>(family: &str, description: &str) -> Value {
     let many = json!({ "type": "array", "minItems": 1, "items": single.clone() });
     schema["properties"]["architecture"] = json!({ "description": description, "anyOf": [single, many] });
     if family != "mlp" {
-        schema["required"] = json!(["architecture"]);
+        let own = schema["required"].as_array().into_iter().flatten().cloned();
+        schema["required"] = std::iter::once(Value::from("architecture")).chain(own).collect();
     }
     schema
 }

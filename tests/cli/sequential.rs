@@ -80,7 +80,6 @@ level = { epochs = 3 }
 
 #[test]
 fn a_network_of_ones_own_is_trained_and_fused() {
-    let since = Instant::now();
     let bench = Bench::with(OWN);
     bench.exec(&[]).ok();
     let records = bench.records();
@@ -98,5 +97,4 @@ fn a_network_of_ones_own_is_trained_and_fused() {
     // Its checkpoint says what it is: nothing is left to do, and one layer less is another network.
     assert_eq!(bench.to_run(&[]), Vec::<String>::new());
     assert_eq!(bench.to_run(&["model.layers.2.kind=gelu"]).len(), 10);
-    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
 }

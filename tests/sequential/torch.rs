@@ -59,7 +59,7 @@ fn a_module_of_pytorch_is_the_list_of_its_layers() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let architecture = sequential(vec![
+    let architecture = sequential(&[
         json!({ "kind": "conv", "out": 4, "kernel": 3, "padding": 1, "bias": false }),
         json!({ "kind": "batch-norm" }),
         json!({ "kind": "relu" }),

@@ -165,7 +165,7 @@ impl Kind {
     }
 }
 
-/// The keys of all kinds.
+/// One layer: what it does, and the keys of that.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Keys {

@@ -12,15 +12,21 @@ use super::{LayerSettings, Operation, Sequential};
 const MAX_VALUES: f64 = 1e8;
 
 impl Operation {
+    /// Whether it may be the last layer, whose outputs are the classes, and may have a `BatchNorm`.
+    fn is_map(&self) -> bool {
+        matches!(self, Self::Conv { .. } | Self::Linear { .. })
+    }
+
     fn has_parameters(&self) -> bool {
         match self {
-            Self::Conv { .. } | Self::Linear { .. } | Self::BatchNorm | Self::LayerNorm => true,
-            Self::PatchEmbedding { .. } | Self::Transformer { .. } => true,
             Self::Residual { body, shortcut } => body
                 .iter()
                 .chain(shortcut)
                 .any(|layer| layer.operation.has_parameters()),
-            _ => false,
+            Self::BatchNorm | Self::LayerNorm | Self::PatchEmbedding { .. } | Self::Transformer { .. } => {
+                true
+            }
+            _ => self.is_map(),
         }
     }
 }
@@ -125,13 +131,6 @@ impl Sequential {
             first = i + 1;
         }
         Ok(ends)
-    }
-}
-
-impl Operation {
-    /// Whether it may be the last layer, whose outputs are the classes.
-    fn is_map(&self) -> bool {
-        matches!(self, Self::Conv { .. } | Self::Linear { .. })
     }
 }
 
@@ -323,16 +322,20 @@ mod tests {
         assert_eq!(common_parent(&[]), "");
     }
 
-    /// Names of tensors, and `[first, end)` of each level's.
-    fn plan(layers: serde_json::Value) -> Result<(Vec<String>, Vec<(usize, usize)>), PlanError> {
+    fn plan(layers: serde_json::Value) -> Result<Plan, PlanError> {
         let layers = serde_json::from_value(layers).expect("layers");
-        let plan = Sequential { layers }.plan(&[1, 4, 4], 3)?;
+        Sequential { layers }.plan(&[1, 4, 4], 3)
+    }
+
+    /// Names of tensors, and `[first, end)` of each level's.
+    fn tensors(layers: serde_json::Value) -> (Vec<String>, Vec<(usize, usize)>) {
+        let plan = plan(layers).expect("a plan");
         let names = plan.parameters.iter().map(|p| p.name.clone()).collect();
         let levels = plan
             .levels
             .iter()
             .map(|level| (level.parameters.start, level.parameters.end));
-        Ok((names, levels.collect()))
+        (names, levels.collect())
     }
 
     #[test]
@@ -352,7 +355,7 @@ mod tests {
                 { "kind": "dropout", "p": 0.5 },
             ])
         };
-        let (names, levels) = plan(layers(false)).expect("a plan");
+        let (names, levels) = tensors(layers(false));
         let norm = [
             "weight",
             "bias",
@@ -375,7 +378,7 @@ mod tests {
         );
         assert_eq!(names, expected);
         assert_eq!(levels, [(0, 6), (6, 10), (10, 12)]);
-        assert_eq!(plan(layers(true)).expect("a plan").1, [(0, 6), (6, 12)]);
+        assert_eq!(tensors(layers(true)).1, [(0, 6), (6, 12)]);
     }
 
     #[test]
