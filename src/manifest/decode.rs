@@ -45,7 +45,10 @@ impl Decoder<'_> {
                         key.push(name.clone());
                         at.push(name.clone());
                     }
-                    problems.push(unknown_key(self.layers, &self.with_element(&at), valid));
+                    // A list below an unknown key is no axis: the key itself is at fault.
+                    let mut place = self.with_element(&at[..at.len() - 1]);
+                    place.push(name.clone());
+                    problems.push(unknown_key(self.layers, &place, valid));
                     if !remove(&mut dict, &key) {
                         return None;
                     }
