@@ -16,6 +16,7 @@ mod groups;
 mod interrupt;
 mod rerun;
 mod same;
+mod sequential;
 mod speed;
 mod steps;
 mod views;

@@ -12,6 +12,8 @@ mod golden;
 mod identities;
 mod manifest;
 mod report;
+mod residual;
 mod schedule;
+mod sequential;
 mod shared;
 mod torch;

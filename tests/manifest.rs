@@ -15,6 +15,7 @@ mod layers;
 mod plans;
 mod problems;
 mod seams;
+mod sequential;
 mod sizes;
 
 /// The start of most manifests here; what is under test begins at line 5.

@@ -6,8 +6,23 @@ use super::plan::{Init, Layer, LayerKind, Level, Parameter, Plan};
 
 /// An architecture that does not fit the images.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(pub String);
+#[error("{message}")]
+pub struct PlanError {
+    /// What does not fit.
+    pub message: String,
+    /// The key path, within the architecture's settings, of what is at fault; empty for the architecture as a whole.
+    pub at: Vec<String>,
+}
+
+impl PlanError {
+    /// About the architecture as a whole.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            at: Vec::new(),
+        }
+    }
+}
 
 /// Where the channels of the current activations come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +90,13 @@ impl Builder {
         (weight, bias)
     }
 
+    /// Names of the parameters that belong to no level yet.
+    pub fn open_parameters(&self) -> Vec<&str> {
+        let first = self.plan.levels.last().map_or(0, |level| level.parameters.end);
+        let open = self.plan.parameters.iter().skip(first);
+        open.map(|parameter| parameter.name.as_str()).collect()
+    }
+
     /// Ends a level whose modules these are, and whose parameters' names all start with `prefix`.
     pub fn level(&mut self, name: String, prefix: &str, modules: Vec<Module>) {
         let first = self.plan.levels.last().map_or(0, |level| level.parameters.end);
@@ -120,7 +142,7 @@ impl Builder {
     }
 
     fn too_small(&self, what: &str, kernel: usize) -> PlanError {
-        PlanError(format!(
+        PlanError::new(format!(
             "images are too small: a {what} window of side {kernel} meets activations of shape {:?}",
             self.shape
         ))
@@ -128,7 +150,7 @@ impl Builder {
 
     fn image(&self, what: &str) -> Result<[usize; 3], PlanError> {
         <[usize; 3]>::try_from(self.shape.as_slice()).map_err(|_| {
-            PlanError(format!(
+            PlanError::new(format!(
                 "{what} needs activations [C, H, W], not {:?}",
                 self.shape
             ))
@@ -138,7 +160,7 @@ impl Builder {
     /// A linear layer on `[d]`.
     pub fn linear(&mut self, name: &str, prefix: &str, out: usize, bias: bool) -> Result<Module, PlanError> {
         let [width] = self.shape[..] else {
-            return Err(PlanError(format!(
+            return Err(PlanError::new(format!(
                 "the linear layer `{name}` needs flattened activations, not {:?}",
                 self.shape
             )));
@@ -212,18 +234,23 @@ impl Builder {
     ) -> Result<Module, PlanError> {
         let (shape, source, positions) = (self.shape.clone(), self.source, self.positions);
         let body = body(self)?;
-        let (main_shape, main) = (self.shape.clone(), self.source);
+        let (main_shape, main, main_positions) = (self.shape.clone(), self.source, self.positions);
         (self.shape, self.source, self.positions) = (shape, source, positions);
         let outer = std::mem::replace(&mut self.shortcut, true);
         let shortcut = shortcut(self)?;
         self.shortcut = outer;
         if self.shape != main_shape {
-            return Err(PlanError(format!(
+            return Err(PlanError::new(format!(
                 "the two ways of a residual block end in shapes {main_shape:?} and {:?}",
                 self.shape
             )));
         }
-        self.source = self.join(main, self.source);
+        // Where only one way was flattened, a neuron of the one meets a position of a channel of the other.
+        self.source = if main_positions == self.positions {
+            self.join(main, self.source)
+        } else {
+            Source::Mixed
+        };
         Ok(Module::Residual { body, shortcut })
     }
 
@@ -254,7 +281,9 @@ impl Builder {
 
     /// The finished plan.
     pub fn finish(mut self) -> Plan {
-        self.plan.chain = matches!(self.source, Source::Layer(_));
+        // The last layer's neurons are the classes, in their order: no other layer may write into the same sum.
+        let last = self.plan.layers.len().checked_sub(1);
+        self.plan.chain = last.is_some_and(|last| self.source == Source::Layer(last));
         self.plan
     }
 }

@@ -8,17 +8,21 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mlp`, `vgg`, `resnet`, `vit` | the architectures, with the reference's names and order of tensors |
+//! | `sequential` | users' own networks, from a list of layers |
+//! | `by_order` | tensors of other programs under the names of a user's own network |
 //! | `builder` | collects their parameters, follows shapes and the order of neurons (which layer writes what a layer reads) |
 //! | `module` | the steps and how they are applied |
 //! | `fold` | `BatchNorm` folded into the layer before it |
 
 mod builder;
+mod by_order;
 mod fold;
 mod mlp;
 mod module;
 mod network;
 mod plan;
 mod resnet;
+mod sequential;
 mod vgg;
 mod vit;
 
@@ -28,6 +32,7 @@ pub use module::{Module, NORM_EPS, Plain, Training, Visitor};
 pub use network::{ArchError, Network, State};
 pub use plan::{Init, Layer, LayerKind, Level, Parameter, Plan};
 pub use resnet::{ResNet, ResNetKind};
+pub use sequential::{LayerSettings, Operation, Sequential};
 pub use vgg::{Vgg, VggKind};
 pub use vit::{SmallVit, Vit};
 
@@ -59,6 +64,8 @@ pub enum Family {
     Vit,
     /// [`SmallVit`].
     SmallVit,
+    /// [`Sequential`].
+    Sequential,
 }
 
 const fn info(name: &'static str, family: Family, summary: &'static str) -> ArchitectureInfo {
@@ -131,6 +138,11 @@ pub const ARCHITECTURES: &[ArchitectureInfo] = &[
         Family::SmallVit,
         "vision transformer of PyTorch's encoder layers, post-norm",
     ),
+    info(
+        "sequential",
+        Family::Sequential,
+        "a network of your own: a list of layers",
+    ),
 ];
 
 /// Architecture and its settings. As JSON: the settings' keys and `architecture`, the name.
@@ -146,6 +158,8 @@ pub enum Architecture {
     Vit(Vit),
     /// Its other one.
     SmallVit(SmallVit),
+    /// A list of layers.
+    Sequential(Sequential),
 }
 
 impl Architecture {
@@ -156,6 +170,7 @@ impl Architecture {
             Self::ResNet(kind, _) => Family::ResNet(*kind),
             Self::Vit(_) => Family::Vit,
             Self::SmallVit(_) => Family::SmallVit,
+            Self::Sequential(_) => Family::Sequential,
         }
     }
 
@@ -176,6 +191,7 @@ impl Architecture {
             Self::ResNet(kind, settings) => settings.plan(*kind, image, classes),
             Self::Vit(settings) => settings.plan(image, classes),
             Self::SmallVit(settings) => settings.plan(image, classes),
+            Self::Sequential(settings) => settings.plan(image, classes),
         };
         plan.map_err(|source| ArchError::Plan {
             architecture: self.name().to_string(),
@@ -192,6 +208,7 @@ impl Architecture {
             Family::ResNet(kind) => decode.settings().map(|settings| Self::ResNet(kind, settings)),
             Family::Vit => decode.settings().map(Self::Vit),
             Family::SmallVit => decode.settings().map(Self::SmallVit),
+            Family::Sequential => decode.settings().map(Self::Sequential),
         }
     }
 }
@@ -210,6 +227,7 @@ impl Serialize for Architecture {
             Self::ResNet(_, settings) => serde_json::to_value(settings),
             Self::Vit(settings) => serde_json::to_value(settings),
             Self::SmallVit(settings) => serde_json::to_value(settings),
+            Self::Sequential(settings) => serde_json::to_value(settings),
         };
         let mut settings = settings.map_err(serde::ser::Error::custom)?;
         settings["architecture"] = Value::from(self.name());

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::builder::PlanError;
+use super::by_order;
 use super::module::{Pass, Plain, Training, Visitor};
 use super::plan::{Init, Plan};
 use super::{Architecture, Layer, Level, Module, Parameter};
@@ -106,7 +107,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Builds from a state dict; extra, missing or misshapen tensors are errors. Tensors become f32 on `device`.
+    /// Builds from a state dict; extra, missing or misshapen tensors are errors. Tensors become f32 on `device`. Those of
+    /// a user's own network may have other names, in the order of the plan.
     pub fn from_state(
         architecture: &Architecture,
         image: &[usize],
@@ -119,6 +121,11 @@ impl Network {
             architecture: architecture.name().to_string(),
             problem,
         };
+        let renamed = match architecture {
+            Architecture::Sequential(_) => by_order::renamed(&plan, state).map_err(mismatch)?,
+            _ => None,
+        };
+        let state = renamed.as_ref().unwrap_or(state);
         let by_name: std::collections::BTreeMap<&str, &Tensor> = state
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))

@@ -101,17 +101,18 @@ fn tokens(image: &[usize], patch: usize) -> Result<usize, PlanError> {
         [_, h, w] if patch > 0 && h >= patch && h % patch == 0 && w % patch == 0 => {
             Ok((h / patch) * (w / patch))
         }
-        _ => Err(PlanError(format!(
+        _ => Err(PlanError::new(format!(
             "images of shape {image:?} cannot be cut into patches of side {patch}"
         ))),
     }
 }
 
-fn check_heads(hidden: usize, heads: usize) -> Result<(), PlanError> {
+/// Refuses a number of heads that does not divide the width of tokens.
+pub(super) fn check_heads(hidden: usize, heads: usize) -> Result<(), PlanError> {
     if heads > 0 && hidden.is_multiple_of(heads) {
         return Ok(());
     }
-    Err(PlanError(format!(
+    Err(PlanError::new(format!(
         "{heads} heads do not divide the hidden width {hidden}"
     )))
 }
@@ -164,7 +165,7 @@ impl Vit {
         let patch = side / self.patches.max(1);
         let words = tokens(image, patch)?;
         if words != self.patches * self.patches {
-            return Err(PlanError(format!(
+            return Err(PlanError::new(format!(
                 "images of shape {image:?} cannot be cut into {0} x {0} square patches",
                 self.patches
             )));
@@ -172,29 +173,8 @@ impl Vit {
         let mut builder = Builder::new(image);
         let prefixes = Prefixes::new(self.separate_embedder);
         let embedder = &prefixes.embedder;
-        let class_token =
-            builder.parameter(format!("{embedder}.cls_token"), vec![1, 1, d], Init::Normal(1.0));
-        let positions = builder.parameter(
-            format!("{embedder}.pos_emb"),
-            vec![1, words + 1, d],
-            Init::Normal(1.0),
-        );
-        let (weight, _) = builder.weight(
-            &format!("{embedder}.emb"),
-            vec![d, patch * patch * image[0]],
-            true,
-        );
-        builder.mixed(vec![d, words + 1]);
-        let mut modules = prefixes.start(
-            &mut builder,
-            vec![Module::Embedding(Embedding {
-                class_token,
-                positions,
-                weight,
-                patch,
-                channels_last: true,
-            })],
-        );
+        let embedding = embedding(&mut builder, embedder, patch, d)?;
+        let mut modules = prefixes.start(&mut builder, vec![embedding]);
         for i in 0..self.depth {
             modules.extend(self.block(&mut builder, &prefixes.block(i)));
             if i + 1 == self.depth {
@@ -224,7 +204,8 @@ impl Vit {
         Ok(builder.finish())
     }
 
-    fn block(&self, builder: &mut Builder, prefix: &str) -> [Module; 2] {
+    /// One block on tokens `[N, T, hidden]`.
+    pub(super) fn block(&self, builder: &mut Builder, prefix: &str) -> [Module; 2] {
         let d = self.hidden;
         let linear = |builder: &mut Builder, name: &str, out, width| {
             builder
@@ -381,8 +362,32 @@ impl SmallVit {
     }
 }
 
+/// Images `[C, H, W]`, cut into patches of this side, to tokens `[hidden, T + 1]` behind a class token: [`Vit`]'s.
+pub(super) fn embedding(
+    builder: &mut Builder,
+    prefix: &str,
+    patch: usize,
+    hidden: usize,
+) -> Result<Module, PlanError> {
+    let tokens = tokens(builder.shape(), patch)? + 1;
+    let channels = builder.shape()[0];
+    let normal = Init::Normal(1.0);
+    let class_token = builder.parameter(format!("{prefix}.cls_token"), vec![1, 1, hidden], normal);
+    let positions = builder.parameter(format!("{prefix}.pos_emb"), vec![1, tokens, hidden], normal);
+    let shape = vec![hidden, patch * patch * channels];
+    let (weight, _) = builder.weight(&format!("{prefix}.emb"), shape, true);
+    builder.mixed(vec![hidden, tokens]);
+    Ok(Module::Embedding(Embedding {
+        class_token,
+        positions,
+        weight,
+        patch,
+        channels_last: true,
+    }))
+}
+
 /// Scale and shift of a `LayerNorm`; the scale's index.
-fn norm(builder: &mut Builder, prefix: &str, width: usize) -> usize {
+pub(super) fn norm(builder: &mut Builder, prefix: &str, width: usize) -> usize {
     let scale = builder.parameter(format!("{prefix}.weight"), vec![width], Init::Constant(1.0));
     builder.parameter(format!("{prefix}.bias"), vec![width], Init::Constant(0.0));
     scale

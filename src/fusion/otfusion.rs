@@ -136,7 +136,9 @@ impl OtFusion {
             };
             let (fixed, fixed_bias) = weights(&network, l)?;
             let (mut sum, mut bias_sum) = (fixed.clone(), fixed_bias.unwrap_or_default());
-            let nu = &marginals[target][l];
+            // What is added to another layer's output has that one's order, hence its plan and the marginals of that plan.
+            let shared = (self.compat == Compat::None && layer.order < l).then_some(layer.order);
+            let nu = &marginals[target][shared.unwrap_or(l)];
             for &model in &others {
                 let (w, b) = weights(&models[model], l)?;
                 let transports = &mut transports[model];
@@ -145,9 +147,7 @@ impl OtFusion {
                     Some(columns) => transport_columns(&w, columns, layer).map_err(linalg)?,
                     None => w,
                 };
-                let mu = &marginals[model][l];
-                // What is added to another layer's output has that one's order.
-                let shared = (self.compat == Compat::None && layer.order < l).then_some(layer.order);
+                let mu = &marginals[model][shared.unwrap_or(l)];
                 let (Plan { plan, objective }, costs) = if let Some(order) = shared {
                     (transports.plans[order].clone(), Vec::new())
                 } else {

@@ -8,6 +8,7 @@ use super::Problem;
 /// Keys that are lists by nature, and how deeply nested. Only a list of such lists is an axis there.
 const LISTS: &[(&str, usize)] = &[
     ("model.hidden", 1),
+    ("model.layers", 1),
     ("split.classes", 2),
     ("model-set.seeds", 1),
     ("fusion-set.indices", 1),

@@ -45,7 +45,10 @@ impl Decoder<'_> {
                         key.push(name.clone());
                         at.push(name.clone());
                     }
-                    problems.push(unknown_key(self.layers, &at, valid));
+                    // A list below an unknown key is no axis: the key itself is at fault.
+                    let mut place = self.with_element(&at[..at.len() - 1]);
+                    place.push(name.clone());
+                    problems.push(unknown_key(self.layers, &place, valid));
                     if !remove(&mut dict, &key) {
                         return None;
                     }
@@ -60,7 +63,11 @@ impl Decoder<'_> {
                         };
                         problems.push(
                             self.layers
-                                .problem(&at, true, format!("{section} lacks the key `{name}`"))
+                                .problem(
+                                    &self.with_element(&at),
+                                    true,
+                                    format!("{section} lacks the key `{name}`"),
+                                )
                                 .hint(format!(
                                     "add `{name} = ...`; `runner schema` and docs/manifest.md list all keys"
                                 )),
@@ -102,11 +109,11 @@ impl Decoder<'_> {
         }
     }
 
-    /// The path of the axis' element that is being tried, if `at` is an axis.
+    /// The path within the axis' element that is being tried, if `at` is an axis or lies in one.
     pub fn with_element(&self, at: &[String]) -> Vec<String> {
         let mut path = at.to_vec();
-        if let Some(i) = self.axes.iter().position(|axis| axis.path == at) {
-            path.push(self.choice[i].to_string());
+        if let Some(i) = self.axes.iter().position(|axis| at.starts_with(&axis.path)) {
+            path.insert(self.axes[i].path.len(), self.choice[i].to_string());
         }
         path
     }
@@ -123,16 +130,26 @@ impl Decoder<'_> {
             .into_generator();
         let schema = generator.into_root_schema_for::<T>().to_value();
         let value = serde_json::to_value(typed).unwrap_or(Json::Null);
-        self.walk_ranges(&schema, &value, path, problems);
+        self.walk_ranges((&schema, &schema), &value, path, problems);
     }
 
-    fn walk_ranges(&self, schema: &Json, value: &Json, path: &[String], problems: &mut Vec<Problem>) {
+    /// `schema` is that of `value`, a part of `root`.
+    fn walk_ranges(
+        &self,
+        (root, schema): (&Json, &Json),
+        value: &Json,
+        path: &[String],
+        problems: &mut Vec<Problem>,
+    ) {
+        // Types that contain themselves are not written out.
+        let named = schema["$ref"].as_str().and_then(|name| name.strip_prefix('#'));
+        let schema = named.and_then(|name| root.pointer(name)).unwrap_or(schema);
         if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
             for (key, value) in fields {
                 if let Some(schema) = properties.get(key) {
                     let mut path = path.to_vec();
                     path.push(key.clone());
-                    self.walk_ranges(schema, value, &path, problems);
+                    self.walk_ranges((root, schema), value, &path, problems);
                 }
             }
         }
@@ -140,7 +157,7 @@ impl Decoder<'_> {
             for (i, item) in items.iter().enumerate() {
                 let mut path = path.to_vec();
                 path.push(i.to_string());
-                self.walk_ranges(&schema["items"], item, &path, problems);
+                self.walk_ranges((root, &schema["items"]), item, &path, problems);
             }
         }
         let bounds = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
@@ -253,7 +270,17 @@ fn remove(dict: &mut Dict, path: &[String]) -> bool {
         [last] => dict.remove(last).is_some(),
         [first, rest @ ..] => match dict.get_mut(first) {
             Some(Value::Dict(_, inner)) => remove(inner, rest),
-            Some(Value::Array(..)) => dict.remove(first).is_some(),
+            Some(Value::Array(_, items)) => match rest {
+                // Of a table in a list, the key; of anything else in it, the whole list.
+                [i, inner @ ..] if !inner.is_empty() => {
+                    let item = i.parse::<usize>().ok().and_then(|i| items.get_mut(i));
+                    match item {
+                        Some(Value::Dict(_, dict)) => remove(dict, inner),
+                        _ => false,
+                    }
+                }
+                _ => dict.remove(first).is_some(),
+            },
             _ => false,
         },
     }

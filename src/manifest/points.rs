@@ -9,7 +9,7 @@ use super::decode::{Decoder, suggestion};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
 use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
-use crate::arch::{ARCHITECTURES, Architecture, DecodeSettings};
+use crate::arch::{ARCHITECTURES, ArchError, Architecture, DecodeSettings};
 use crate::data::SplitKind;
 
 /// The section of models with seeds of their own; most manifests have none.
@@ -186,7 +186,9 @@ impl Resolver<'_> {
         let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
+        let before = problems.len();
         let model = architecture(&decoder, section("model"), problems);
+        let model_is_sound = problems.len() == before;
         let model_set = match dict.contains_key(MODEL_SET) {
             true => {
                 Some(decoder.decode::<ModelSetSettings>(section(MODEL_SET), &path(MODEL_SET), problems)?)
@@ -212,7 +214,9 @@ impl Resolver<'_> {
         if split_is_sound {
             self.check_split(&settings, &decoder);
         }
-        self.check_size(&settings);
+        if model_is_sound {
+            self.check_size(&settings, &decoder);
+        }
         self.check_fusion_set(&settings);
         Some(settings)
     }
@@ -292,19 +296,26 @@ impl Resolver<'_> {
     }
 
     /// An allocation that fails ends the whole program, so absurd networks are refused here.
-    fn check_size(&mut self, settings: &Settings) {
+    fn check_size(&mut self, settings: &Settings, decoder: &Decoder) {
         let mut known = crate::data::NAMES.iter();
         let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
             return;
         };
         let key = match &settings.model {
             Architecture::Mlp(_) => "hidden",
+            Architecture::Sequential(_) => "layers",
             _ => "architecture",
         };
-        let at = ["model", key].map(String::from);
+        let mut at = ["model", key].map(String::from).to_vec();
         let parameters = match settings.model.plan(&info.shape, info.classes) {
             Ok(plan) => plan.size(),
             Err(error) => {
+                if let ArchError::Plan { source, .. } = &error
+                    && !source.at.is_empty()
+                {
+                    at = [&at[..1], &source.at].concat();
+                }
+                let at = decoder.with_element(&at);
                 self.problems
                     .push(self.layers.problem(&at, false, error.to_string()));
                 return;

@@ -11,7 +11,7 @@ use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
     SplitSettings,
 };
-use crate::arch::{ARCHITECTURES, Mlp, ResNet, SmallVit, Vgg, Vit};
+use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
     Arity, Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
 };
@@ -27,7 +27,12 @@ pub fn json_schema() -> Value {
             "small-vit",
             "Vision transformer of PyTorch's encoder layers, post-norm; attention weights are not dropped in training.",
         ),
+        family::<Sequential>(
+            "sequential",
+            "A network of your own: a list of layers, see below.",
+        ),
     ];
+    let (models, definitions) = with_definitions(models);
     let methods: Vec<Value> = METHODS
         .iter()
         .filter_map(|info| {
@@ -76,8 +81,21 @@ pub fn json_schema() -> Value {
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
             "resources": plain::<ResourceSettings>(),
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
-        }
+        },
+        "$defs": definitions,
     })
+}
+
+/// The schemas without their own definitions, and all of these: references begin at the root of the whole.
+fn with_definitions<const N: usize>(mut schemas: [Value; N]) -> ([Value; N], Map<String, Value>) {
+    let mut all = Map::new();
+    for schema in &mut schemas {
+        let own = schema.as_object_mut().and_then(|fields| fields.remove("$defs"));
+        if let Some(Value::Object(own)) = own {
+            all.extend(own);
+        }
+    }
+    (schemas, all)
 }
 
 /// The keys of every fusion that say which models it takes.
@@ -126,7 +144,8 @@ fn family<T: JsonSchema>(family: &str, description: &str) -> Value {
     let many = json!({ "type": "array", "minItems": 1, "items": single.clone() });
     schema["properties"]["architecture"] = json!({ "description": description, "anyOf": [single, many] });
     if family != "mlp" {
-        schema["required"] = json!(["architecture"]);
+        let own = schema["required"].as_array().into_iter().flatten().cloned();
+        schema["required"] = std::iter::once(Value::from("architecture")).chain(own).collect();
     }
     schema
 }
@@ -239,6 +258,38 @@ Within groups, too, `base.order` decides which model is the first, the one that 
 
 ";
 
+const LAYERS: &str = r#"
+### `[[model.layers]]`
+
+The layers in the order of application. A small residual network:
+
+```toml
+[model]
+architecture = "sequential"
+layers = [
+    { kind = "conv", out = 16, kernel = 3, padding = 1, bias = false },
+    { kind = "batch-norm" },
+    { kind = "relu" },
+    { kind = "residual", body = [
+        { kind = "conv", out = 32, kernel = 3, stride = 2, padding = 1 },
+        { kind = "relu" },
+        { kind = "conv", out = 32, kernel = 3, padding = 1 },
+    ], shortcut = [{ kind = "conv", out = 32, kernel = 1, stride = 2, bias = false }] },
+    { kind = "relu" },
+    { kind = "global-avg-pool" },
+    { kind = "flatten" },
+    { kind = "linear" }, # the last layer: as wide as there are classes
+]
+```
+
+A list of such lists is an axis. Imported state dicts are those of PyTorch's `nn.Sequential` of the same list, or have
+the names that `name` gives (`3.weight`; `name = "conv1"` makes it `conv1.weight`). One with other names is taken in its
+order, if as many tensors have the same shapes, one by one. `hf-linear`, `kf-linear`, `otfusion` and `git-rebasin` follow
+neurons through all layers but `layer-norm` and those of transformers, and through residual blocks, unless one adds the
+image itself or ends the network; the other methods take any network.
+
+"#;
+
 const TABLE_HEAD: &str = "| key | type | default | meaning |\n| --- | --- | --- | --- |\n";
 
 /// The reference page: a table per section.
@@ -275,6 +326,12 @@ pub fn markdown(schema: &Value) -> String {
         };
         for table in tables {
             page.push_str(&self::section(&header, table));
+            let layers = &table["properties"]["layers"]["anyOf"][0]["items"];
+            if !layers.is_null() {
+                page.push_str(LAYERS);
+                page.push_str(TABLE_HEAD);
+                page.push_str(&rows("", layers));
+            }
         }
         if key == "fusion" {
             page.push_str(GROUPS);
@@ -496,6 +553,8 @@ fn type_name(schema: &Value) -> String {
         _ => String::new(),
     };
     match name.as_str() {
+        // The one type that contains itself: layers within layers.
+        Some("array") if schema["items"].get("$ref").is_some() => "list of such tables".to_string(),
         Some("array")
             if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" =>
         {
