@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +54,20 @@ pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, Checkpoin
     };
     let mut buffers = Vec::with_capacity(state.len());
     for (name, tensor) in state {
-        let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        buffers.push((name.as_str(), tensor.dims().to_vec(), bytes));
+        let values = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+        // Counts of batches are integers, all else is f32.
+        let (dtype, bytes): (_, Vec<u8>) = if tensor.dtype() == DType::I64 {
+            let values = values.to_vec1::<i64>()?;
+            (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        } else {
+            let values = values.to_vec1::<f32>()?;
+            (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        };
+        buffers.push((name.as_str(), dtype, tensor.dims().to_vec(), bytes));
     }
     let mut views = Vec::with_capacity(buffers.len());
-    for (name, shape, bytes) in &buffers {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| corrupt(e.to_string()))?;
+    for (name, dtype, shape, bytes) in &buffers {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| corrupt(e.to_string()))?;
         views.push((*name, view));
     }
     let json = serde_json::to_string(meta).map_err(|e| corrupt(e.to_string()))?;
@@ -98,18 +105,13 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
         .map_err(|e| corrupt(e.to_string()))?
         .iter()
     {
-        if view.dtype() != Dtype::F32 {
-            return Err(corrupt(format!("`{name}` is {:?}, not F32", view.dtype())));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        state.push((
-            name.to_string(),
-            Tensor::from_vec(values, view.shape(), &Device::Cpu)?,
-        ));
+        let dtype = match view.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::I64 => DType::I64,
+            other => return Err(corrupt(format!("`{name}` is {other:?}, not F32 or I64"))),
+        };
+        let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
+        state.push((name.to_string(), tensor));
     }
     Ok(Checkpoint { state, meta })
 }
