@@ -25,7 +25,7 @@ mod vgg;
 mod vit;
 
 pub use builder::PlanError;
-pub use infer::{Hints, InferError, Inferred, infer};
+pub use infer::{Hints, InferError, Inferred, infer, verify};
 pub use mlp::Mlp;
 pub use module::{Module, NORM_EPS, Plain, Training, Visitor};
 pub use network::{ArchError, Network, State};

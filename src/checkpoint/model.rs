@@ -2,27 +2,28 @@
 
 use super::torch::Attribute;
 use super::{File, Meta, Origin};
-use crate::arch::{Hints, InferError, Inferred, infer};
+use crate::arch::{Hints, InferError, Inferred, infer, verify};
 
 impl File {
-    /// What the file says, or what its tensors tell with the help of its attributes; these win over `hints`.
+    /// What the file says if its tensors agree, or what its tensors tell with the help of its attributes; these win over `hints`.
     ///
     /// Of the reference's modules the attributes `head` or `num_heads`, `dropout_p`, `input_shape`, and `img_size` with
     /// `in_c`, `in_channels` or `in_chans` are of use, each only where the shapes do not contradict it.
     pub fn model(&self, hints: &Hints) -> Result<Inferred, InferError> {
-        if let Some(meta) = &self.meta {
-            return Ok(Inferred {
-                architecture: meta.architecture.clone(),
-                image: meta.image.clone(),
-                classes: meta.classes,
-                sure: true,
-            });
-        }
         let tensors: Vec<(String, Vec<usize>)> = self
             .tensors
             .iter()
             .map(|info| (info.name.clone(), info.shape.clone()))
             .collect();
+        if let Some(meta) = &self.meta {
+            let model = Inferred {
+                architecture: meta.architecture.clone(),
+                image: meta.image.clone(),
+                classes: meta.classes,
+                sure: true,
+            };
+            return verify(model, &tensors);
+        }
         let own = self.hints();
         let hints = Hints {
             // The image of the data set at hand is as good where it fits, and it is what will be asked for.

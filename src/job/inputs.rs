@@ -218,21 +218,30 @@ fn models(
         let read = files.entry(path.clone()).or_insert_with(|| {
             let bytes =
                 std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            // The first of the chain names the kind of file, and the others say what is wrong with it.
-            let file =
-                model_file::read(&path).map_err(|error| error.failure().chain.split_off(1).join(": "))?;
+            let file = model_file::read(&path).map_err(|error| chain(&error))?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {
             Err(message) => problems.push(at(layers, &key, message.clone())),
             Ok((hash, state)) => {
                 let device = candle_core::Device::Cpu;
-                match Network::from_state(&settings.model, &info.shape, info.classes, state, &device) {
-                    Err(error) => {
-                        let message = format!("`{}` does not fit `[model]`: {error}", path.display());
-                        problems.push(at(layers, &key, message));
+                let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
+                let problem = match fits {
+                    Err(error) => Some((error.to_string(), model_file::seems(&path, &settings.model, info))),
+                    Ok(_) => model_file::other_heads(&path, &settings.model).map(|heads| {
+                        let message = format!("the file's network has {heads} heads");
+                        (message, Some(format!("write `heads = {heads}` in `[model]`")))
+                    }),
+                };
+                match problem {
+                    Some((message, hint)) => {
+                        let message = format!("`{}` does not fit `[model]`: {message}", path.display());
+                        problems.push(Problem {
+                            hint,
+                            ..at(layers, &key, message)
+                        });
                     }
-                    Ok(_) => found.push(ModelFile {
+                    None => found.push(ModelFile {
                         path: path.clone(),
                         hash: hash.clone(),
                     }),
@@ -253,7 +262,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        let next = cause.to_string();
+        // A transparent wrapper repeats its source.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
         source = cause.source();
     }
     text

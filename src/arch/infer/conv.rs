@@ -43,7 +43,7 @@ impl Ends {
 
 pub(super) fn vggs(tensors: &Tensors) -> Vec<Inferred> {
     let ends = Ends::new(tensors, "feature_levels.0.", "classifier.");
-    let (batch_norm, bias) = (tensors.batch_norm(), tensors.bias(""));
+    let (batch_norm, bias) = (tensors.batch_norm(), tensors.bias());
     let kinds = kinds(|family| match family {
         Family::Vgg(kind) => Some(kind),
         _ => None,
@@ -64,7 +64,7 @@ pub(super) fn resnets(tensors: &Tensors) -> Vec<Inferred> {
     let ends = Ends::new(tensors, "conv1.", "linear.");
     let settings = ResNet {
         batch_norm: tensors.batch_norm(),
-        head_bias: tensors.bias("linear."),
+        head_bias: tensors.shape("linear.bias").is_some(),
     };
     let kinds = kinds(|family| match family {
         Family::ResNet(kind) => Some(kind),

@@ -58,6 +58,14 @@ pub enum InferError {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// Settings that a file claims, but that are no network's.
+    #[error("it claims to be of `{architecture}`, but {problem}")]
+    Settings {
+        /// The name.
+        architecture: String,
+        /// Why not.
+        problem: String,
+    },
     /// Nearly one.
     #[error("it resembles `{}`, but {difference}{}", .closest.architecture.name(), and_more(*.more))]
     Near {
@@ -115,6 +123,43 @@ pub fn infer(tensors: &[(String, Vec<usize>)], hints: &Hints) -> Result<Inferred
     choose(&tensors, candidates, hints).ok_or_else(|| InferError::Unknown(first.clone()))?
 }
 
+/// Whether a file that says what it is has exactly those tensors.
+pub fn verify(model: Inferred, tensors: &[(String, Vec<usize>)]) -> Result<Inferred, InferError> {
+    let refuse = |problem: String| InferError::Settings {
+        architecture: model.architecture.name().to_string(),
+        problem,
+    };
+    let settings = serde_json::to_value(&model.architecture).unwrap_or_default();
+    let depth = settings["depth"].as_u64().unwrap_or_default();
+    if depth > tensors.len() as u64 {
+        return Err(refuse(format!(
+            "{} tensors are too few for {depth} blocks",
+            tensors.len()
+        )));
+    }
+    if model.classes > MAX_SIZE || !is_usable(&model.image) || !is_bounded(&settings) {
+        return Err(refuse("its sizes are beyond reason".to_string()));
+    }
+    if let Err(error) = model.architecture.plan(&model.image, model.classes) {
+        return Err(refuse(error.to_string()));
+    }
+    let fallback = refuse("its tensors are others".to_string());
+    choose(&Tensors::new(tensors), vec![model], &Hints::default()).unwrap_or(Err(fallback))
+}
+
+/// Whether a plan for such images overflows nowhere.
+fn is_usable(image: &[usize]) -> bool {
+    matches!(image, [c, h, w] if *c <= MAX_SIZE && h.max(w) <= &MAX_SIDE)
+}
+
+fn is_bounded(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Array(items) => items.iter().all(is_bounded),
+        serde_json::Value::Object(fields) => fields.values().all(is_bounded),
+        value => value.as_f64().is_none_or(|number| number <= MAX_SIZE as f64),
+    }
+}
+
 /// The first candidate without a difference, or how far off the closest is; nothing if none has a plan.
 fn choose(
     tensors: &Tensors,
@@ -122,8 +167,7 @@ fn choose(
     hints: &Hints,
 ) -> Option<Result<Inferred, InferError>> {
     let mut closest: Option<(Inferred, Difference)> = None;
-    let usable = |image: &Vec<usize>| matches!(image[..], [c, h, w] if c <= MAX_SIZE && h.max(w) <= MAX_SIDE);
-    let hinted = hints.image.as_ref().filter(|image| usable(image));
+    let hinted = hints.image.as_ref().filter(|image| is_usable(image));
     for candidate in candidates {
         for image in hinted.into_iter().chain([&candidate.image]) {
             let Ok(plan) = candidate.architecture.plan(image, candidate.classes) else {

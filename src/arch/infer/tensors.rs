@@ -34,13 +34,13 @@ impl<'a> Tensors<'a> {
         shapes.filter_map(|(_, shape)| shape.get(axis).copied()).collect()
     }
 
-    /// Whether a linear map below `start` has a bias; scale and shift of a normalisation do not count.
-    pub(super) fn bias(&self, start: &str) -> bool {
+    /// Whether a linear map has a bias; scale and shift of a normalisation do not count.
+    pub(super) fn bias(&self) -> bool {
         self.names().any(|name| {
             let weight = name
                 .strip_suffix(".bias")
                 .map(|prefix| self.shape(&format!("{prefix}.weight")));
-            name.starts_with(start) && weight.flatten().is_some_and(|shape| shape.len() > 1)
+            weight.flatten().is_some_and(|shape| shape.len() > 1)
         })
     }
 
@@ -49,15 +49,15 @@ impl<'a> Tensors<'a> {
         self.names().any(|name| name.ends_with(".running_mean"))
     }
 
-    /// One more than the largest number that follows `start`, or the number of tensors where that is less: a single odd
-    /// name makes no network of a million blocks.
+    /// One more than the largest number that follows `start`, which counts at most as the number of tensors: a single
+    /// odd name makes no network of a million blocks.
     pub(super) fn count(&self, start: &str) -> usize {
         let number = |name: &str| -> Option<usize> {
             let rest = name.strip_prefix(start)?;
             rest.split('.').next()?.parse().ok()
         };
         let last = self.names().filter_map(number).max();
-        last.map_or(0, |last| last.saturating_add(1)).min(self.list.len())
+        last.map_or(0, |last| last.min(self.list.len()) + 1)
     }
 }
 
@@ -93,6 +93,6 @@ mod tests {
         let list = ["blocks.0.a", "blocks.1.b", "blocks.x"].map(|name| (name.to_string(), vec![1]));
         assert_eq!(Tensors::new(&list).count("blocks."), 2);
         let odd = [("blocks.99999999999.a".to_string(), vec![1])];
-        assert_eq!(Tensors::new(&odd).count("blocks."), 1);
+        assert_eq!(Tensors::new(&odd).count("blocks."), 2);
     }
 }
