@@ -26,7 +26,7 @@ pub(super) fn candidate(tensors: &Tensors) -> Inferred {
     Inferred {
         architecture: Architecture::Mlp(Mlp {
             hidden: (1..levels).map(width).collect(),
-            bias: tensors.names().any(|name| name.ends_with(".bias")),
+            bias: tensors.bias(),
             level_activations,
         }),
         image: vec![channels, side, side],
