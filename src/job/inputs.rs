@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model_file::{self, number};
 use crate::arch::{Network, State};
+use crate::checkpoint::CheckpointError;
 use crate::data::{self, DataError, DataSetInfo};
 use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::plan::{Inputs, ModelFile, draw, fill};
@@ -20,7 +21,7 @@ pub fn gather(
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
-    let mut files: BTreeMap<PathBuf, Result<(String, State), String>> = BTreeMap::new();
+    let mut files: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
     for point in &manifest.points {
         let settings = &point.settings;
         let name = &settings.dataset.name;
@@ -183,13 +184,28 @@ fn pool_too_small(
     })
 }
 
+/// A model's file that cannot be read.
+struct Unreadable {
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Unreadable {
+    fn of(error: &CheckpointError) -> Self {
+        Self {
+            message: chain(error),
+            hint: error.hint(),
+        }
+    }
+}
+
 /// The files of one pattern, in the order of the numbers in their names, each checked against `[model]`.
 fn models(
     layers: &Layers,
     pattern: &str,
     settings: &Settings,
     info: &DataSetInfo,
-    files: &mut BTreeMap<PathBuf, Result<(String, State), String>>,
+    files: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
@@ -216,13 +232,18 @@ fn models(
     let mut found = Vec::new();
     for path in paths {
         let read = files.entry(path.clone()).or_insert_with(|| {
-            let bytes =
-                std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            let file = model_file::read(&path).map_err(|error| chain(&error))?;
+            let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
+            let bytes = std::fs::read(&path).map_err(|error| Unreadable {
+                message: format!("cannot read `{}`: {error}", path.display()),
+                hint: None,
+            })?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {
-            Err(message) => problems.push(at(layers, &key, message.clone())),
+            Err(error) => problems.push(Problem {
+                hint: error.hint.map(String::from),
+                ..at(layers, &key, error.message.clone())
+            }),
             Ok((hash, state)) => {
                 let device = candle_core::Device::Cpu;
                 let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
