@@ -12,6 +12,7 @@ use runner::result::write_atomic;
 use crate::torch::builder::{LEGACY_START, Pickle, floats, legacy, small_mlp, state_dict};
 
 mod real;
+mod reference;
 
 /// Tensors of every type, a scalar and an empty one among them, in an order that is no other.
 fn tensors() -> Vec<(String, Tensor)> {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 mod checkpoints;
 mod failures;
 mod groups;
+mod inferred;
 mod interrupt;
 mod rerun;
 mod same;

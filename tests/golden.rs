@@ -15,7 +15,8 @@ use runner::metrics::evaluate_logits;
 
 use crate::shared::{Golden, shared};
 
-mod architectures;
+pub mod architectures;
+mod infer;
 mod linear;
 mod random;
 mod scores;

@@ -13,10 +13,12 @@
 //! | `builder` | collects their parameters, follows shapes and the order of neurons (which layer writes what a layer reads) |
 //! | `module` | the steps and how they are applied |
 //! | `fold` | `BatchNorm` folded into the layer before it |
+//! | `infer` | from the names and shapes of a file's tensors back to the architecture |
 
 mod builder;
 mod by_order;
 mod fold;
+mod infer;
 mod mlp;
 mod module;
 mod network;
@@ -27,6 +29,7 @@ mod vgg;
 mod vit;
 
 pub use builder::PlanError;
+pub use infer::{Hints, InferError, Inferred, infer, verify};
 pub use mlp::Mlp;
 pub use module::{Module, NORM_EPS, Plain, Training, Visitor};
 pub use network::{ArchError, Network, State};

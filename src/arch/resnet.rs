@@ -57,6 +57,13 @@ impl ResNetKind {
     }
 }
 
+impl ResNetKind {
+    /// Channels of the last block's output.
+    pub(super) fn width(self) -> usize {
+        512 * self.blocks().1
+    }
+}
+
 /// One convolution of a block: name within it, output width, kernel, stride.
 type Step = (&'static str, usize, usize, usize);
 

@@ -74,6 +74,14 @@ impl VggKind {
     }
 }
 
+impl VggKind {
+    /// Channels of the last convolution.
+    pub(super) fn width(self) -> usize {
+        let last = self.widths().iter().rev().find(|&&width| width > 0);
+        last.copied().unwrap_or(1)
+    }
+}
+
 impl Vgg {
     pub(super) fn plan(&self, kind: VggKind, image: &[usize], classes: usize) -> Result<Plan, PlanError> {
         let mut builder = Builder::new(image);

@@ -7,7 +7,8 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::origin::{self, Origin};
-use super::{CheckpointError, File, Raw, TensorInfo, plain, raw, torch};
+use super::{CheckpointError, File, Raw, TensorInfo, native, plain, raw, torch};
+use crate::arch::Hints;
 use crate::result::write_atomic_with;
 
 /// What can be written.
@@ -33,15 +34,32 @@ impl Target {
 /// Writes the tensors of an open file to another, atomically and bit by bit, one tensor in memory at a time.
 ///
 /// Into safetensors go the metadata the file has; if it has none of ours, one entry tells where it came from
-/// ([`Origin`]). This is where an import can become a checkpoint of this program, `Meta` instead of [`Origin`], once the
-/// architecture is inferred from names and shapes.
+/// ([`Origin`]), and another makes it a checkpoint of this program ([`Meta`](super::Meta)) if the architecture can be
+/// told for [`sure`](crate::arch::Inferred::sure).
 pub fn convert(file: File, out: &Path, target: Target) -> Result<(), CheckpointError> {
+    convert_with(file, out, target, &Hints::default())
+}
+
+/// The same with the help of hints, see [`File::model`].
+pub fn convert_with(file: File, out: &Path, target: Target, hints: &Hints) -> Result<(), CheckpointError> {
     let mut metadata = file.metadata.clone();
-    if target == Target::Safetensors && file.meta.is_none() && file.origin.is_none() {
-        let json = serde_json::to_string(&Origin::of(&file)?);
-        let json =
-            json.map_err(|error| CheckpointError::entry(&file.path, "attributes", error.to_string()))?;
-        metadata.insert(origin::KEY.to_owned(), json);
+    if target == Target::Safetensors && file.meta.is_none() {
+        let failed =
+            |error: serde_json::Error| CheckpointError::entry(&file.path, "attributes", error.to_string());
+        let origin = match &file.origin {
+            Some(origin) => origin.clone(),
+            None => Origin::of(&file)?,
+        };
+        metadata.insert(
+            origin::KEY.to_owned(),
+            serde_json::to_string(&origin).map_err(failed)?,
+        );
+        if let Some(meta) = file.imported(&origin, hints) {
+            metadata.insert(
+                native::KEY.to_owned(),
+                serde_json::to_string(&meta).map_err(failed)?,
+            );
+        }
     }
     if target == Target::Safetensors {
         // What other readers of safetensors expect of a PyTorch model.

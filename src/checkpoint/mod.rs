@@ -1,12 +1,13 @@
 //! Models on disk: our own safetensors, other safetensors, and PyTorch's files.
 //!
 //! [`open`] reads the headers of any of them; [`File::load`] the tensors; [`convert`] and [`save_tensors`] write.
-//! [`save`] and [`load`] are for the checkpoints that jobs leave to each other.
+//! [`File::model`] tells the architecture, also of files that do not name it; [`save`] and [`load`] are for the checkpoints that jobs leave to each other.
 
 mod convert;
 mod dtype;
 mod error;
 mod header;
+mod model;
 mod native;
 mod open;
 mod origin;
@@ -14,7 +15,7 @@ mod plain;
 mod raw;
 pub mod torch;
 
-pub use convert::{Target, convert, save_tensors};
+pub use convert::{Target, convert, convert_with, save_tensors};
 pub use dtype::Dtype;
 pub use error::CheckpointError;
 pub use native::{Checkpoint, Meta, load, save};

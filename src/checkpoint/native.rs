@@ -54,20 +54,14 @@ pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, Checkpoin
     };
     let mut buffers = Vec::with_capacity(state.len());
     for (name, tensor) in state {
-        let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
-        // Counts of batches are whole numbers.
-        let (dtype, bytes): (Dtype, Vec<u8>) = if tensor.dtype() == DType::I64 {
-            let values = flat.to_vec1::<i64>()?;
-            (
-                Dtype::I64,
-                values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            )
+        let values = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+        // Counts of batches are integers, all else is f32.
+        let (dtype, bytes): (_, Vec<u8>) = if tensor.dtype() == DType::I64 {
+            let values = values.to_vec1::<i64>()?;
+            (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
         } else {
-            let values = flat.to_vec1::<f32>()?;
-            (
-                Dtype::F32,
-                values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            )
+            let values = values.to_vec1::<f32>()?;
+            (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect())
         };
         buffers.push((name.as_str(), dtype, tensor.dims().to_vec(), bytes));
     }
@@ -114,7 +108,7 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
         let dtype = match view.dtype() {
             Dtype::F32 => DType::F32,
             Dtype::I64 => DType::I64,
-            other => return Err(corrupt(format!("`{name}` is {other:?}, neither F32 nor I64"))),
+            other => return Err(corrupt(format!("`{name}` is {other:?}, not F32 or I64"))),
         };
         let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
         state.push((name.to_string(), tensor));

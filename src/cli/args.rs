@@ -92,7 +92,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Convert a checkpoint for other programs
     Export(ExportArgs),
-    /// Convert any checkpoint to safetensors
+    /// Convert any checkpoint to one of this program
     Import(ImportArgs),
     /// Run one serialised job (used by executors)
     #[command(hide = true)]
@@ -274,7 +274,7 @@ pub enum TableFormat {
 /// Models and data of a command that needs no manifest.
 #[derive(Debug, Args)]
 pub struct StepArgs {
-    /// Files of the models, as a pattern in quotes: 'dir/model_*.pt'. PyTorch files or checkpoints of this program
+    /// Files of the models, as a pattern in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
     #[arg(long, value_name = "PATTERN")]
     pub models: String,
     /// Name of the data set
@@ -286,7 +286,7 @@ pub struct StepArgs {
     /// Seed of the fusion set
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Any key of a manifest, such as `model.hidden=[64]` for the models' architecture
+    /// Any key of a manifest; those of `model` are needed only where the files do not tell the architecture
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Device to compute on: auto, cpu, cuda or cuda:N
@@ -376,6 +376,9 @@ pub struct ImportArgs {
     pub file: PathBuf,
     /// What to write, a `.safetensors` file
     pub out: PathBuf,
+    /// Heads of a vision transformer, for files that do not tell them
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
 }
 
 /// Arguments of `worker`.

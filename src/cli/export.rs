@@ -6,6 +6,7 @@ use std::path::Path;
 use super::CliError;
 use super::args::ExportArgs;
 use super::error::checkpoint_problem;
+use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
 /// Runs the command.
@@ -16,21 +17,21 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
             "name it `.pt` for a PyTorch state dict or `.safetensors`",
         ));
     };
-    convert(&args.checkpoint, &args.out, target)
-}
-
-/// Converts and says so.
-pub fn convert(from: &Path, to: &Path, target: Target) -> Result<(), CliError> {
-    let converted = checkpoint::open(from).and_then(|file| {
-        let tensors = file.tensors.len();
-        checkpoint::convert(file, to, target).map(|()| tensors)
-    });
-    let tensors = converted.map_err(|error| checkpoint_problem(&error))?;
+    let tensors = convert(&args.checkpoint, &args.out, target, &Hints::default())?;
     let what = match target {
         Target::StateDict => "a PyTorch state dict",
         Target::Safetensors => "safetensors",
     };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}: {what} of {tensors} tensors", to.display())?;
+    writeln!(out, "{}: {what} of {tensors} tensors", args.out.display())?;
     Ok(())
+}
+
+/// Converts; the number of tensors.
+pub fn convert(from: &Path, to: &Path, target: Target, hints: &Hints) -> Result<usize, CliError> {
+    let converted = checkpoint::open(from).and_then(|file| {
+        let tensors = file.tensors.len();
+        checkpoint::convert_with(file, to, target, hints).map(|()| tensors)
+    });
+    converted.map_err(|error| checkpoint_problem(&error).into())
 }

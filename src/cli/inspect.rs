@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::args::{Format as Form, InspectArgs};
 use super::error::checkpoint_problem;
+use crate::arch::{Hints, InferError, Inferred, Level};
 use crate::checkpoint::{self, File, Format, Kind, TensorInfo};
 use crate::manifest::ManifestError;
 
@@ -71,12 +72,8 @@ fn describe(file: &File) -> String {
     if let Some(class) = &file.class {
         lines.push(("class", class.clone()));
     }
-    if let Some(meta) = &file.meta {
-        lines.push(("architecture", compact(&meta.architecture)));
-        lines.push((
-            "input",
-            format!("{}, {} classes", shape(&meta.image), meta.classes),
-        ));
+    lines.extend(architecture(file));
+    if let Some(meta) = file.meta.as_ref().filter(|_| file.origin.is_none()) {
         lines.push(("job", meta.job.clone()));
         lines.push(("key", meta.key.clone()));
     }
@@ -110,6 +107,52 @@ fn describe(file: &File) -> String {
         .chain([String::new(), String::new()])
         .collect();
     rows.join("\n")
+}
+
+/// What the file's model is, said by the file or inferred.
+fn architecture(file: &File) -> Vec<(&'static str, String)> {
+    let model = match file.model(&Hints::default()) {
+        Ok(model) => model,
+        Err(error) => return vec![("architecture", format!("not known: {error}"))],
+    };
+    let inferred = match (&file.meta, model.sure) {
+        (Some(_), _) => "",
+        (None, true) => " (inferred)",
+        (None, false) => " (inferred; the number of heads is not in the file but assumed)",
+    };
+    let settings = compact(&model.architecture);
+    let input = format!("{}, {} classes", shape(&model.image), model.classes);
+    let mut lines = vec![
+        ("architecture", format!("{settings}{inferred}")),
+        ("input", input),
+    ];
+    let levels = levels(&model);
+    if !levels.is_empty() {
+        lines.push(("levels", outline(&levels)));
+    }
+    lines
+}
+
+/// The model's levels; none if its settings do not fit its own image, which only a file by hand could have.
+fn levels(model: &Inferred) -> Vec<Level> {
+    let plan = model.architecture.plan(&model.image, model.classes);
+    plan.map(|plan| plan.levels).unwrap_or_default()
+}
+
+/// How many levels are named one by one.
+const NAMED: usize = 12;
+
+/// `2: level1 (256), level2 (10)`, with the widths; long lists without their middle.
+fn outline(levels: &[Level]) -> String {
+    let name = |level: &Level| format!("{} ({})", level.name, level.width);
+    let mut names: Vec<String> = levels.iter().map(name).collect();
+    if names.len() > NAMED {
+        let last = names.split_off(names.len() - 2);
+        names.truncate(NAMED / 2);
+        names.push("...".to_owned());
+        names.extend(last);
+    }
+    format!("{}: {}", levels.len(), names.join(", "))
 }
 
 /// Attributes and metadata beyond what has lines of its own.
@@ -176,14 +219,20 @@ fn as_json(file: &File) -> Value {
         .metadata
         .iter()
         .filter(|(name, _)| !name.starts_with("runner"));
+    let model = file.model(&Hints::default());
+    let level = |level: &Level| json!({"name": level.name, "width": level.width});
     json!({
         "file": file.path.to_string_lossy(),
         "format": format_name(file.format).0,
         "kind": kind_name(file.kind).0,
         "class": file.class,
-        "architecture": file.meta.as_ref().map(|meta| &meta.architecture),
-        "image": file.meta.as_ref().map(|meta| &meta.image),
-        "classes": file.meta.as_ref().map(|meta| meta.classes),
+        "architecture": model.as_ref().map(|model| &model.architecture).ok(),
+        "image": model.as_ref().map(|model| &model.image).ok(),
+        "classes": model.as_ref().map(|model| model.classes).ok(),
+        "levels": model.as_ref().map(|model| levels(model).iter().map(level).collect::<Vec<_>>()).ok(),
+        "inferred": file.meta.is_none() && model.is_ok(),
+        "assumed": model.as_ref().is_ok_and(|model| !model.sure).then_some(["heads"]),
+        "unknown": model.as_ref().err().map(InferError::to_string),
         "job": file.meta.as_ref().map(|meta| &meta.job),
         "key": file.meta.as_ref().map(|meta| &meta.key),
         "parameters": parameters(file),

@@ -16,12 +16,13 @@ use crate::result::Store;
 use crate::schedule::Slice;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 8] = [
+const OWN_VARIABLES: [&str; 9] = [
     "RUNNER_RESULTS",
     "RUNNER_TEMPLATES",
     "RUNNER_DATA",
     "RUNNER_SHARED",
     "RUNNER_PYTHON",
+    "RUNNER_REFERENCE",
     "RUNNER_FUZZ",
     "RUNNER_LOG",
     "RUNNER_LOG_FORMAT",

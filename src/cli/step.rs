@@ -1,7 +1,7 @@
 //! One step from the command line: a manifest of one fusion in memory, its jobs run in a folder that goes away.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 use super::CliError;
 use super::args::{Global, StepArgs};
 use super::{exec, setup};
+use crate::arch::Hints;
+use crate::checkpoint;
+use crate::data;
 use crate::event::JobEvent;
 use crate::job::{DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, Override, Problem, resolve};
@@ -131,8 +134,8 @@ fn problem(failure: Failure) -> CliError {
 
 /// The manifest: environment variables, then the options, then `--set`.
 fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliError> {
-    let parts = match glob::glob(&args.models) {
-        Ok(paths) => paths.flatten().count(),
+    let paths: Vec<PathBuf> = match glob::glob(&args.models) {
+        Ok(paths) => paths.flatten().collect(),
         Err(error) => {
             return Err(CliError::usage(
                 format!("`{}` is not a pattern: {error}", args.models),
@@ -140,12 +143,12 @@ fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliErr
             ));
         }
     };
-    if parts == 0 {
+    let Some(first) = paths.first() else {
         return Err(CliError::usage(
             format!("no file matches `{}`", args.models),
             HINT,
         ));
-    }
+    };
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
         value,
@@ -154,7 +157,7 @@ fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliErr
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let models = format!("--models {}", args.models);
     let mut overrides = setup::environment()?;
-    overrides.push(given("split.parts", parts.to_string(), models.clone()));
+    overrides.push(given("split.parts", paths.len().to_string(), models.clone()));
     overrides.push(given("base.models", quoted(&args.models), models));
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
@@ -176,11 +179,56 @@ fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliErr
         overrides.push(Override::parse(text, "--set ")?);
     }
     let entry = Value::from(Dict::new());
-    let dict = Dict::from([
+    let mut dict = Dict::from([
         ("name".to_string(), Value::from("step")),
         ("fusion".to_string(), Value::from(vec![entry])),
     ]);
+    if let Some(model) = inferred(first, &args.dataset, &overrides)? {
+        dict.insert("model".to_string(), model);
+    }
     Ok(Layers::in_memory(dict, overrides)?)
+}
+
+/// `[model]` as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
+/// or where the file cannot be read, which is reported with all other problems later.
+fn inferred(path: &Path, dataset: &str, overrides: &[Override]) -> Result<Option<Value>, CliError> {
+    let given = |key: &str| {
+        let says = |item: &Override| item.path.get(1).is_none_or(|name| name == key);
+        overrides
+            .iter()
+            .any(|item| item.path.first().is_some_and(|table| table == "model") && says(item))
+    };
+    if given("architecture") {
+        return Ok(None);
+    }
+    let Ok(file) = checkpoint::open(path) else {
+        return Ok(None);
+    };
+    let info = data::NAMES.iter().find(|info| info.name == dataset);
+    let model = file.model(&Hints {
+        image: info.map(|info| info.shape.to_vec()),
+        ..Hints::default()
+    });
+    let name = path.display();
+    let model = model.map_err(|error| {
+        CliError::usage(
+            format!("the architecture of `{name}` cannot be told: {error}"),
+            "give it as `[model]` in a manifest would: `--set model.architecture=NAME --set model.KEY=VALUE`",
+        )
+    })?;
+    if !model.sure && !given("heads") {
+        return Err(CliError::usage(
+            format!(
+                "`{name}` seems to be of `{}`, but its number of heads is not in the file",
+                model.architecture.name()
+            ),
+            "give it with `--set model.heads=N`",
+        ));
+    }
+    let value = Value::serialize(&model.architecture);
+    value
+        .map(Some)
+        .map_err(|error| CliError::Internal(error.to_string()))
 }
 
 const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";

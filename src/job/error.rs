@@ -2,7 +2,6 @@
 
 use crate::arch::ArchError;
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::torch::TorchError;
 use crate::data::DataError;
 use crate::fusion::FusionError;
 use crate::metrics::MetricError;
@@ -37,9 +36,9 @@ pub enum JobError {
         /// What is missing.
         what: &'static str,
     },
-    /// A PyTorch file.
+    /// A base model's file.
     #[error("importing a base model")]
-    Torch(#[from] TorchError),
+    Import(#[source] CheckpointError),
     /// A model that does not fit its architecture.
     #[error("building a network")]
     Arch(#[from] ArchError),
@@ -107,7 +106,7 @@ impl JobError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Data { source, .. } | Self::Sample(source) => source.hint(),
-            Self::Torch(error) => error.hint().map(String::from),
+            Self::Import(error) => error.hint().map(String::from),
             Self::Store(error) | Self::Checkpoint(CheckpointError::Store(error)) => {
                 error.hint().map(String::from)
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model_file::{self, number};
 use crate::arch::{Network, State};
+use crate::checkpoint::CheckpointError;
 use crate::data::{self, DataError, DataSetInfo};
 use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::plan::{Inputs, ModelFile, draw, fill};
@@ -20,7 +21,7 @@ pub fn gather(
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
-    let mut files: BTreeMap<PathBuf, Result<(String, State), String>> = BTreeMap::new();
+    let mut files: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
     for point in &manifest.points {
         let settings = &point.settings;
         let name = &settings.dataset.name;
@@ -183,13 +184,28 @@ fn pool_too_small(
     })
 }
 
+/// A model's file that cannot be read.
+struct Unreadable {
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Unreadable {
+    fn of(error: &CheckpointError) -> Self {
+        Self {
+            message: chain(error),
+            hint: error.hint(),
+        }
+    }
+}
+
 /// The files of one pattern, in the order of the numbers in their names, each checked against `[model]`.
 fn models(
     layers: &Layers,
     pattern: &str,
     settings: &Settings,
     info: &DataSetInfo,
-    files: &mut BTreeMap<PathBuf, Result<(String, State), String>>,
+    files: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
@@ -216,23 +232,37 @@ fn models(
     let mut found = Vec::new();
     for path in paths {
         let read = files.entry(path.clone()).or_insert_with(|| {
-            let bytes =
-                std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-            // The first of the chain names the kind of file, and the others say what is wrong with it.
-            let file =
-                model_file::read(&path).map_err(|error| error.failure().chain.split_off(1).join(": "))?;
+            let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
+            let bytes = std::fs::read(&path).map_err(|error| Unreadable {
+                message: format!("cannot read `{}`: {error}", path.display()),
+                hint: None,
+            })?;
             Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
         });
         match read {
-            Err(message) => problems.push(at(layers, &key, message.clone())),
+            Err(error) => problems.push(Problem {
+                hint: error.hint.map(String::from),
+                ..at(layers, &key, error.message.clone())
+            }),
             Ok((hash, state)) => {
                 let device = candle_core::Device::Cpu;
-                match Network::from_state(&settings.model, &info.shape, info.classes, state, &device) {
-                    Err(error) => {
-                        let message = format!("`{}` does not fit `[model]`: {error}", path.display());
-                        problems.push(at(layers, &key, message));
+                let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
+                let problem = match fits {
+                    Err(error) => Some((error.to_string(), model_file::seems(&path, &settings.model, info))),
+                    Ok(_) => model_file::other_heads(&path, &settings.model).map(|heads| {
+                        let message = format!("the file's network has {heads} heads");
+                        (message, Some(format!("write `heads = {heads}` in `[model]`")))
+                    }),
+                };
+                match problem {
+                    Some((message, hint)) => {
+                        let message = format!("`{}` does not fit `[model]`: {message}", path.display());
+                        problems.push(Problem {
+                            hint,
+                            ..at(layers, &key, message)
+                        });
                     }
-                    Ok(_) => found.push(ModelFile {
+                    None => found.push(ModelFile {
                         path: path.clone(),
                         hash: hash.clone(),
                     }),
@@ -253,7 +283,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        let next = cause.to_string();
+        // A transparent wrapper repeats its source.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
         source = cause.source();
     }
     text

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::JobError;
-use crate::arch::State;
-use crate::checkpoint::{self, torch};
+use crate::arch::{Architecture, Hints, State};
+use crate::checkpoint;
+use crate::checkpoint::CheckpointError;
+use crate::data::DataSetInfo;
 
 /// What a base model's file holds.
 pub(super) struct ModelFile {
@@ -18,29 +19,52 @@ pub(super) struct ModelFile {
     pub val: Vec<usize>,
 }
 
-/// Reads one of our checkpoints (`.safetensors`), or a PyTorch file.
-pub(super) fn read(path: &Path) -> Result<ModelFile, JobError> {
-    let narrow = |indices: &[u64]| indices.iter().map(|&i| i as usize).collect();
-    if path.extension().is_some_and(|ending| ending == "safetensors") {
-        let file = checkpoint::load(path, None)?;
-        return Ok(ModelFile {
-            tensors: file.state,
-            class: None,
-            train: narrow(&file.meta.train_indices),
-            val: narrow(&file.meta.val_indices),
-        });
-    }
-    let file = torch::read(path)?;
-    let indices = |name: &str| match file.attributes.get(name) {
-        Some(torch::Attribute::Indices(indices)) => narrow(indices),
-        _ => Vec::new(),
+/// Reads a file of any format; its content tells which.
+pub(super) fn read(path: &Path) -> Result<ModelFile, CheckpointError> {
+    let file = checkpoint::open(path)?;
+    let indices = |train| -> Vec<usize> {
+        let indices = file.indices(train).unwrap_or_default();
+        indices.iter().map(|&i| i as usize).collect()
     };
     Ok(ModelFile {
-        train: indices("train_indices"),
-        val: indices("val_indices"),
-        class: file.class,
-        tensors: file.tensors,
+        train: indices(true),
+        val: indices(false),
+        class: file.class.clone(),
+        tensors: file.load()?,
     })
+}
+
+/// What a file that does not fit `[model]` and the data set seems to be.
+pub(super) fn seems(path: &Path, model: &Architecture, info: &DataSetInfo) -> Option<String> {
+    let hints = Hints {
+        image: Some(info.shape.to_vec()),
+        ..Hints::default()
+    };
+    let found = match checkpoint::open(path).ok()?.model(&hints) {
+        Err(error) => return Some(format!("as to what the file is: {error}")),
+        Ok(found) => found,
+    };
+    let heads = match found.sure {
+        true => "",
+        false => " (its heads are not in the file and assumed)",
+    };
+    Some(if found.architecture == *model {
+        format!(
+            "the file seems to be for images of shape {:?} and {} classes, `{}` has {:?} and {}",
+            found.image, found.classes, info.name, info.shape, info.classes
+        )
+    } else {
+        let settings = found.architecture.as_settings();
+        format!("the file seems to be of `[model]` with {settings}{heads}")
+    })
+}
+
+/// Heads of the file where it names them and `[model]` has others: shapes are the same, the function is not.
+pub(super) fn other_heads(path: &Path, model: &Architecture) -> Option<usize> {
+    let given = model.heads()?;
+    let found = checkpoint::open(path).ok()?.model(&Hints::default()).ok()?;
+    let heads = found.architecture.heads().filter(|_| found.sure)?;
+    (heads != given).then_some(heads)
 }
 
 /// By what files are put in order: the number after `model_` in a file's name, or else the last number in it, so that

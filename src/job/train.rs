@@ -145,7 +145,7 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
         job: spec.name.clone(),
         what: "the file of the base model",
     })?;
-    let file = model_file::read(path)?;
+    let file = model_file::read(path).map_err(JobError::Import)?;
     let device = &context.resources.device;
     let network = Network::from_state(
         &spec.settings.model,

@@ -19,13 +19,13 @@ fn uniform(k: u64, i: u64) -> f64 {
     (z >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn tensor(k: u64, shape: &[usize], shift: f64, scale: f64) -> Tensor {
+pub fn tensor(k: u64, shape: &[usize], shift: f64, scale: f64) -> Tensor {
     let n: usize = shape.iter().product();
     let value = |i| (shift + scale * 3f64.sqrt() * (2.0 * uniform(k, i as u64) - 1.0)) as f32;
     Tensor::from_vec((0..n).map(value).collect::<Vec<f32>>(), shape, &Device::Cpu).expect("tensor")
 }
 
-fn by_formula(case: &str, k: usize, name: &str, shape: &[usize]) -> Tensor {
+pub fn by_formula(case: &str, k: usize, name: &str, shape: &[usize]) -> Tensor {
     let (shift, scale) = if name.ends_with("num_batches_tracked") {
         return Tensor::zeros(shape, DType::I64, &Device::Cpu).expect("count");
     } else if name.ends_with("running_var") {
@@ -48,7 +48,7 @@ fn by_formula(case: &str, k: usize, name: &str, shape: &[usize]) -> Tensor {
 }
 
 /// The architecture of a case, from the reference's constructor arguments.
-fn architecture(case: &Value) -> (Architecture, usize) {
+pub fn architecture(case: &Value) -> (Architecture, usize) {
     let name = case["name"].as_str().expect("name");
     let args = &case["args"];
     let at = |key: &str| args[key].clone();
@@ -74,7 +74,7 @@ fn architecture(case: &Value) -> (Architecture, usize) {
     (architecture, classes.expect("classes") as usize)
 }
 
-fn shape(value: &Value) -> Vec<usize> {
+pub fn shape(value: &Value) -> Vec<usize> {
     let list = value.as_array().expect("a shape");
     list.iter()
         .map(|n| n.as_u64().expect("a size") as usize)

@@ -127,17 +127,21 @@ fn models_that_are_corrupt() {
     // The line of the manifest holds the folder's name, so the marks below it vary in number.
     let text: Vec<&str> = text.lines().map(|line| line.trim_end_matches('^')).collect();
     assert_snapshot!(text.join("\n"), @r#"
-    error: `model_0.pt` is not a PyTorch checkpoint: it is neither a zip archive nor a pickle
+    error: `model_0.pt` is neither a PyTorch checkpoint nor a safetensors file
       --> m.toml:7:10
        |
      7 | models = 'model_*.pt'
        |          
 
-    error: `model_1.pt` is not a PyTorch checkpoint: it is neither a zip archive nor a pickle
+    hint: give a file written by `torch.save`, safetensors or `runner`
+
+    error: `model_1.pt` is neither a PyTorch checkpoint nor a safetensors file
       --> m.toml:7:10
        |
      7 | models = 'model_*.pt'
-       |
+       |          
+
+    hint: give a file written by `torch.save`, safetensors or `runner`
     "#);
 }
 
@@ -163,11 +167,15 @@ fn models_of_another_architecture() {
      13 | models = 'SHARED/reference-models/non-iid/MLPs/MNIST/split-by-2/seed1/model_*.pt'
         |          
 
+    hint: the file seems to be of `[model]` with architecture = "mlp"
+
     error: `SHARED/reference-models/non-iid/MLPs/MNIST/split-by-2/seed1/model_1.pt` does not fit `[model]`: the tensors do not fit architecture `mlp`: `level1.1.weight` has shape [256, 784] instead of [128, 784]
       --> m.toml:13:10
         |
      13 | models = 'SHARED/reference-models/non-iid/MLPs/MNIST/split-by-2/seed1/model_*.pt'
-        |
+        |          
+
+    hint: the file seems to be of `[model]` with architecture = "mlp"
     "#);
 }
 
