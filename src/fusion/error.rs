@@ -66,6 +66,14 @@ pub enum FusionError {
         /// Which model.
         model: usize,
     },
+    /// A parameter names levels that the network does not have.
+    #[error("`{method}`: {problem}")]
+    Levels {
+        /// The method.
+        method: &'static str,
+        /// Which parameter, and how.
+        problem: String,
+    },
     /// The k-means cannot start from the second model.
     #[error(
         "level `{level}` has {width} neurons, but model 1, from which the clustering starts, has {} there",

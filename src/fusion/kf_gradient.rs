@@ -21,24 +21,26 @@
 //! loss is the divergence whatever the other options say (there it silently is the squared error without head weights
 //! or weighted loss).
 
+mod settings;
+
+pub use settings::{KfGradient, Start};
+
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::activations::{blocks, positions, side_by_side};
 use super::layers::{Preparation, require_equal_levels, require_finite, scores, squared_distances};
-use super::level::{LevelSettings, LevelTrainer, Loss};
+use super::level::{LevelTrainer, Loss};
 use super::report::{LayerReport, errors};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::Place;
 use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
 
@@ -48,109 +50,6 @@ const RULE: Rule = Rule {
     steps: 3,
     weighted_repair: false,
 };
-
-/// Whose neurons are the first centroids.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Start {
-    /// Model 0's.
-    #[default]
-    First,
-    /// Model 1's; refused where its width is not the target's.
-    Second,
-}
-
-/// Parameters of `kf-gradient`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct KfGradient {
-    /// Score of the neurons.
-    pub importance: Importance,
-    /// Scale each level's scores to sum 1.
-    pub normalize_importance: bool,
-    /// Training of every level.
-    pub level: LevelSettings,
-    /// Training of the last level, where it is another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head: Option<LevelSettings>,
-    /// Training of every level, one entry each; instead of `level` and `head`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub levels: Vec<LevelSettings>,
-    /// Samples per step.
-    #[schemars(range(min = 1))]
-    pub batch_size: usize,
-    /// Epochs without a better validation loss after which a level stops.
-    #[schemars(range(min = 1))]
-    pub patience: usize,
-    /// Lower the learning rate by a cosine over the level's epochs.
-    pub cosine: bool,
-    /// Cluster activations of which every row (one sample) of each model has unit norm; targets are made of the raw ones.
-    pub normalize_rows: bool,
-    /// Whose neurons are the first centroids.
-    pub start: Start,
-    /// Runs of the k-means, of which the cheapest counts; those after the first start from neurons far apart.
-    #[schemars(range(min = 1))]
-    pub kmeans_runs: usize,
-    /// Model that the fused network starts as, from 0; it has to have the shapes of model 0.
-    pub start_model: usize,
-    /// Order the clusters of a level whose output has the shape of its input after the input's neurons (for residual
-    /// connections).
-    pub align_skip_connections: bool,
-    /// Weight each neuron's squared error by its cluster's total importance.
-    pub weighted_loss: bool,
-    /// Weight the models' logits by the share of each class' training samples that they saw.
-    pub head_weights: bool,
-    /// Train the last level on the models' softmax outputs instead of their logits.
-    pub kd_on_head: bool,
-    /// Temperature of that softmax.
-    #[schemars(range(min = 0.01))]
-    pub kd_temperature: f64,
-    /// Levels that stay model 0's, from 0.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub skip_levels: Vec<usize>,
-    /// Levels that start from fresh weights, from 0.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reset_levels: Vec<usize>,
-    /// Every level starts from `(1 - e) w + e fresh`.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub perturbation: f64,
-    /// The same, one entry for each level; instead of `perturbation`.
-    #[schemars(inner(range(min = 0.0, max = 1.0)))]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub perturbations: Vec<f64>,
-    /// `reference`: the divergence of `kd-on-head` takes raw outputs; resets and perturbations reach only the direct
-    /// children of a level.
-    pub compat: Compat,
-}
-
-impl Default for KfGradient {
-    fn default() -> Self {
-        Self {
-            importance: Importance::Uniform,
-            normalize_importance: false,
-            level: LevelSettings::default(),
-            head: None,
-            levels: Vec::new(),
-            batch_size: 32,
-            patience: 15,
-            cosine: false,
-            normalize_rows: false,
-            start: Start::First,
-            kmeans_runs: 1,
-            start_model: 0,
-            align_skip_connections: false,
-            weighted_loss: false,
-            head_weights: false,
-            kd_on_head: false,
-            kd_temperature: 1.0,
-            skip_levels: Vec::new(),
-            reset_levels: Vec::new(),
-            perturbation: 0.0,
-            perturbations: Vec::new(),
-            compat: Compat::None,
-        }
-    }
-}
 
 /// The name in errors.
 const METHOD: &str = "kf-gradient";
@@ -166,16 +65,11 @@ impl KfGradient {
         let images = inputs.images.ok_or(missing("a fusion set"))?;
         let mut network = self.start_network(inputs)?;
         let last = network.levels().len() - 1;
-        for (name, given) in [
-            ("as many `levels` as the networks have", self.levels.len()),
-            (
-                "as many `perturbations` as the networks have levels",
-                self.perturbations.len(),
-            ),
-        ] {
-            if given > 0 && given != last + 1 {
-                return Err(missing(name));
-            }
+        if let Some((_, problem)) = self.obstacle(last + 1) {
+            return Err(FusionError::Levels {
+                method: METHOD,
+                problem,
+            });
         }
         let preparation = Preparation {
             normalise: self.normalize_importance,

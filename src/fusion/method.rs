@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, VanillaAveraging};
+use crate::arch::Plan;
 use crate::importance::Importance;
 
 /// How many models a method takes.
@@ -119,11 +120,15 @@ pub const METHODS: &[MethodInfo] = &[
             "normalize-importance",
             "level",
             "head",
+            "levels",
             "batch-size",
             "patience",
             "cosine",
             "normalize-rows",
             "start",
+            "kmeans-runs",
+            "start-model",
+            "align-skip-connections",
             "weighted-loss",
             "head-weights",
             "kd-on-head",
@@ -131,6 +136,7 @@ pub const METHODS: &[MethodInfo] = &[
             "skip-levels",
             "reset-levels",
             "perturbation",
+            "perturbations",
             "compat",
         ],
         version: 1,
@@ -205,6 +211,24 @@ impl Method {
             | Self::KfGradient(_) => true,
         }
     }
+
+    /// What keeps the method from networks of this skeleton: the parameter to blame, if it is one, and why.
+    pub fn obstacle(&self, plan: &Plan) -> Option<(Option<&'static str>, String)> {
+        match self {
+            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) => None,
+            Self::OtFusion(_) | Self::GitRebasin(_) | Self::HfLinear(_) | Self::KfLinear(_) => {
+                let message = format!(
+                    "`{}` works on chains of linear maps and convolutions, which the network is not",
+                    self.name()
+                );
+                (!plan.chain).then_some((None, message))
+            }
+            Self::KfGradient(parameters) => {
+                let (key, message) = parameters.obstacle(plan.levels.len())?;
+                Some((Some(key), message))
+            }
+        }
+    }
 }
 
 /// How recorded numbers of the reference can be met where it departs from the definitions.
@@ -250,6 +274,8 @@ mod tests {
             }),
             Method::KfGradient(Box::new(KfGradient {
                 head: Some(LevelSettings::default()),
+                levels: vec![LevelSettings::default()],
+                perturbations: vec![0.0],
                 skip_levels: vec![0],
                 reset_levels: vec![0],
                 ..KfGradient::default()

@@ -15,7 +15,7 @@ const LISTS: &[(&str, usize)] = &[
 ];
 
 /// Keys of fusions that are lists by nature.
-const METHOD_LISTS: &[&str] = &["skip-levels", "reset-levels", "with"];
+const METHOD_LISTS: &[&str] = &["skip-levels", "reset-levels", "levels", "perturbations", "with"];
 
 /// One axis: a key and the values it runs over.
 #[derive(Debug, Clone)]

@@ -108,6 +108,36 @@ impl Resolver<'_> {
         }
     }
 
+    /// Whether the methods work on the point's networks.
+    pub(super) fn check_networks(&mut self, point: &Point) {
+        let settings = &point.settings;
+        let mut known = crate::data::NAMES.iter();
+        let plan = known
+            .find(|info| point.sound && info.name == settings.dataset.name)
+            .and_then(|info| settings.model.plan(&info.shape, info.classes).ok());
+        let Some(plan) = plan else { return };
+        for fusion in &point.fusions {
+            let Some((key, message)) = fusion.method.obstacle(&plan) else {
+                continue;
+            };
+            let mut at = fusion.entry.clone();
+            at.push(key.unwrap_or("method").to_string());
+            let architecture = settings.model.name();
+            let message = format!("{message} (`model.architecture` is \"{architecture}\")");
+            let mut problem = self.layers.problem(&at, false, message);
+            if key.is_none() {
+                problem = problem.hint(format!(
+                    "`kf-gradient` fuses any network; or drop the combination with\n\n    [[exclude]]\n    architecture = \
+                     \"{architecture}\"\n    method = \"{}\"",
+                    fusion.method.name()
+                ));
+            }
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+    }
+
     fn check_number(&mut self, groups: Groups, parts: usize, at: &[String]) {
         if groups.number(parts).is_none() {
             let size = groups.size;

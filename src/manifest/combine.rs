@@ -95,6 +95,7 @@ impl Resolver<'_> {
                 }
             }
             self.check_models(point);
+            self.check_networks(point);
         }
         points.retain(|point| !point.seeds.is_empty());
         coordinates(&mut points);

@@ -18,6 +18,7 @@ mod locate;
 mod points;
 mod reference;
 mod resolve;
+mod schema;
 mod select;
 mod settings;
 mod top;
@@ -26,8 +27,9 @@ pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};
 pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
-pub use reference::{json_schema, markdown as reference_markdown, method_markdown};
+pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
+pub use schema::json_schema;
 pub use settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings,
     ResourceSettings, Settings, SplitSettings,

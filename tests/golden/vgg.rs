@@ -83,6 +83,16 @@ impl Run {
     }
 }
 
+/// Costs are distances times scores, or follow plans whose marginals are scores: the scores' tolerance, the one
+/// `vgg_conductances_are_the_recorded_ones` asserts, comes on top of the distances'.
+fn score_tolerance(importance: Importance) -> f64 {
+    if importance == Importance::Uniform {
+        0.0
+    } else {
+        1e-4
+    }
+}
+
 fn inverse(clusters: &[usize]) -> Vec<usize> {
     let mut inverse = vec![0; clusters.len()];
     for (j, &i) in clusters.iter().enumerate() {
@@ -184,7 +194,7 @@ fn vgg_git_rebasin_and_otfusion_cost_what_is_recorded() {
         for (l, layer) in layers.iter().enumerate().take(8) {
             let name = format!("git-rebasin-{kind}.{l}");
             let off = of_largest(&layer.costs, &run.golden.f32(&format!("cost.{name}")).1);
-            let limit = if l == 0 { 2e-4 } else { 3e-5 };
+            let limit = if l == 0 { 2e-4 } else { 3e-5 } + score_tolerance(importance);
             assert!(off < limit, "{name}: costs differ by {off:e} of the largest");
             let (recorded, ours) = run.objectives(&name, &inverse(&layer.clusters[1]));
             assert!(
@@ -204,7 +214,7 @@ fn vgg_git_rebasin_and_otfusion_cost_what_is_recorded() {
             for (i, ours) in transports.iter().enumerate() {
                 let name = format!("otf-{mode}-{kind}.{i}");
                 let off = of_largest(&ours.costs, &run.golden.f32(&format!("cost.{name}")).1);
-                let limit = if i == 0 { 2e-4 } else { 3e-5 };
+                let limit = if i == 0 { 2e-4 } else { 3e-5 } + score_tolerance(importance);
                 assert!(off < limit, "{name}: costs differ by {off:e} of the largest");
                 let plan = run.golden.f32(&format!("transport.{name}")).1;
                 let objective: f64 = plan.iter().zip(&ours.costs).map(|(&t, c)| f64::from(t) * c).sum();
@@ -216,8 +226,14 @@ fn vgg_git_rebasin_and_otfusion_cost_what_is_recorded() {
                 );
                 compared += 1;
                 // Weights are compared after they were aligned: another optimal plan makes other costs from here on.
-                let differs = |(a, &b): (&f64, &f32)| (a - f64::from(b)).abs() > 1e-6;
-                if mode == "wts" && ours.plan.iter().zip(&plan).any(differs) {
+                // The scores' own tolerance is that of the mass, 1 in all, too.
+                let moved: f64 = ours
+                    .plan
+                    .iter()
+                    .zip(&plan)
+                    .map(|(a, &b)| (a - f64::from(b)).abs())
+                    .sum();
+                if mode == "wts" && moved > 1e-4 {
                     break;
                 }
             }

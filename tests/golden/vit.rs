@@ -1,4 +1,4 @@
-//! The recorded run on CIFAR-10 with two small ViTs: KF gradient's clusters and targets.
+//! The recorded run on CIFAR-10 with two small vision transformers: KF gradient's clusters and targets.
 
 use candle_core::{DType, Device, Tensor};
 use runner::arch::{Architecture, Network, Vit};

@@ -249,3 +249,47 @@ fn labels_given_twice() {
         "#
     );
 }
+
+#[test]
+fn layer_wise_method_on_a_transformer() {
+    let text = "\n[model]\narchitecture = [\"mlp\", \"vit\"]\n\n[[fusion]]\nmethod = \"hf-linear\"\n";
+    assert_snapshot!(digits(text), @r#"
+    error: `hf-linear` works on chains of linear maps and convolutions, which the network is not (`model.architecture` is "vit")
+      --> m.toml:10:10
+        |
+     10 | method = "hf-linear"
+        |          ^^^^^^^^^^^
+
+    hint: `kf-gradient` fuses any network; or drop the combination with
+
+        [[exclude]]
+        architecture = "vit"
+        method = "hf-linear"
+    "#);
+}
+
+#[test]
+fn lists_by_level_of_another_length() {
+    let text = "\n[[fusion]]\nmethod = \"kf-gradient\"\nperturbations = [0.1, 0.2, 0.3]\n\n\
+                [[fusion]]\nmethod = \"kf-gradient\"\nlevels = [{ epochs = 3 }]\n\n\
+                [[fusion]]\nmethod = \"kf-gradient\"\nskip-levels = [0, 7]\n";
+    assert_snapshot!(digits(text), @r#"
+    error: `perturbations` has 3 entries, but the network has 2 levels (`model.architecture` is "mlp")
+      --> m.toml:8:17
+       |
+     8 | perturbations = [0.1, 0.2, 0.3]
+       |                 ^^^^^^^^^^^^^^^
+
+    error: `levels` has 1 entries, but the network has 2 levels (`model.architecture` is "mlp")
+      --> m.toml:12:10
+        |
+     12 | levels = [{ epochs = 3 }]
+        |          ^^^^^^^^^^^^^^^^
+
+    error: `skip-levels` has 7, but the network's levels are 0 to 1 (`model.architecture` is "mlp")
+      --> m.toml:16:15
+        |
+     16 | skip-levels = [0, 7]
+        |               ^^^^^^
+    "#);
+}

@@ -1,0 +1,175 @@
+//! The manifest's JSON Schema, generated from the types.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use super::groups::GroupSettings;
+use super::settings::{
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
+    SplitSettings,
+};
+use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
+use crate::fusion::{
+    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
+};
+
+/// The JSON Schema of manifests.
+pub fn json_schema() -> Value {
+    let models = [
+        family::<Mlp>("mlp", "Fully connected network with ReLU. The default."),
+        family::<Vgg>("vgg", "VGG for small images."),
+        family::<ResNet>("resnet", "ResNet for small images."),
+        family::<Vit>("vit", "Vision transformer, pre-norm blocks."),
+        family::<SmallVit>(
+            "small-vit",
+            "Vision transformer of PyTorch's encoder layers, post-norm; attention weights are not dropped in training.",
+        ),
+        family::<Sequential>(
+            "sequential",
+            "A network of your own: a list of layers, see below.",
+        ),
+    ];
+    let (models, definitions) = with_definitions(models);
+    let methods: Vec<Value> = METHODS
+        .iter()
+        .filter_map(|info| {
+            let mut schema = match info.name {
+                "vanilla-averaging" => tagged::<VanillaAveraging>("method", info.name, info.summary),
+                "ensemble" => tagged::<Ensemble>("method", info.name, info.summary),
+                "logit-kd" => tagged::<LogitKd>("method", info.name, info.summary),
+                "otfusion" => tagged::<OtFusion>("method", info.name, info.summary),
+                "git-rebasin" => tagged::<GitRebasin>("method", info.name, info.summary),
+                "hf-linear" => tagged::<HfLinear>("method", info.name, info.summary),
+                "kf-linear" => tagged::<KfLinear>("method", info.name, info.summary),
+                "kf-gradient" => tagged::<KfGradient>("method", info.name, info.summary),
+                _ => return None,
+            };
+            schema["properties"]["label"] =
+                json!({ "type": "string", "description": "Row label in tables." });
+            for (key, property) in which_models()["properties"].as_object().into_iter().flatten() {
+                schema["properties"][key] = property.clone();
+            }
+            Some(with_axes(schema))
+        })
+        .collect();
+    let selector = |what: &str| json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } });
+    let seeds = |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "runner manifest",
+        "description": "One experiment. Every list in place of a single value is an axis and multiplies the jobs.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "dataset"],
+        "properties": {
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "Name of the experiment; results are written to `results/<name>/`." },
+            "description": { "type": "string", "description": "For readers; nothing depends on it." },
+            "extends": { "type": "string", "description": "Another manifest, relative to this one, whose keys hold where this one has none. Lists are replaced as a whole." },
+            "seeds": seeds("Seeds of the base models: split, initialisation, batches, fusion set. Default: `[1]`."),
+            "method-seeds": seeds("Seeds of the fusion's own randomness. Default: `[0]`."),
+            "dataset": with_axes(plain::<DatasetSettings>()),
+            "split": with_axes(plain::<SplitSettings>()),
+            "model-set": with_axes(plain::<ModelSetSettings>()),
+            "model": { "anyOf": models },
+            "base": with_axes(plain::<BaseSettings>()),
+            "fusion-set": with_axes(plain::<FusionSetSettings>()),
+            "fusion": { "type": "array", "description": "Fusion methods, in the order of the table's rows.", "items": { "anyOf": methods } },
+            "include": selector("Combinations to add, by key and value."),
+            "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
+            "resources": plain::<ResourceSettings>(),
+            "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
+        },
+        "$defs": definitions,
+    })
+}
+
+/// The schemas without their own definitions, and all of these: references begin at the root of the whole.
+fn with_definitions<const N: usize>(mut schemas: [Value; N]) -> ([Value; N], Map<String, Value>) {
+    let mut all = Map::new();
+    for schema in &mut schemas {
+        let own = schema.as_object_mut().and_then(|fields| fields.remove("$defs"));
+        if let Some(Value::Object(own)) = own {
+            all.extend(own);
+        }
+    }
+    (schemas, all)
+}
+
+/// The keys of every fusion that say which models it takes.
+pub(super) fn which_models() -> Value {
+    let mut groups = plain::<GroupSettings>();
+    groups["description"] = json!("Fuse groups of the models, each by itself, instead of all of them.");
+    json!({ "properties": {
+        "first": {
+            "type": "integer",
+            "minimum": 2,
+            "description": "Fuse the first models only, as many as this, in the order of `base.order`.",
+        },
+        "groups": groups,
+    } })
+}
+
+fn plain<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let schema: Schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.to_value()
+}
+
+/// A section whose kind is told by one of its keys.
+fn tagged<T: JsonSchema>(key: &str, value: &str, description: &str) -> Value {
+    let mut schema = plain::<T>();
+    if schema["properties"].is_null() {
+        schema["properties"] = json!({});
+    }
+    schema["properties"][key] = json!({ "const": value, "description": description });
+    schema["required"] = json!([key]);
+    schema
+}
+
+/// The settings of all architectures whose names begin with `family`.
+fn family<T: JsonSchema>(family: &str, description: &str) -> Value {
+    let mut schema = with_axes(plain::<T>());
+    let names: Vec<&str> = ARCHITECTURES
+        .iter()
+        .map(|info| info.name)
+        .filter(|name| name.starts_with(family))
+        .collect();
+    let single = json!({ "enum": names });
+    let many = json!({ "type": "array", "minItems": 1, "items": single.clone() });
+    schema["properties"]["architecture"] = json!({ "description": description, "anyOf": [single, many] });
+    if family != "mlp" {
+        let own = schema["required"].as_array().into_iter().flatten().cloned();
+        schema["required"] = std::iter::once(Value::from("architecture")).chain(own).collect();
+    }
+    schema
+}
+
+/// Lets every single value be a list of such values.
+pub(super) fn with_axes(mut schema: Value) -> Value {
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        for property in properties.values_mut() {
+            if property.get("const").is_some() {
+                continue;
+            }
+            if property.get("properties").is_some() {
+                *property = with_axes(property.take());
+                continue;
+            }
+            let mut single = property.take();
+            let mut outer = Map::new();
+            for key in ["description", "default"] {
+                if let Some(value) = single.as_object_mut().and_then(|fields| fields.remove(key)) {
+                    outer.insert(key.to_string(), value);
+                }
+            }
+            let many = json!({ "type": "array", "minItems": 1, "items": single.clone() });
+            outer.insert("anyOf".to_string(), json!([single, many]));
+            *property = Value::Object(outer);
+        }
+    }
+    schema
+}
