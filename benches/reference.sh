@@ -1,30 +1,50 @@
 #!/usr/bin/env bash
-# Fusion times beside the reference's, in one run on the same threads: seconds of each method on the reference's two
-# MNIST models and the recorded 400 samples, the fastest of three, and the ratio.
+# Fusion times beside the reference's, in one run on the same threads: seconds of each method on two of the reference's
+# models and the recorded 400 samples, the fastest of REPEAT runs (3), and the ratio.
 #
-#   PYTHON=.venv/bin/python REFERENCE=path/to/checkout bash benches/reference.sh
+#   PYTHON=.venv/bin/python REFERENCE=path/to/checkout bash benches/reference.sh [mnist | cifar10] [METHODS]
 #
-# PYTHON needs what ../shared/bench/run_reference.py names; REFERENCE is a checkout of
+# METHODS are the reference's names, by default hf,kf,git-rebasin,otf-acts,alf. On cifar10 its kf takes some 20 minutes
+# per importance. PYTHON needs what ../shared/bench/run_reference.py names; REFERENCE is a checkout of
 # AndrewSpano/neuron-interpolation-model-fusion.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shared=$(cd "${RUNNER_SHARED:-../shared}" && pwd)
-threads=${THREADS:-2}
+threads=${THREADS:-2} repeat=${REPEAT:-3} dataset=${1:-mnist} methods=${2:-hf,kf,git-rebasin,otf-acts,alf}
 cargo build --release --quiet
-runner=$PWD/target/release/runner
+runner=${CARGO_TARGET_DIR:-$PWD/target}/release/runner
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-"${PYTHON:-python3}" "$shared/bench/run_reference.py" --reference "$REFERENCE" --data "$shared/data" --dataset mnist \
-    --models "$shared/reference-models/non-iid/MLPs/MNIST/split-by-2/seed1/model_*.pt" \
-    --samples 400 --methods hf,kf,git-rebasin,otf-acts,alf --importance uniform,conductance --repeat 3 \
-    --threads "$threads" \
-    --alf '{"optimizer_per_level":"adam","lr_per_level":1e-4,"weight_decay_per_level":1e-4,"epochs_per_level":[25,150]}' \
-    2>/dev/null >"$scratch/reference.jsonl"
+case $dataset in
+mnist)
+    models=MLPs/MNIST experiment=mnist-mlp-non-iid
+    levels='{"optimizer_per_level":"adam","lr_per_level":1e-4,"weight_decay_per_level":1e-4,"epochs_per_level":[25,150]}'
+    ;;
+cifar10)
+    models=VGGs/CIFAR-10 experiment=cifar10-vgg11half-non-iid
+    levels='{"optimizer_per_level":"adam","lr_per_level":1e-3,"weight_decay_per_level":1e-4,"epochs_per_level":[100,100,100,100,100,100,100,100,150]}'
+    ;;
+*) echo "error: no data set \`$dataset\` here: mnist or cifar10" >&2 && exit 2 ;;
+esac
 
-for run in 1 2 3; do
-    RAYON_NUM_THREADS=$threads "$runner" --results "$scratch/$run" exec experiments/mnist-mlp-non-iid.toml -j 1 \
-        --data-dir "$shared/data" split.parts=2 >/dev/null 2>&1
+"${PYTHON:-python3}" "$shared/bench/run_reference.py" --reference "$REFERENCE" --data "$shared/data" --dataset "$dataset" \
+    --models "$shared/reference-models/non-iid/$models/split-by-2/seed1/model_*.pt" \
+    --samples 400 --methods "$methods" --importance uniform,conductance --repeat "$repeat" --threads "$threads" \
+    --alf "$levels" 2>/dev/null >"$scratch/reference.jsonl"
+
+# The same methods with both importances; one method seed is enough.
+ours=() && IFS=, read -ra names <<<"$methods"
+for name in "${names[@]}"; do
+    case $name in
+    hf) ours+=(hf-linear) ;; kf) ours+=(kf-linear) ;; otf-acts) ours+=(otfusion) ;; alf) ours+=(kf-gradient) ;; *) ours+=("$name") ;;
+    esac
+done
+for run in $(seq "$repeat"); do
+    filters=("${ours[@]/#/-Emethod=}")
+    RAYON_NUM_THREADS=$threads /usr/bin/time -f '%M' -o "$scratch/memory" "$runner" --results "$scratch/$run" exec \
+        "experiments/$experiment.toml" -j 1 --data-dir "$shared/data" "${filters[@]}" split.parts=2 method-seeds=0 \
+        >/dev/null 2>&1
 done
 
 "${PYTHON:-python3}" - "$scratch" <<'PYTHON'
@@ -41,3 +61,4 @@ for line in open(sys.argv[1] + "/reference.jsonl"):
     key = (names.get(r["method"], r["method"]), r["importance"])
     print(f"| {key[0]} | {key[1]} | {r['seconds']:.3f} | {ours[key]:.3f} | {r['seconds'] / ours[key]:.1f} |")
 PYTHON
+echo "peak memory of the last run here: $(($(cat "$scratch/memory") / 1024)) MB"

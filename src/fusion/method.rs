@@ -212,6 +212,18 @@ impl Method {
         }
     }
 
+    /// Whether it draws numbers, so that another method seed may give another result.
+    pub fn is_random(&self) -> bool {
+        match self {
+            Self::VanillaAveraging(_)
+            | Self::Ensemble(_)
+            | Self::OtFusion(_)
+            | Self::GitRebasin(_)
+            | Self::HfLinear(_) => false,
+            Self::LogitKd(_) | Self::KfLinear(_) | Self::KfGradient(_) => true,
+        }
+    }
+
     /// What keeps the method from networks of this skeleton: the parameter to blame, if it is one, and why.
     pub fn obstacle(&self, plan: &Plan) -> Option<(Option<&'static str>, String)> {
         match self {

@@ -67,7 +67,7 @@ pub fn json_schema() -> Value {
             "description": { "type": "string", "description": "For readers; nothing depends on it." },
             "extends": { "type": "string", "description": "Another manifest, relative to this one, whose keys hold where this one has none. Lists are replaced as a whole." },
             "seeds": seeds("Seeds of the base models: split, initialisation, batches, fusion set. Default: `[1]`."),
-            "method-seeds": seeds("Seeds of the fusion's own randomness. Default: `[0]`."),
+            "method-seeds": seeds("Seeds of the fusion's own randomness; a method without any runs once. Default: `[0]`."),
             "dataset": with_axes(plain::<DatasetSettings>()),
             "split": with_axes(plain::<SplitSettings>()),
             "model-set": with_axes(plain::<ModelSetSettings>()),

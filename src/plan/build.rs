@@ -75,7 +75,12 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
             let bases = builder.bases(point, seed);
             for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
                 for pick in picks(fusion, &point.settings) {
-                    for &method_seed in &manifest.method_seeds {
+                    // A method without randomness would give the same again.
+                    let method_seeds = match fusion.method.is_random() {
+                        true => &manifest.method_seeds[..],
+                        false => &[0],
+                    };
+                    for &method_seed in method_seeds {
                         builder.fuse(point, fusion, (seed, method_seed), &pick, &bases);
                     }
                 }

@@ -14,11 +14,7 @@ fn bound(seconds: f64) -> Duration {
 fn sweeps() -> [String; 2] {
     let seeds = TINY.replace(
         "seeds = [1, 2]",
-        &format!(
-            "seeds = {:?}\nmethod-seeds = {:?}",
-            (1..=385).collect::<Vec<_>>(),
-            (1..=8).collect::<Vec<_>>()
-        ),
+        &format!("seeds = {:?}", (1..=2000).collect::<Vec<_>>()),
     );
     let rates: Vec<f64> = (1..=1000).map(|i| f64::from(i) * 1e-5).collect();
     let points = TINY.replace("batch-size = 64", &format!("optimizer = {{ lr = {rates:?} }}"));

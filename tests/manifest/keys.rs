@@ -49,7 +49,6 @@ fn every_setting_that_can_change_a_number_is_in_the_key() {
         assert_eq!(changed(item), ["train", "fuse"], "{item}");
     }
     for item in [
-        "method-seeds=[1]",
         "base.order=test-accuracy",
         "fusion-set.samples=51",
         "fusion-set.indices=[1]",
@@ -58,6 +57,19 @@ fn every_setting_that_can_change_a_number_is_in_the_key() {
     ] {
         assert_eq!(changed(item), ["fuse"], "{item}");
     }
+}
+
+#[test]
+fn method_seeds_count_for_methods_that_draw() {
+    assert_eq!(
+        changed("method-seeds=[1]"),
+        Vec::<&str>::new(),
+        "hf-linear draws nothing"
+    );
+    let random = FULL.replace("hf-linear", "kf-linear");
+    let fusions = |item: &[&str]| keys(&plan(&random, item), "fuse");
+    let (before, after) = (fusions(&[]), fusions(&["method-seeds=[0, 1]"]));
+    assert!(before.is_subset(&after) && after.len() == 2, "{after:?}");
 }
 
 #[test]
