@@ -16,6 +16,7 @@ use runner::metrics::evaluate_logits;
 use crate::shared::{Golden, shared};
 
 pub mod architectures;
+mod committed;
 mod infer;
 mod linear;
 mod random;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, about, bin_name = "runner", propagate_version = true)]
 pub struct Cli {
     /// Options of all commands.
     #[command(flatten)]
