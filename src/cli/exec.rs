@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
 use crate::job::{DataCache, Resources, places};
+use crate::manifest::Resolved;
 use crate::report::{Rendered, render_all};
 use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
 use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
@@ -133,11 +134,7 @@ fn index(experiment: &Experiment, path: &Path) -> Index {
     Index {
         schema: SCHEMA,
         experiment: manifest.name.clone(),
-        dataset: manifest
-            .points
-            .first()
-            .map(|p| p.settings.dataset.name.clone())
-            .unwrap_or_default(),
+        dataset: datasets(manifest),
         manifest: path.display().to_string(),
         manifest_hash: manifest_hash(manifest),
         tables: manifest
@@ -146,6 +143,11 @@ fn index(experiment: &Experiment, path: &Path) -> Index {
             .map(|report| TableRequest {
                 template: report.template.clone(),
                 metrics: report.metric.clone(),
+                columns: report.columns.clone(),
+                precision: report.precision,
+                baseline: report.baseline.clone(),
+                test: report.test.clone(),
+                axis: report.axis.clone(),
             })
             .collect(),
         jobs: experiment
@@ -162,6 +164,18 @@ fn index(experiment: &Experiment, path: &Path) -> Index {
             })
             .collect(),
     }
+}
+
+/// The names of all data sets.
+fn datasets(manifest: &Resolved) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for point in &manifest.points {
+        let name = point.settings.dataset.name.as_str();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
 }
 
 fn run_jobs(

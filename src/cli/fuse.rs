@@ -103,8 +103,8 @@ fn show_table(step: &Step, bases: &[Record], fused: &Record) -> Result<(), CliEr
     for (name, record) in rows {
         write!(out, "{name:widest$}")?;
         for metric in Metric::ALL {
-            let value = record.metrics.as_ref().and_then(|metrics| metric.of(metrics));
-            let text = value.map_or("--".to_string(), |value| metric.format(value));
+            let value = metric.of(record);
+            let text = value.map_or("--".to_string(), |value| metric.format(value, None));
             write!(out, "  {text:>13}")?;
         }
         writeln!(out)?;

@@ -14,6 +14,7 @@ mod list;
 mod logging;
 mod logs;
 mod methods;
+mod plot;
 mod progress;
 mod provenance;
 mod schema;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
+        Command::Plot(args) => plot::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),

@@ -169,10 +169,15 @@ fn report_problems(layers: &Layers, reports: &[ReportSettings], templates: &Temp
         if let Err(error) = templates.check(&report.template) {
             add(&["template"], &error);
         }
-        for (j, metric) in report.metric.iter().enumerate() {
-            if let Err(error) = metric.parse::<crate::report::Metric>() {
-                add(&["metric", &j.to_string()], &error);
+        for (key, names) in [("metric", &report.metric), ("columns", &report.columns)] {
+            for (j, name) in names.iter().enumerate() {
+                if let Err(error) = name.parse::<crate::report::Metric>() {
+                    add(&[key, &j.to_string()], &error);
+                }
             }
+        }
+        if let Some(Err(error)) = report.test.as_deref().map(str::parse::<crate::report::Test>) {
+            add(&["test"], &error);
         }
     }
     problems

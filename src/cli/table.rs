@@ -5,24 +5,28 @@ use std::io::Write;
 use super::CliError;
 use super::args::{Global, TableArgs, TableFormat};
 use super::setup;
-use crate::report::{Format, Metric, Table, Templates, summarise, to_csv, to_json};
+use crate::report::{Format, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros};
 use crate::result::TableRequest;
 
 /// Runs the command.
 pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
-    let index = store.load_index()?;
-    let summary = summarise(&store, &index)?;
+    let Results { index, summary, .. } = load(&store)?;
     let templates = Templates::load(Some(&global.templates))?;
     let mut out = std::io::stdout().lock();
-    for (i, (template, metric)) in requests(args, &index.tables).iter().enumerate() {
-        let metric: Metric = metric.parse()?;
-        let table = Table::methods_by_split(&summary, metric)?;
+    for (i, request) in requests(args, &index.tables).iter().enumerate() {
+        let template = &request.template;
+        let [metric] = request.metrics.as_slice() else {
+            continue;
+        };
+        let options = TableOptions::requested(request, metric, templates.layout(template)?)?;
+        let table = Table::of(&summary, &options)?;
         let text = match args.format {
             TableFormat::Markdown => templates.render(template, Format::Markdown, &table)?,
             TableFormat::Latex => templates.render(template, Format::Latex, &table)?,
             TableFormat::Csv => to_csv(&table),
             TableFormat::Json => to_json(&table)?,
+            TableFormat::Macros => to_macros(&table),
         };
         if i > 0 {
             writeln!(out)?;
@@ -35,18 +39,29 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Template and metric of each table asked for.
-fn requests(args: &TableArgs, tables: &[TableRequest]) -> Vec<(String, String)> {
+/// The tables asked for, of one metric each.
+fn requests(args: &TableArgs, tables: &[TableRequest]) -> Vec<TableRequest> {
     let mut requests = Vec::new();
     for table in tables {
-        let template = args.template.as_ref().unwrap_or(&table.template);
         let metrics = if args.metric.is_empty() {
             &table.metrics
         } else {
             &args.metric
         };
         for metric in metrics {
-            let request = (template.clone(), metric.clone());
+            let request = TableRequest {
+                template: args.template.clone().unwrap_or_else(|| table.template.clone()),
+                metrics: vec![metric.clone()],
+                columns: if args.columns.is_empty() {
+                    table.columns.clone()
+                } else {
+                    args.columns.clone()
+                },
+                precision: args.precision.map(usize::from).or(table.precision),
+                baseline: args.baseline.clone().or_else(|| table.baseline.clone()),
+                test: args.test.clone().or_else(|| table.test.clone()),
+                axis: args.axis.clone().or_else(|| table.axis.clone()),
+            };
             if !requests.contains(&request) {
                 requests.push(request);
             }

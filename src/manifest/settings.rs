@@ -163,6 +163,21 @@ pub struct ReportSettings {
     /// Metrics, one table each: `accuracy`, `f1`, `loss`, `roc_auc`.
     #[serde(default = "default_metric")]
     pub metric: Vec<String>,
+    /// Further numbers beside each: metrics, `normalised_accuracy`, `fuse_seconds`, `peak_memory`, `samples`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// Decimals; by default 4 for the loss, 2 for what is in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<usize>,
+    /// A row that all others are tested against, across seeds: its label, a method, or `METHOD/IMPORTANCE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// The test: `t` (paired, the default) or `wilcoxon`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+    /// The axis of the template `ablation`, where several vary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis: Option<String>,
 }
 
 fn default_template() -> String {
@@ -178,6 +193,11 @@ impl Default for ReportSettings {
         Self {
             template: default_template(),
             metric: default_metric(),
+            columns: Vec::new(),
+            precision: None,
+            baseline: None,
+            test: None,
+            axis: None,
         }
     }
 }

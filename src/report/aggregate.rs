@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::group::parameters;
-use super::labels;
 use super::{Group, Metric, Observation, ReportError, Statistics};
-use crate::result::{Index, IndexEntry, Place, Record, Status};
+use super::{labels, normalise};
+use crate::result::{Confusion, Index, IndexEntry, Place, Record, Status};
 
 /// Version of `summary.json`; raised when a field changes its meaning or disappears.
 pub const SUMMARY_SCHEMA: u32 = 1;
@@ -42,6 +42,7 @@ impl Summary {
             .iter()
             .map(|record| (record.key.as_str(), record))
             .collect();
+        one_data_set(index, &by_key)?;
         let found = |entry: &IndexEntry| by_key.get(entry.key.as_str()).copied();
         // One record may stand at several places, and says the first of them.
         let placed = |entry: &IndexEntry, record: &Record| {
@@ -93,11 +94,13 @@ impl Summary {
             finished.extend(record.filter(|record| record.status == Status::Ok));
         }
         let groups = groups.into_iter().map(|(group, finished)| fill(group, finished));
+        let mut groups = groups.collect::<Result<Vec<_>, _>>()?;
+        normalise::accuracies(&mut groups);
         Ok(Self {
             schema: SUMMARY_SCHEMA,
             experiment: index.experiment.clone(),
             dataset: index.dataset.clone(),
-            groups: groups.collect::<Result<_, _>>()?,
+            groups,
             unplaced,
         })
     }
@@ -122,19 +125,65 @@ fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportErr
             }
         }
     }
-    for metric in Metric::ALL {
+    for metric in Metric::ALL.into_iter().chain(Metric::DERIVED) {
         let observation = |record: &&Record| {
             Some(Observation {
                 seed: record.seed,
                 method_seed: record.method_seed,
                 group: repeated.then(|| labels::group(&record.models)),
                 models: repeated.then(|| record.models.clone()),
-                value: metric.of(record.metrics.as_ref()?)?,
+                value: metric.of(record)?,
             })
         };
         if let Some(statistics) = Statistics::of(finished.iter().filter_map(observation).collect()) {
-            group.metrics.insert(metric, statistics);
+            let results = if metric.is_result() {
+                &mut group.metrics
+            } else {
+                &mut group.derived
+            };
+            results.insert(metric, statistics);
         }
     }
+    group.confusion = pooled(&finished);
+    group.keys = finished.iter().map(|record| record.key.clone()).collect();
     Ok(group)
+}
+
+/// The sum of the confusion matrices; nothing where they are of different sizes.
+fn pooled(finished: &[&Record]) -> Option<Confusion> {
+    let mut matrices = finished
+        .iter()
+        .filter_map(|record| Some(&record.metrics.as_ref()?.confusion_matrix));
+    let mut sum = matrices.next()?.clone();
+    for matrix in matrices {
+        if matrix.len() != sum.len() || matrix.iter().zip(&sum).any(|(a, b)| a.len() != b.len()) {
+            return None;
+        }
+        for (total, count) in sum.iter_mut().flatten().zip(matrix.iter().flatten()) {
+            *total += count;
+        }
+    }
+    Some(sum)
+}
+
+/// Where the data set is no axis, all records are about the index's. Otherwise numbers would be compared that are about
+/// different things, and nothing in the table would say so.
+fn one_data_set(index: &Index, by_key: &HashMap<&str, &Record>) -> Result<(), ReportError> {
+    for entry in &index.jobs {
+        let Some(record) = by_key.get(entry.key.as_str()) else {
+            continue;
+        };
+        let Some(found) = record.settings["dataset"]["name"].as_str() else {
+            continue;
+        };
+        let is_axis = record.axes.keys().any(|key| key.starts_with("dataset"));
+        if !is_axis && found != index.dataset {
+            return Err(ReportError::MixedData {
+                job: record.job.clone(),
+                found: found.to_string(),
+                expected: index.dataset.clone(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -38,6 +38,78 @@ pub enum ReportError {
         /// What the template engine says.
         reason: String,
     },
+    /// No such axis.
+    #[error("there is no axis `{name}` in these results")]
+    UnknownAxis {
+        /// As asked for.
+        name: String,
+        /// The most similar one there is.
+        nearest: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// An ablation is along one axis.
+    #[error("an ablation is along one axis, and {} here", varying(candidates))]
+    NoAxis {
+        /// Those that vary.
+        candidates: Vec<String>,
+    },
+    /// No row to compare with.
+    #[error("the table has no row `{name}` to compare with")]
+    UnknownBaseline {
+        /// As asked for.
+        name: String,
+        /// The most similar one there is.
+        nearest: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// No such test.
+    #[error("unknown test `{name}`")]
+    UnknownTest {
+        /// As asked for.
+        name: String,
+        /// The most similar one there is.
+        nearest: Option<String>,
+    },
+    /// Numbers on different data do not belong into one table.
+    #[error("`{job}` is about the data set `{found}`, the other results are about `{expected}`")]
+    MixedData {
+        /// The job that differs.
+        job: String,
+        /// Its data set.
+        found: String,
+        /// The experiment's.
+        expected: String,
+    },
+    /// A figure needs what the records do not hold.
+    #[error("`{experiment}` has no {what}, which the figure `{figure}` shows")]
+    NoFigure {
+        /// Name of the experiment.
+        experiment: String,
+        /// Name of the figure.
+        figure: String,
+        /// What is lacking.
+        what: String,
+    },
+    /// No such figure.
+    #[error("unknown figure `{name}`")]
+    UnknownFigure {
+        /// As asked for.
+        name: String,
+        /// The most similar one there is.
+        nearest: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// A picture could not be drawn or encoded.
+    #[error("cannot draw `{figure}`: {reason}")]
+    Draw {
+        /// Name of the figure.
+        figure: String,
+        /// Why.
+        reason: String,
+    },
     /// There is nothing to put into a table.
     #[error("`{experiment}` has no {what}, so there is nothing to show")]
     Empty {
@@ -77,9 +149,7 @@ impl ReportError {
                 nearest: Some(nearest),
                 ..
             } => Some(format!("did you mean `{nearest}`?")),
-            Self::UnknownMetric { .. } => {
-                Some("known are loss, accuracy, f1_macro (f1) and roc_auc (auc)".to_string())
-            }
+            Self::UnknownMetric { .. } => Some(format!("known are {}", super::Metric::names().join(", "))),
             Self::UnknownTemplate { nearest, known, .. } => {
                 let known = known.join(", ");
                 Some(match nearest {
@@ -87,15 +157,45 @@ impl ReportError {
                     None => format!("known are: {known}"),
                 })
             }
-            Self::Empty { .. } => {
+            Self::UnknownAxis { nearest, known, .. }
+            | Self::UnknownBaseline { nearest, known, .. }
+            | Self::UnknownFigure { nearest, known, .. } => {
+                let known = known.join(", ");
+                Some(match nearest {
+                    Some(nearest) => format!("did you mean `{nearest}`? Known are: {known}"),
+                    None => format!("known are: {known}"),
+                })
+            }
+            Self::UnknownTest { nearest, .. } => Some(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "known are t and wilcoxon".to_string(),
+            }),
+            Self::NoAxis { candidates } if candidates.is_empty() => {
+                Some("use the template `methods-by-split`, or `--axis KEY`".to_string())
+            }
+            Self::NoAxis { .. } => Some("name one of them with `--axis KEY`".to_string()),
+            Self::MixedData { .. } => Some(
+                "make `dataset.name` an axis of the manifest, so that each data set has its columns"
+                    .to_string(),
+            ),
+            Self::Empty { .. } | Self::NoFigure { .. } => {
                 Some("`runner status` says which jobs are missing or failed, and why".to_string())
             }
             Self::Duplicate { .. } => Some(
                 "give the two `[[fusion]]` entries different labels, or make what differs an axis"
                     .to_string(),
             ),
-            Self::Template { .. } | Self::Json { .. } => None,
+            Self::Template { .. } | Self::Json { .. } | Self::Draw { .. } => None,
         }
+    }
+}
+
+/// Which axes vary, in words.
+fn varying(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "none varies".to_string(),
+        _ => format!("{} vary", quoted.join(", ")),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{ReportError, Section};
 
 /// The table as CSV (RFC 4180): a line per cell, with all digits. An empty cell has no line.
 pub fn to_csv(table: &Table) -> String {
-    let mut lines = vec!["section,row,importance,column,state,metric,mean,std,n,best".to_string()];
+    let mut lines = vec!["section,row,importance,column,state,metric,mean,std,n,best,second,p".to_string()];
     for row in &table.rows {
         let section = match row.section {
             Section::Base => "base",
@@ -14,12 +14,22 @@ pub fn to_csv(table: &Table) -> String {
         };
         for (cell, column) in row.cells.iter().zip(&table.columns) {
             let (state, numbers) = match cell {
-                Cell::Value { mean, std, n, best } => {
-                    let std = std.map(|std| std.to_string()).unwrap_or_default();
-                    ("value", [mean.to_string(), std, n.to_string(), best.to_string()])
+                Cell::Value {
+                    mean,
+                    std,
+                    n,
+                    best,
+                    second,
+                    p,
+                } => {
+                    let text =
+                        |number: &Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
+                    let marks = [best.to_string(), second.to_string(), text(p)];
+                    let numbers = [mean.to_string(), text(std), n.to_string()];
+                    ("value", [numbers, marks].concat())
                 }
-                Cell::Missing => ("missing", Default::default()),
-                Cell::NotApplicable => ("not-applicable", Default::default()),
+                Cell::Missing => ("missing", vec![String::new(); 6]),
+                Cell::NotApplicable => ("not-applicable", vec![String::new(); 6]),
                 Cell::Empty => continue,
             };
             let importance = row.importance.as_deref().unwrap_or_default();
@@ -29,7 +39,7 @@ pub fn to_csv(table: &Table) -> String {
                 importance,
                 &column.title(),
                 state,
-                table.metric.as_str(),
+                column.metric.as_str(),
             ]
             .map(field);
             lines.push([words.as_slice(), numbers.as_slice()].concat().join(","));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Metric, Statistics};
-use crate::result::{Kind, Place, Record, Status, canonical_json};
+use crate::result::{Confusion, Kind, Place, Record, Status, canonical_json};
 
 /// How the jobs of a group ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -83,9 +83,23 @@ pub struct Group {
     pub jobs: Counts,
     /// What came out, for each metric that is defined in at least one of them.
     pub metrics: BTreeMap<Metric, Statistics>,
+    /// Costs and the accuracy relative to base models. Not in `summary.json`, which equal results make equal.
+    #[serde(skip)]
+    pub derived: BTreeMap<Metric, Statistics>,
+    /// The sum of the confusion matrices of the finished jobs.
+    #[serde(skip)]
+    pub confusion: Option<Confusion>,
+    /// Keys of the finished jobs, in the order of the values.
+    #[serde(skip)]
+    pub keys: Vec<String>,
 }
 
 impl Group {
+    /// The statistics of a metric, be it a result or derived.
+    pub fn statistics(&self, metric: Metric) -> Option<&Statistics> {
+        self.metrics.get(&metric).or_else(|| self.derived.get(&metric))
+    }
+
     /// The empty group to which a job at `place` belongs.
     pub(super) fn at(kind: Kind, place: &Place, parameters: Value) -> Self {
         let is_seed = |key: &str| SEEDS.contains(&key.rsplit('.').next().unwrap_or(key));
@@ -103,6 +117,9 @@ impl Group {
             parameters,
             jobs: Counts::default(),
             metrics: BTreeMap::new(),
+            derived: BTreeMap::new(),
+            confusion: None,
+            keys: Vec::new(),
         }
     }
 

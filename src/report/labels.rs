@@ -76,8 +76,8 @@ pub fn rank(model: &str) -> Option<usize> {
 }
 
 impl Group {
-    /// Name of the row, without what tells it from rows of the same name.
-    pub(super) fn row_label(&self) -> String {
+    /// Name of the row, without what tells it from rows of the same name; `tuned` says whether it tells fine-tuning.
+    pub(super) fn row_label(&self, tuned: bool) -> String {
         let mut label = match (&self.label, &self.method, &self.model) {
             (Some(label), ..) => return label.clone(),
             (None, Some(method), _) => readable(&METHODS, method),
@@ -87,7 +87,7 @@ impl Group {
         if self.is_ensemble() && self.head_weighted() {
             label.push_str(", head-weighted");
         }
-        if self.kind == Kind::Finetune {
+        if tuned {
             label.push_str(", fine-tuned");
         }
         label
@@ -96,7 +96,11 @@ impl Group {
     /// The group in words, for messages.
     pub(super) fn title(&self) -> String {
         let importance = self.importance.as_deref().map(importance);
-        let words = [Some(self.row_label()), importance, Some(models(self.parts))];
+        let words = [
+            Some(self.row_label(self.kind == Kind::Finetune)),
+            importance,
+            Some(models(self.parts)),
+        ];
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 

@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use super::ReportError;
 use super::error::nearest;
-use crate::result::Metrics;
+use crate::result::{Kind, Record};
 
-/// One of the numbers of [`Metrics`].
+/// A number of a record.
+///
+/// The first four are results and stand in `summary.json`. The others are costs, or relative to other records: they may
+/// differ between two runs of the same manifest, and appear where they are asked for only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -21,11 +24,27 @@ pub enum Metric {
     F1Macro,
     /// One-vs-rest ROC AUC.
     RocAuc,
+    /// Accuracy over that of the best base model of the same seed and split.
+    NormalisedAccuracy,
+    /// Wall-clock seconds of the phase `fuse`, or of `train` for trained base models.
+    FuseSeconds,
+    /// Peak resident memory of the process until the job's end, in bytes.
+    PeakMemory,
+    /// Size of the fusion set.
+    Samples,
 }
 
 impl Metric {
-    /// All of them, in the order of [`Metrics`].
+    /// The results, in the order of [`crate::result::Metrics`].
     pub const ALL: [Self; 4] = [Self::Loss, Self::Accuracy, Self::F1Macro, Self::RocAuc];
+
+    /// Costs, and the accuracy relative to base models.
+    pub const DERIVED: [Self; 4] = [
+        Self::NormalisedAccuracy,
+        Self::FuseSeconds,
+        Self::PeakMemory,
+        Self::Samples,
+    ];
 
     /// The spelling in records and file names.
     pub fn as_str(self) -> &'static str {
@@ -34,7 +53,17 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::F1Macro => "f1_macro",
             Self::RocAuc => "roc_auc",
+            Self::NormalisedAccuracy => "normalised_accuracy",
+            Self::FuseSeconds => "fuse_seconds",
+            Self::PeakMemory => "peak_memory",
+            Self::Samples => "samples",
         }
+    }
+
+    /// All spellings, aliases included.
+    pub fn names() -> Vec<&'static str> {
+        let all = Self::ALL.into_iter().chain(Self::DERIVED).map(Self::as_str);
+        all.chain(ALIASES.map(|(name, _)| name)).collect()
     }
 
     /// For captions, with the unit.
@@ -44,33 +73,93 @@ impl Metric {
             Self::Accuracy => "accuracy (%)",
             Self::F1Macro => "macro F1 (%)",
             Self::RocAuc => "ROC AUC (%)",
+            Self::NormalisedAccuracy => "accuracy / best base model's (%)",
+            Self::FuseSeconds => "seconds",
+            Self::PeakMemory => "peak memory of the process (MiB)",
+            Self::Samples => "fusion samples",
         }
     }
 
-    /// The metric's value, where it is defined.
-    pub fn of(self, metrics: &Metrics) -> Option<f64> {
+    /// For the head of a narrow column, with the unit.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Accuracy => "acc. (%)",
+            Self::F1Macro => "F1 (%)",
+            Self::RocAuc => "AUC (%)",
+            Self::NormalisedAccuracy => "norm. acc. (%)",
+            Self::FuseSeconds => "s",
+            Self::PeakMemory => "MiB",
+            Self::Samples => "samples",
+        }
+    }
+
+    /// The record's value, where it has one. [`Metric::NormalisedAccuracy`] depends on other records and is none.
+    pub fn of(self, record: &Record) -> Option<f64> {
+        let metrics = record.metrics.as_ref();
         let value = match self {
-            Self::Loss => Some(metrics.loss),
-            Self::Accuracy => Some(metrics.accuracy),
-            Self::F1Macro => Some(metrics.f1_macro),
-            Self::RocAuc => metrics.roc_auc,
+            Self::Loss => metrics.map(|metrics| metrics.loss),
+            Self::Accuracy => metrics.map(|metrics| metrics.accuracy),
+            Self::F1Macro => metrics.map(|metrics| metrics.f1_macro),
+            Self::RocAuc => metrics.and_then(|metrics| metrics.roc_auc),
+            Self::NormalisedAccuracy => None,
+            Self::FuseSeconds => {
+                let phase = if record.kind == Kind::Fuse {
+                    "fuse"
+                } else {
+                    "train"
+                };
+                record.seconds.get(phase).copied()
+            }
+            Self::PeakMemory => record.provenance.peak_memory.map(|bytes| bytes as f64),
+            Self::Samples => record.diagnostics["fusion-samples"].as_f64(),
         };
         value.filter(|value| value.is_finite())
     }
 
-    /// Whether a smaller value is a better one.
-    pub fn lower_is_better(self) -> bool {
-        self == Self::Loss
+    /// Whether it is one of the results that a job without a value lacks.
+    pub fn is_result(self) -> bool {
+        Self::ALL.contains(&self)
     }
 
-    /// A value as tables print it: the loss with four decimals, the others in percent with two.
-    pub fn format(self, value: f64) -> String {
+    /// Whether a smaller value is a better one.
+    pub fn lower_is_better(self) -> bool {
+        !matches!(
+            self,
+            Self::Accuracy | Self::F1Macro | Self::RocAuc | Self::NormalisedAccuracy
+        )
+    }
+
+    /// What a value is multiplied with to be in the unit of [`Metric::title`].
+    pub fn scale(self) -> f64 {
         match self {
-            Self::Loss => format!("{value:.4}"),
-            _ => format!("{:.2}", value * 100.0),
+            Self::Loss | Self::FuseSeconds | Self::Samples => 1.0,
+            Self::PeakMemory => 1.0 / f64::from(1 << 20),
+            Self::Accuracy | Self::F1Macro | Self::RocAuc | Self::NormalisedAccuracy => 100.0,
         }
     }
+
+    /// A value as tables print it, with `precision` decimals: by default four for the loss, two for what is in percent
+    /// or seconds. Costs are printed with theirs, whatever the precision of results.
+    pub fn format(self, value: f64, precision: Option<usize>) -> String {
+        let decimals = match self {
+            Self::Loss => precision.unwrap_or(4),
+            Self::PeakMemory | Self::Samples => 0,
+            Self::FuseSeconds => 2,
+            _ => precision.unwrap_or(2),
+        };
+        format!("{:.decimals$}", value * self.scale())
+    }
 }
+
+const ALIASES: [(&str, Metric); 6] = [
+    ("f1", Metric::F1Macro),
+    ("auc", Metric::RocAuc),
+    ("normalized_accuracy", Metric::NormalisedAccuracy),
+    ("normalised", Metric::NormalisedAccuracy),
+    ("seconds", Metric::FuseSeconds),
+    ("memory", Metric::PeakMemory),
+];
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,20 +170,19 @@ impl fmt::Display for Metric {
 impl FromStr for Metric {
     type Err = ReportError;
 
-    /// Takes the names of the record and the aliases `f1` and `auc`.
+    /// Takes the names of [`Metric::as_str`] and short ones such as `f1` and `auc`.
     fn from_str(name: &str) -> Result<Self, ReportError> {
-        match name {
-            "f1" => return Ok(Self::F1Macro),
-            "auc" => return Ok(Self::RocAuc),
-            _ => {}
-        }
-        let known = Self::ALL.into_iter().find(|metric| metric.as_str() == name);
-        known.ok_or_else(|| {
-            let names = Self::ALL.map(Self::as_str).into_iter().chain(["f1", "auc"]);
-            ReportError::UnknownMetric {
-                name: name.to_string(),
-                nearest: nearest(name, names),
-            }
+        let known = Self::ALL
+            .into_iter()
+            .chain(Self::DERIVED)
+            .find(|metric| metric.as_str() == name);
+        let alias = ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == name)
+            .map(|(_, metric)| *metric);
+        known.or(alias).ok_or_else(|| ReportError::UnknownMetric {
+            name: name.to_string(),
+            nearest: nearest(name, Self::names()),
         })
     }
 }
@@ -107,7 +195,7 @@ mod tests {
     fn names_aliases_and_suggestions() {
         assert_eq!("f1".parse::<Metric>().ok(), Some(Metric::F1Macro));
         assert_eq!("auc".parse::<Metric>().ok(), Some(Metric::RocAuc));
-        for metric in Metric::ALL {
+        for metric in Metric::ALL.into_iter().chain(Metric::DERIVED) {
             assert_eq!(metric.as_str().parse::<Metric>().ok(), Some(metric));
             assert_eq!(
                 serde_json::to_value(metric).ok(),
@@ -121,7 +209,9 @@ mod tests {
 
     #[test]
     fn numbers_are_printed_in_percent_but_the_loss() {
-        assert_eq!(Metric::Accuracy.format(0.931_249), "93.12");
-        assert_eq!(Metric::Loss.format(0.931_249), "0.9312");
+        assert_eq!(Metric::Accuracy.format(0.931_249, None), "93.12");
+        assert_eq!(Metric::Loss.format(0.931_249, None), "0.9312");
+        assert_eq!(Metric::RocAuc.format(0.931_249, Some(1)), "93.1");
+        assert_eq!(Metric::PeakMemory.format(3.2e8, Some(1)), "305");
     }
 }

@@ -2,23 +2,31 @@
 //!
 //! | step | file | in -> out |
 //! | --- | --- | --- |
-//! | aggregate | `aggregate.rs`, `group.rs`, `statistics.rs` | index and records -> [`Summary`] (`summary.json`) |
-//! | lay out | `table.rs`, `columns.rs`, `rows.rs`, `labels.rs` | summary and [`Metric`] -> [`Table`] |
-//! | render | `templates.rs`, `render.rs`, `filters.rs`, `export.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
+//! | aggregate | `aggregate.rs`, `group.rs`, `normalise.rs`, `statistics/` | index and records -> [`Summary`] (`summary.json`) |
+//! | lay out | `layout.rs`, `table.rs`, `columns.rs`, `rows.rs`, `labels.rs`, `marks.rs`, `significance.rs` | summary and [`Metric`] -> [`Table`] |
+//! | render | `templates.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
+//! | draw | `figure/` | results -> SVG, PNG, pgfplots |
 //! | write | `write.rs` | all of it for an experiment's folder |
 //!
-//! A further layout is a function from [`Summary`] to [`Table`]; a further format is a function from [`Table`].
+//! A further layout is a variant of [`Layout`]; a further format is a function from [`Table`].
 
 mod aggregate;
 mod columns;
 mod error;
 mod export;
+mod figure;
 mod filters;
 mod group;
 mod labels;
+mod layout;
+mod macros;
+mod marks;
 mod metric;
+mod normalise;
+mod options;
 mod render;
 mod rows;
+mod significance;
 mod statistics;
 mod table;
 mod templates;
@@ -27,9 +35,16 @@ mod write;
 pub use aggregate::{SUMMARY_SCHEMA, Summary};
 pub use error::ReportError;
 pub use export::{to_csv, to_json};
+pub use figure::{FIGURES, Figure, FigureOptions, Theme, figures};
 pub use group::{Counts, Group};
+pub use layout::{LAYOUTS, Layout};
+pub use macros::to_macros;
 pub use metric::Metric;
-pub use statistics::{Observation, Statistics, t_quantile_975};
+pub use options::{TableOptions, Test};
+pub use statistics::{
+    Bootstrap, McNemar, Observation, PairedT, Statistics, Wilcoxon, bootstrap, holm, mcnemar, paired_t,
+    smallest_wilcoxon_p, t_quantile_975, wilcoxon,
+};
 pub use table::{Cell, Column, Row, Section, Table};
 pub use templates::{Format, Templates};
-pub use write::{Rendered, render_all, summarise};
+pub use write::{Rendered, Results, load, render_all, summarise};

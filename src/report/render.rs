@@ -8,16 +8,18 @@
 //! | `metric.name`, `metric.title` | `accuracy`, `accuracy (%)` |
 //! | `runs`, `repeated` | `5 runs`, or `3 to 5 runs`; whether there is more than one |
 //! | `columns` | each with `title` (`non-iid, 2 models`), `group` (`non-iid`) and `label` (`2 models`) |
+//! | `notes` | sentences to stand below the table; may be none |
+//! | `individuals` | for each column the cells of its base models, best first |
 //! | `groups` | columns of one group: `label`, `span`, `first` and `last` (from 1); empty where there is only one |
 //! | `rows` | each with `label`, `importance` (or nothing), `section` (`base`, `ensemble`, `network`), `rule` (whether a new part of the table begins) and `cells` |
-//! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded; `std` nothing for one run), `n`, `best` |
+//! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded; `std` nothing for one run), `n`, `best`, `second` (best), `significant` (differs from the baseline) and `p` |
 //!
 //! Nothing is escaped: put `| latex` or `| md` behind every name.
 
 use serde::Serialize;
 use tera::Context;
 
-use super::table::{Cell, Column, Row, Section, Table};
+use super::table::{Cell, Column, Row, Section, Table, is_significant};
 use super::{Format, Metric};
 use crate::result::safe_name;
 
@@ -52,6 +54,9 @@ struct Text {
     std: Option<String>,
     n: usize,
     best: bool,
+    second: bool,
+    significant: bool,
+    p: Option<f64>,
 }
 
 /// The names a template sees.
@@ -83,7 +88,9 @@ pub fn context(template: &str, format: Format, table: &Table) -> Context {
         label: column.label.clone(),
     };
     context.insert("columns", &table.columns.iter().map(head).collect::<Vec<_>>());
-    context.insert("rows", &lines(&table.rows, metric));
+    context.insert("rows", &lines(table));
+    context.insert("individuals", &individuals(table));
+    context.insert("notes", &table.notes);
     context
 }
 
@@ -117,7 +124,8 @@ fn spans(columns: &[Column]) -> Vec<Spanned> {
     spans
 }
 
-fn lines(rows: &[Row], metric: Metric) -> Vec<Line<'_>> {
+fn lines(table: &Table) -> Vec<Line<'_>> {
+    let rows: &[Row] = &table.rows;
     let above = std::iter::once(None).chain(rows.iter().map(|row| Some(row.section)));
     let is_base = |section: Section| section == Section::Base;
     let lines = rows.iter().zip(above).map(|(row, above)| Line {
@@ -125,23 +133,63 @@ fn lines(rows: &[Row], metric: Metric) -> Vec<Line<'_>> {
         rule: above.is_some_and(|above| is_base(above) != is_base(row.section)),
         label: &row.label,
         importance: row.importance.as_deref(),
-        cells: row.cells.iter().map(|cell| text(cell, metric)).collect(),
+        cells: texts(row, table).collect(),
     });
     lines.collect()
 }
 
-fn text(cell: &Cell, metric: Metric) -> Text {
+fn texts(row: &Row, table: &Table) -> impl Iterator<Item = Text> {
+    let cells = row.cells.iter().zip(&table.columns);
+    cells.map(|(cell, column)| text(cell, column.metric, table.precision))
+}
+
+/// The cells of base models, by column, best first.
+fn individuals(table: &Table) -> Vec<Vec<Text>> {
+    let column = |(position, column): (usize, &Column)| {
+        let bases = table.rows.iter().filter(|row| row.section == Section::Base);
+        let mut found: Vec<(f64, &Cell)> = bases
+            .filter_map(|row| match &row.cells[position] {
+                cell @ Cell::Value { mean, .. } => Some((*mean, cell)),
+                _ => None,
+            })
+            .collect();
+        found.sort_by(|a, b| match column.metric.lower_is_better() {
+            true => a.0.total_cmp(&b.0),
+            false => b.0.total_cmp(&a.0),
+        });
+        let cells = found
+            .into_iter()
+            .map(|(_, cell)| text(cell, column.metric, table.precision));
+        cells.collect()
+    };
+    table.columns.iter().enumerate().map(column).collect()
+}
+
+fn text(cell: &Cell, metric: Metric, precision: Option<usize>) -> Text {
     let state = |state| Text {
         state,
         ..Text::default()
     };
     match cell {
-        Cell::Value { mean, std, n, best } => Text {
+        Cell::Value {
+            mean,
+            std,
+            n,
+            best,
+            second,
+            p,
+        } => Text {
             state: "value",
-            mean: metric.format(*mean),
-            std: std.map(|std| metric.format(std)),
+            mean: metric.format(*mean, precision),
+            // The spread of a cost is that of the machine.
+            std: std
+                .filter(|_| metric != Metric::Samples && metric != Metric::PeakMemory)
+                .map(|std| metric.format(std, precision)),
             n: *n,
             best: *best,
+            second: *second,
+            significant: is_significant(*p),
+            p: *p,
         },
         Cell::Missing => state("missing"),
         Cell::NotApplicable => state("not-applicable"),

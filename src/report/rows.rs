@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::columns::{Columns, is_row_axis};
+use super::layout::Layout;
 use super::table::Section;
 use super::{Group, labels};
 use crate::result::{Kind, canonical_json};
@@ -23,6 +24,16 @@ pub struct Line<'a> {
     pub groups: Vec<Option<&'a Group>>,
 }
 
+impl Line<'_> {
+    /// Label and importance in one.
+    pub fn name(&self) -> String {
+        match &self.importance {
+            Some(importance) => format!("{}, {importance}", self.label),
+            None => self.label.clone(),
+        }
+    }
+}
+
 /// Sorts the groups into rows.
 ///
 /// Entries of a method that differ in parameters alone share a row unless they meet in a column: parameters may
@@ -31,12 +42,12 @@ pub fn rows<'a>(groups: &'a [Group], columns: &Columns) -> Vec<Line<'a>> {
     let mut meetings: HashMap<(String, Option<usize>), usize> = HashMap::new();
     for group in groups {
         *meetings
-            .entry((identity(group, None), columns.position(group)))
+            .entry((identity(group, None, columns.layout()), columns.position(group)))
             .or_default() += 1;
     }
     let crowded: BTreeSet<String> = groups
         .iter()
-        .map(|group| (identity(group, None), columns.position(group)))
+        .map(|group| (identity(group, None, columns.layout()), columns.position(group)))
         .filter(|meeting| meetings.get(meeting).is_some_and(|met| *met > 1))
         .map(|(identity, _)| identity)
         .collect();
@@ -45,7 +56,7 @@ pub fn rows<'a>(groups: &'a [Group], columns: &Columns) -> Vec<Line<'a>> {
         .map(|group| {
             let column = columns.position(group);
             let variant = crowded
-                .contains(&identity(group, None))
+                .contains(&identity(group, None, columns.layout()))
                 .then(|| variant(group, column, columns));
             Member {
                 group,
@@ -54,14 +65,14 @@ pub fn rows<'a>(groups: &'a [Group], columns: &Columns) -> Vec<Line<'a>> {
             }
         })
         .collect();
-    let qualifiers = Qualifiers::of(&members);
+    let qualifiers = Qualifiers::of(&members, columns.layout());
 
     let mut lines: Vec<Line> = Vec::new();
     let mut positions: HashMap<String, usize> = HashMap::new();
     for member in &members {
         let group = member.group;
         let position = *positions
-            .entry(identity(group, member.variant.as_ref()))
+            .entry(identity(group, member.variant.as_ref(), columns.layout()))
             .or_insert(lines.len());
         if position == lines.len() {
             lines.push(Line {
@@ -106,10 +117,19 @@ fn section(group: &Group) -> Section {
     }
 }
 
+/// Whether a row says that it is about fine-tuned networks; in the full-data layout the column does.
+fn tells_tuned(group: &Group, layout: &Layout) -> bool {
+    group.kind == Kind::Finetune && *layout != Layout::FullData
+}
+
 /// Equal for groups of the same row.
-fn identity(group: &Group, variant: Option<&Facets>) -> String {
-    let axes: BTreeMap<_, _> = group.axes.iter().filter(|(key, _)| is_row_axis(key)).collect();
-    let tuned = group.kind == Kind::Finetune;
+fn identity(group: &Group, variant: Option<&Facets>, layout: &Layout) -> String {
+    let axes: BTreeMap<_, _> = group
+        .axes
+        .iter()
+        .filter(|(key, _)| is_row_axis(key, layout))
+        .collect();
+    let tuned = tells_tuned(group, layout);
     let row = json!([
         tuned,
         group.model,
@@ -126,7 +146,9 @@ fn variant(group: &Group, column: Option<usize>, columns: &Columns) -> Facets {
     let mut facets = Facets::new();
     flatten("", &group.parameters, &mut facets);
     // Rows of groups and of the first few say so anyway.
-    let said = group.axes.contains_key("fusion.groups") || group.axes.contains_key("fusion.first");
+    let said = group.axes.contains_key("fusion.groups")
+        || group.axes.contains_key("fusion.first")
+        || *columns.layout() == Layout::FullData;
     let some = column.is_some_and(|column| columns.models(column) != group.size);
     if group.method.is_some() && some && !said {
         facets.insert("group size".to_string(), json!(group.size));
@@ -152,16 +174,19 @@ fn flatten(path: &str, value: &Value, into: &mut Facets) {
 }
 
 /// For each name of a row the settings that differ between the rows of that name.
-struct Qualifiers(BTreeMap<String, Vec<String>>);
+struct Qualifiers<'a> {
+    varying: BTreeMap<String, Vec<String>>,
+    layout: &'a Layout,
+}
 
-impl Qualifiers {
-    fn of(members: &[Member]) -> Self {
+impl<'a> Qualifiers<'a> {
+    fn of(members: &[Member], layout: &'a Layout) -> Self {
         let mut families: BTreeMap<String, Vec<Facets>> = BTreeMap::new();
         for member in members {
             families
-                .entry(member.group.row_label())
+                .entry(member.group.row_label(tells_tuned(member.group, layout)))
                 .or_default()
-                .push(facets(member));
+                .push(facets(member, layout));
         }
         let varying = |members: Vec<Facets>| {
             let keys: BTreeSet<String> = members.iter().flat_map(|facets| facets.keys().cloned()).collect();
@@ -177,21 +202,22 @@ impl Qualifiers {
             };
             keys.into_iter().filter(differs).collect()
         };
-        Self(
-            families
+        Self {
+            varying: families
                 .into_iter()
                 .map(|(name, members)| (name, varying(members)))
                 .collect(),
-        )
+            layout,
+        }
     }
 
     fn label(&self, member: &Member) -> String {
-        let name = member.group.row_label();
-        let facets = facets(member);
+        let name = member.group.row_label(tells_tuned(member.group, self.layout));
+        let facets = facets(member, self.layout);
         // Without a label of its own a row says that not all models are fused, whatever the other rows are.
         let selection = [labels::GROUPS, labels::FIRST].map(String::from);
         let always = selection.iter().filter(|_| member.group.label.is_none());
-        let varying = self.0.get(&name).into_iter().flatten();
+        let varying = self.varying.get(&name).into_iter().flatten();
         let keys: BTreeSet<&String> = varying.chain(always).collect();
         let words: Vec<String> = keys
             .into_iter()
@@ -202,9 +228,14 @@ impl Qualifiers {
 }
 
 /// What may stand behind the name: the row's axes, and its variant.
-fn facets(member: &Member) -> Facets {
+fn facets(member: &Member, layout: &Layout) -> Facets {
     let mut facets = member.variant.clone().unwrap_or_default();
-    for (key, value) in member.group.axes.iter().filter(|(key, _)| is_row_axis(key)) {
+    for (key, value) in member
+        .group
+        .axes
+        .iter()
+        .filter(|(key, _)| is_row_axis(key, layout))
+    {
         let key = key.strip_prefix("fusion.").unwrap_or(key);
         match value {
             // `{"size": 2, "sample": 30, "seed": 0}`: the size is what matters most.

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::columns::Columns;
+use super::layout::Layout;
 use super::rows::{Line, rows};
-use super::{Group, Metric, ReportError, Summary};
+use super::significance::{Comparison, LEVEL, compare};
+use super::{Group, Metric, ReportError, Summary, TableOptions, marks};
 
 /// One table of one metric. Numbers are as in the records; formats scale and round them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,12 +18,18 @@ pub struct Table {
     pub dataset: String,
     /// What the numbers are.
     pub metric: Metric,
+    /// Decimals of results, where they are not the metric's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<usize>,
     /// Smallest and largest number of runs behind a cell.
     pub runs: (usize, usize),
     /// From left to right; the two columns of labels are not among them.
     pub columns: Vec<Column>,
     /// From top to bottom.
     pub rows: Vec<Row>,
+    /// What has to be said below the table, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What is missing, one line each.
     pub warnings: Vec<String>,
 }
@@ -33,6 +41,8 @@ pub struct Column {
     pub group: String,
     /// Its own, such as `2 models`.
     pub label: String,
+    /// What its numbers are.
+    pub metric: Metric,
 }
 
 impl Column {
@@ -83,8 +93,14 @@ pub enum Cell {
         std: Option<f64>,
         /// Number of runs.
         n: usize,
-        /// Whether no fused network of the column has a better mean, as printed.
+        /// Whether no fused network of the column is better: its mean is printed like that of the best one, or within
+        /// one standard error of it.
         best: bool,
+        /// Whether only those marked as best are better.
+        second: bool,
+        /// p of the difference from the baseline, Holm-corrected.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p: Option<f64>,
     },
     /// It was to be computed, and is not there; a warning says why.
     Missing,
@@ -97,6 +113,12 @@ pub enum Cell {
 impl Table {
     /// Rows: base models by rank, then methods; columns: numbers of models, and other axes of the base models.
     pub fn methods_by_split(summary: &Summary, metric: Metric) -> Result<Self, ReportError> {
+        Self::of(summary, &TableOptions::new(metric))
+    }
+
+    /// The table asked for.
+    pub fn of(summary: &Summary, options: &TableOptions) -> Result<Self, ReportError> {
+        let metric = options.metric;
         let empty = |what: String| ReportError::Empty {
             experiment: summary.experiment.clone(),
             what,
@@ -104,18 +126,22 @@ impl Table {
         if summary.groups.iter().all(|group| group.jobs.ok == 0) {
             return Err(empty("finished record".to_string()));
         }
-        let numbers = summary
+        let layout = Layout::named(&options.layout, options.axis.as_deref(), &summary.groups)?;
+        let shown: Vec<Group> = summary
             .groups
             .iter()
-            .filter_map(|group| group.metrics.get(&metric));
+            .filter(|group| layout.shows(group))
+            .cloned()
+            .collect();
+        let numbers = shown.iter().filter_map(|group| group.statistics(metric));
         let runs = numbers.map(|statistics| (statistics.n, statistics.n));
         let runs = runs.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let Some(runs) = runs else {
             return Err(empty(format!("value of `{metric}`")));
         };
 
-        let columns = Columns::of(&summary.groups);
-        let lines = rows(&summary.groups, &columns);
+        let columns = Columns::of(&shown, &layout, metric);
+        let lines = rows(&shown, &columns);
         let warnings = lines.iter().flat_map(|line| {
             let present = line.groups.iter().zip(&columns.heads);
             present.filter_map(|(group, column)| shortfall(line, (*group)?, &column.title(), metric))
@@ -125,90 +151,108 @@ impl Table {
             .iter()
             .map(|job| format!("`{job}` has no record"));
         let warnings = warnings.chain(unplaced).collect();
-        let row = |line: &Line| Row {
+        let comparison = match &options.baseline {
+            Some(name) => compare(&lines, &columns, metric, name, options.test)?,
+            None => Comparison {
+                p: vec![vec![None; columns.heads.len()]; lines.len()],
+                notes: Vec::new(),
+            },
+        };
+        let metrics: Vec<Metric> = std::iter::once(metric)
+            .chain(options.columns.iter().copied())
+            .collect();
+        let row = |(line, p): (&Line, &Vec<Option<f64>>)| Row {
             section: line.section,
             label: line.label.clone(),
             importance: line.importance.clone(),
             cells: (0..columns.heads.len())
-                .map(|column| cell(line, column, &columns, metric))
+                .flat_map(|column| metrics.iter().map(move |metric| (column, *metric)))
+                .map(|(column, shown)| {
+                    cell(
+                        line,
+                        column,
+                        &columns,
+                        shown,
+                        p[column].filter(|_| shown == metric),
+                    )
+                })
                 .collect(),
         };
-        let mut rows: Vec<Row> = lines.iter().map(row).collect();
-        mark_best(&mut rows, metric);
+        let mut rows: Vec<Row> = lines.iter().zip(&comparison.p).map(row).collect();
+        let columns = expanded(&columns.heads, &metrics);
+        marks::mark_best(&mut rows, &columns, options.precision);
         Ok(Self {
             experiment: summary.experiment.clone(),
             dataset: summary.dataset.clone(),
             metric,
+            precision: options.precision,
             runs,
-            columns: columns.heads,
+            columns,
             rows,
+            notes: comparison.notes,
             warnings,
         })
     }
 }
 
-fn cell(line: &Line, column: usize, columns: &Columns, metric: Metric) -> Cell {
+/// With several metrics each column becomes a block of one column per metric.
+fn expanded(heads: &[Column], metrics: &[Metric]) -> Vec<Column> {
+    if metrics.len() == 1 {
+        return heads.to_vec();
+    }
+    let blocks = heads.iter().flat_map(|head| {
+        metrics.iter().map(|metric| Column {
+            group: head.title(),
+            label: metric.short().to_string(),
+            metric: *metric,
+        })
+    });
+    blocks.collect()
+}
+
+fn cell(line: &Line, column: usize, columns: &Columns, metric: Metric, p: Option<f64>) -> Cell {
     let Some(group) = line.groups[column] else {
         return match line.rank {
             Some(rank) if rank >= columns.models(column) => Cell::Empty,
+            // Single models and groups of them have columns of their own.
+            _ if *columns.layout() == Layout::FullData => Cell::Empty,
             _ => Cell::NotApplicable,
         };
     };
-    group
-        .metrics
-        .get(&metric)
-        .map_or(Cell::Missing, |statistics| Cell::Value {
+    match group.statistics(metric) {
+        Some(statistics) => Cell::Value {
             mean: statistics.mean,
             std: statistics.std,
             n: statistics.n,
             best: false,
-        })
+            second: false,
+            p,
+        },
+        // Not every job has every cost: imported models were not trained, averaging takes no samples.
+        None if group.jobs.ok > 0 && !metric.is_result() => Cell::NotApplicable,
+        None => Cell::Missing,
+    }
+}
+
+/// Whether a difference is to be marked.
+pub(super) fn is_significant(p: Option<f64>) -> bool {
+    p.is_some_and(|p| p < LEVEL)
 }
 
 /// Says what a cell lacks, if it lacks anything.
 fn shortfall(line: &Line, group: &Group, column: &str, metric: Metric) -> Option<String> {
-    let name = match &line.importance {
-        Some(importance) => format!("{}, {importance}", line.label),
-        None => line.label.clone(),
-    };
+    let name = line.name();
     let (ok, total) = (group.jobs.ok, group.jobs.total());
-    let defined = group.metrics.get(&metric).map_or(0, |statistics| statistics.n);
+    let defined = group.statistics(metric).map_or(0, |statistics| statistics.n);
     if ok < total {
         let why = group.jobs.shortfall();
         Some(format!("{name}, {column}: {ok} of {total} results ({why})"))
-    } else if defined < ok {
+    } else if defined < ok && metric.is_result() {
         Some(format!(
             "{name}, {column}: `{metric}` is undefined in {} of {ok} results",
             ok - defined
         ))
     } else {
         None
-    }
-}
-
-/// Marks the best network of each column; those that print alike are marked together.
-fn mark_best(rows: &mut [Row], metric: Metric) {
-    let columns = rows.first().map_or(0, |row| row.cells.len());
-    for column in 0..columns {
-        let better = |a: f64, b: f64| {
-            if metric.lower_is_better() {
-                a.min(b)
-            } else {
-                a.max(b)
-            }
-        };
-        let networks = || rows.iter().filter(|row| row.section == Section::Network);
-        let means = networks().filter_map(|row| match row.cells[column] {
-            Cell::Value { mean, .. } => Some(mean),
-            _ => None,
-        });
-        let Some(top) = means.reduce(better).map(|top| metric.format(top)) else {
-            continue;
-        };
-        for row in rows.iter_mut().filter(|row| row.section == Section::Network) {
-            if let Cell::Value { mean, best, .. } = &mut row.cells[column] {
-                *best = metric.format(*mean) == top;
-            }
-        }
     }
 }

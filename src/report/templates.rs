@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tera::Tera;
 
 use super::error::nearest;
-use super::{ReportError, Table, filters, render};
+use super::{LAYOUTS, ReportError, Table, filters, render};
 use crate::result::StoreError;
 
 /// What a template makes.
@@ -48,17 +48,27 @@ struct Source {
     text: String,
 }
 
-const COMPILED_IN: [(&str, Format, &str); 2] = [
+const METHODS_TEX: &str = include_str!("../../templates/methods-by-split.tex");
+const METHODS_MD: &str = include_str!("../../templates/methods-by-split.md");
+
+/// The templates loop over rows and columns, so that one serves several layouts.
+const COMPILED_IN: [(&str, Format, &str); 8] = [
+    ("methods-by-split", Format::Latex, METHODS_TEX),
+    ("methods-by-split", Format::Markdown, METHODS_MD),
     (
-        "methods-by-split",
+        "kf-gradient-only",
         Format::Latex,
-        include_str!("../../templates/methods-by-split.tex"),
+        include_str!("../../templates/kf-gradient-only.tex"),
     ),
     (
-        "methods-by-split",
+        "kf-gradient-only",
         Format::Markdown,
-        include_str!("../../templates/methods-by-split.md"),
+        include_str!("../../templates/kf-gradient-only.md"),
     ),
+    ("full-data", Format::Latex, METHODS_TEX),
+    ("full-data", Format::Markdown, METHODS_MD),
+    ("ablation", Format::Latex, METHODS_TEX),
+    ("ablation", Format::Markdown, METHODS_MD),
 ];
 
 impl Templates {
@@ -103,8 +113,36 @@ impl Templates {
         self.sources.contains_key(&(name.to_string(), format))
     }
 
+    /// The layout a template is for: that of its own name, or the one that a comment in the first line of one of its
+    /// files names.
+    pub fn layout(&self, name: &str) -> Result<String, ReportError> {
+        for format in Format::ALL {
+            let Some(source) = self.sources.get(&(name.to_string(), format)) else {
+                continue;
+            };
+            let comment = source.text.lines().next().filter(|line| line.starts_with("{#"));
+            let Some((_, wanted)) = comment.and_then(|line| line.split_once("layout:")) else {
+                continue;
+            };
+            let wanted = wanted.split_whitespace().next().unwrap_or_default();
+            let wanted = wanted.trim_end_matches(['#', '}', '-']);
+            if LAYOUTS.contains(&wanted) {
+                return Ok(wanted.to_string());
+            }
+            return Err(ReportError::Template {
+                file: source.file.clone(),
+                line: Some(1),
+                column: None,
+                reason: format!("unknown layout `{wanted}`; known are {}", LAYOUTS.join(", ")),
+            });
+        }
+        let own = LAYOUTS.into_iter().find(|layout| *layout == name);
+        Ok(own.unwrap_or(LAYOUTS[0]).to_string())
+    }
+
     /// Parses all files of a template and does no more: what it names may still not exist.
     pub fn check(&self, name: &str) -> Result<(), ReportError> {
+        self.layout(name)?;
         let formats: Vec<Format> = Format::ALL
             .into_iter()
             .filter(|format| self.has(name, *format))

@@ -1,11 +1,12 @@
 //! The reports of an experiment's folder.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::{Format, Metric, ReportError, Summary, Table, Templates};
-use crate::result::{Index, Lookup, Record, Store, create_dir, write_atomic};
+use super::{Format, Metric, ReportError, Summary, Table, TableOptions, Templates};
+use crate::result::{Index, IndexEntry, Lookup, Record, Store, create_dir, write_atomic};
 
 /// One table as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,11 +23,28 @@ pub struct Rendered {
     pub files: Vec<PathBuf>,
 }
 
+/// All that is known of an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// What there should be.
+    pub index: Index,
+    /// What there is, in the index's order, each once.
+    pub records: Vec<Record>,
+    /// The statistics of it.
+    pub summary: Summary,
+}
+
 /// Reads and checks all records that the index names, and aggregates them. A record that is absent, or of another
 /// key than the index wants, counts as missing; one that cannot be trusted is an error.
-pub fn summarise(store: &Store, index: &Index) -> Result<Summary, ReportError> {
-    let lookups: Vec<Lookup> = index
+pub fn load(store: &Store) -> Result<Results, ReportError> {
+    let index = store.load_index()?;
+    let mut seen = BTreeSet::new();
+    let entries: Vec<&IndexEntry> = index
         .jobs
+        .iter()
+        .filter(|entry| seen.insert(&entry.job))
+        .collect();
+    let lookups: Vec<Lookup> = entries
         .par_iter()
         .map(|entry| store.lookup(&entry.job, &entry.key))
         .collect();
@@ -36,7 +54,17 @@ pub fn summarise(store: &Store, index: &Index) -> Result<Summary, ReportError> {
         Lookup::Corrupt(error) => Some(Err(error)),
     });
     let records = records.collect::<Result<Vec<Record>, _>>()?;
-    Summary::from_records(index, &records)
+    let summary = Summary::from_records(&index, &records)?;
+    Ok(Results {
+        index,
+        records,
+        summary,
+    })
+}
+
+/// The statistics of [`load`].
+pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
+    Ok(load(store)?.summary)
 }
 
 /// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`.
@@ -44,8 +72,7 @@ pub fn summarise(store: &Store, index: &Index) -> Result<Summary, ReportError> {
 /// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
 /// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
 pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>, ReportError> {
-    let index = store.load_index()?;
-    let summary = summarise(store, &index)?;
+    let Results { index, summary, .. } = load(store)?;
     let mut made: Vec<Rendered> = Vec::new();
     let mut contents: Vec<(PathBuf, String)> = Vec::new();
     for request in &index.tables {
@@ -58,7 +85,8 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
             {
                 continue;
             }
-            let table = Table::methods_by_split(&summary, metric)?;
+            let layout = templates.layout(&request.template)?;
+            let table = Table::of(&summary, &TableOptions::requested(request, name, layout)?)?;
             let mut files = Vec::new();
             for format in Format::ALL {
                 if templates.has(&request.template, format) {

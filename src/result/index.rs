@@ -30,13 +30,28 @@ pub struct Index {
 }
 
 /// One `[[report]]` of the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TableRequest {
     /// Template name without extension.
     pub template: String,
     /// Metrics, one table each.
     pub metrics: Vec<String>,
+    /// Further numbers, a column each beside every column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// Decimals of results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<usize>,
+    /// The row that others are compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// How they are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+    /// The axis of an ablation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis: Option<String>,
 }
 
 /// One job of the plan, at one place.

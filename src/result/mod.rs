@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | `index.json` | the jobs of the last plan, in manifest order, and the tables asked for | yes |
 //! | `records/<job>.json` | one [`Record`] per job, checksummed | yes |
-//! | `summary.json`, `tables/` | what `report/` makes of them | yes |
+//! | `summary.json`, `tables/`, `plots/`, `report.html` | what `report/` makes of them | yes |
 //! | `cache/` | checkpoints, logs, temporary files | no (it carries its own `.gitignore`) |
 
 mod atomic;

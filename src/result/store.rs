@@ -73,6 +73,10 @@ impl Store {
     pub fn tables(&self) -> PathBuf {
         self.root.join("tables")
     }
+    /// Where figures are.
+    pub fn plots(&self) -> PathBuf {
+        self.root.join("plots")
+    }
     /// What is not committed.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")

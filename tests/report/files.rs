@@ -99,8 +99,7 @@ fn ten_thousand_records() {
     let store = save(folder.path(), index(&records), records);
     let size = fs::metadata(store.record_path("job-0")).expect("record").len();
     let mut start = Instant::now();
-    let index = store.load_index().expect("index");
-    let summary = summarise(&store, &index).expect("summary");
+    let summary = summarise(&store).expect("summary");
     Table::methods_by_split(&summary, Metric::Accuracy).expect("table");
     let read = start.elapsed();
     start = Instant::now();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// One number of one run: the raw material of the statistics, and of later paired tests.
+/// One number of one run: the raw material of the statistics and of paired tests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Observation {

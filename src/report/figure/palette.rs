@@ -1,0 +1,58 @@
+//! Colours, dashes and marks.
+
+/// Red, green, blue.
+pub type Rgb = (u8, u8, u8);
+
+/// Okabe and Ito's colours, without the yellow that white paper swallows and the black that dark pages do.
+pub const SERIES: [Rgb; 7] = [
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+    (120, 120, 120),
+];
+
+/// Bars: base models light grey, ensembles middle blue, networks dark blue; far apart in lightness.
+pub const BARS: [Rgb; 3] = [(176, 176, 176), (114, 170, 213), (0, 82, 136)];
+
+/// Dashes in pixels on and off, as many as marks.
+pub const DASHES: [&[f32]; 4] = [&[], &[6.0, 3.0], &[1.5, 2.5], &[8.0, 3.0, 1.5, 3.0]];
+
+/// The colour of curve `index`.
+pub fn series(index: usize) -> Rgb {
+    SERIES[index % SERIES.len()]
+}
+
+/// From nearly white to dark blue; lightness falls evenly, so that grey shows the same order.
+pub fn shade(value: f64) -> Rgb {
+    const STOPS: [Rgb; 4] = [(247, 251, 255), (158, 202, 225), (49, 130, 189), (8, 48, 107)];
+    let at = value.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let low = (at as usize).min(STOPS.len() - 2);
+    let share = at - low as f64;
+    let mix = |a: u8, b: u8| (f64::from(a) * (1.0 - share) + f64::from(b) * share).round() as u8;
+    let (a, b) = (STOPS[low], STOPS[low + 1]);
+    (mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+/// Perceived lightness in `[0, 1]`, after Rec. 601.
+pub fn lightness((r, g, b): Rgb) -> f64 {
+    (0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)) / 255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_keeps_the_order_of_shades_and_tells_bars_apart() {
+        let shades: Vec<f64> = (0..=20).map(|i| lightness(shade(f64::from(i) / 20.0))).collect();
+        assert!(
+            shades.windows(2).all(|pair| pair[0] > pair[1] + 0.01),
+            "{shades:?}"
+        );
+        let bars = BARS.map(lightness);
+        assert!(bars[0] > bars[1] + 0.05 && bars[1] > bars[2] + 0.2, "{bars:?}");
+    }
+}
