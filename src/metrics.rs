@@ -150,7 +150,8 @@ fn assemble(loss: f64, scores: &[f32], probabilities: &[f64], labels: &[u32], cl
     }
 }
 
-fn first_largest(row: &[f32]) -> usize {
+/// The class with the largest score, the first among equal ones; 0 for no scores.
+pub fn first_largest(row: &[f32]) -> usize {
     let mut best = 0;
     for (class, score) in row.iter().enumerate() {
         if *score > row[best] {

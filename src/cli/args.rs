@@ -86,6 +86,12 @@ pub enum Command {
     Table(TableArgs),
     /// Draw figures from results
     Plot(PlotArgs),
+    /// Write one HTML page of an experiment: tables, figures, every job
+    Report(ReportArgs),
+    /// Show what differs between two sets of results
+    Compare(CompareArgs),
+    /// Run an experiment again, elsewhere, and compare with its results
+    Verify(VerifyArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
     /// Score the neurons of models from files, without a manifest
@@ -318,6 +324,51 @@ pub struct PlotArgs {
     /// Where to write [default: plots/ in the experiment's results]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Where to write [default: report.html in the experiment's results]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// A folder of results, the name of an experiment, or REV:PATH of git
+    pub first: String,
+    /// The same
+    pub second: String,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: StepFormat,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Only N jobs, spread over the plan, and what they need
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: Option<u32>,
+    /// Go on although the manifest is not committed as it is
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Largest difference of a metric where another kind of device made the results; on the same kind there is none
+    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    pub tolerance: f64,
+    /// Jobs at a time [default: number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: StepFormat,
 }
 
 /// Form of a figure.

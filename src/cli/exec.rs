@@ -16,7 +16,9 @@ use super::setup::{self, Experiment};
 use crate::job::{DataCache, Resources, places};
 use crate::manifest::Resolved;
 use crate::report::{Rendered, render_all};
-use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
+use crate::result::{
+    Index, IndexEntry, Lock, Provenance, SCHEMA, Status, Store, StoreError, TableRequest, create_dir,
+};
 use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
 
 /// Runs the command.
@@ -196,17 +198,7 @@ fn run_jobs(
             "warning: the manifest is not committed as it is: the results say so in their provenance"
         );
     }
-    let timeout = experiment.manifest.resources.timeout.as_deref();
-    let resources = Resources {
-        device: experiment.device.clone(),
-        device_name: experiment.device_name.clone(),
-        data_dir: global.data_dir.clone(),
-        cache_dir: setup::cache_dir(),
-        timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
-        store: store.clone(),
-        data: Arc::new(DataCache::default()),
-        provenance: provenance.clone(),
-    };
+    let resources = resources(experiment, store, &provenance, global);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
     let mut executor = Local::new(workers, cores, &resources)?;
@@ -228,6 +220,26 @@ fn run_jobs(
     });
     progress.finish();
     Ok(outcome)
+}
+
+/// What the jobs of an experiment run with.
+pub(super) fn resources(
+    experiment: &Experiment,
+    store: &Store,
+    provenance: &Provenance,
+    global: &Global,
+) -> Resources {
+    let timeout = experiment.manifest.resources.timeout.as_deref();
+    Resources {
+        device: experiment.device.clone(),
+        device_name: experiment.device_name.clone(),
+        data_dir: global.data_dir.clone(),
+        cache_dir: setup::cache_dir(),
+        timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+        store: store.clone(),
+        data: Arc::new(DataCache::default()),
+        provenance: provenance.clone(),
+    }
 }
 
 /// A flag that Ctrl-C and SIGTERM set; the second time they end the program at once.

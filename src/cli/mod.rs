@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod config;
 mod error;
 mod exec;
@@ -17,12 +18,15 @@ mod methods;
 mod plot;
 mod progress;
 mod provenance;
+mod report;
+mod revision;
 mod schema;
 mod setup;
 mod status;
 mod step;
 mod table;
 mod threads;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -41,12 +45,13 @@ use error::CliError;
 /// | 1 | internal error |
 /// | 2 | usage, manifest or data |
 /// | 4 | nothing selected |
-/// | 100 | some jobs failed |
+/// | 100 | some jobs failed, or `verify` found differences |
 /// | 130 | interrupted |
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
+        Command::Verify(args) => threads::set(args.jobs),
         Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) => threads::set(Some(1)),
         _ => {}
     }
@@ -64,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
         Command::Plot(args) => plot::run(args, &cli.global),
+        Command::Report(args) => report::run(args, &cli.global),
+        Command::Compare(args) => compare::run(args, &cli.global),
+        Command::Verify(args) => verify::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),

@@ -11,7 +11,7 @@ use candle_core::Device;
 use super::JobError;
 use crate::data::{self, DataSet};
 use crate::event::JobEvent;
-use crate::result::{Provenance, Store};
+use crate::result::{Predictions, Provenance, Store};
 
 /// Data sets loaded so far; jobs of one process share one copy of each.
 #[derive(Debug, Default)]
@@ -67,6 +67,8 @@ pub struct Context<'a> {
     phase: Option<(&'static str, Instant)>,
     /// Seconds by phase.
     pub seconds: BTreeMap<String, f64>,
+    /// What the last evaluated network answered on each test example.
+    pub predictions: Option<Predictions>,
 }
 
 impl<'a> Context<'a> {
@@ -78,6 +80,7 @@ impl<'a> Context<'a> {
             started: Instant::now(),
             phase: None,
             seconds: BTreeMap::new(),
+            predictions: None,
         }
     }
 

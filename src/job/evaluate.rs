@@ -7,8 +7,8 @@ use super::{Context, JobError};
 use crate::arch::Network;
 use crate::data::{DataSet, Part};
 use crate::event::JobEvent;
-use crate::metrics::{evaluate_logits, evaluate_probabilities};
-use crate::result::Metrics;
+use crate::metrics::{evaluate_logits, evaluate_probabilities, first_largest};
+use crate::result::{Metrics, Predictions};
 
 /// Samples per forward pass; bounds memory, changes no number that is reported.
 const BATCH: usize = 250;
@@ -20,6 +20,7 @@ pub(super) fn network(network: &Network, set: &DataSet, context: &mut Context) -
         logits.extend(network.forward(images)?.flatten_all()?.to_vec1::<f32>()?);
         Ok(())
     })?;
+    context.predictions = predictions(&logits, set);
     Ok(evaluate_logits(&logits, set.test.labels(), set.classes)?)
 }
 
@@ -59,12 +60,26 @@ pub(super) fn ensemble(
         }
     }
     let probabilities: Vec<f32> = mean.into_iter().map(|p| p as f32).collect();
+    context.predictions = predictions(&probabilities, set);
     Ok(evaluate_probabilities(
         &probabilities,
         set.test.labels(),
         classes,
         reference,
     )?)
+}
+
+/// The classes answered, as the metrics count them; nothing for more classes than a `u16` has.
+fn predictions(scores: &[f32], set: &DataSet) -> Option<Predictions> {
+    let narrow = |class: usize| u16::try_from(class).ok();
+    let predicted = scores
+        .chunks_exact(set.classes)
+        .map(|row| narrow(first_largest(row)));
+    let labels = set.test.labels().iter().map(|label| u16::try_from(*label).ok());
+    Some(Predictions {
+        predicted: predicted.collect::<Option<_>>()?,
+        labels: labels.collect::<Option<_>>()?,
+    })
 }
 
 fn batches(

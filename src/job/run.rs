@@ -33,6 +33,11 @@ pub fn run(
         Task::Evaluate(base) => train::import(spec, base, &mut context),
         Task::Fuse(task) => fuse::fuse(spec, task, &mut context),
     }?;
+    if let Some(predictions) = context.predictions.take() {
+        resources
+            .store
+            .save_predictions(&spec.name, &spec.key, &predictions)?;
+    }
     context.finish();
     Ok(Record {
         status: Status::Ok,

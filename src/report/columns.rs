@@ -21,6 +21,9 @@ pub struct Columns {
 /// What the columns of one block share, and what tells them apart within it.
 type Key = (Vec<String>, String);
 
+/// The axis that says how many parts there are.
+const PARTS: &str = "split.parts";
+
 /// Whether an axis belongs to what is done with the base models, and so distinguishes rows where columns are splits.
 pub fn is_method_axis(key: &str) -> bool {
     let first = key.split('.').next().unwrap_or(key);
@@ -124,7 +127,12 @@ fn blocks(groups: &[Group], layout: &Layout) -> Vec<String> {
         }
     }
     let varying = axes.into_iter().filter(|axis| values[axis].len() > 1);
-    varying.map(str::to_string).collect()
+    let mut varying: Vec<String> = varying.map(str::to_string).collect();
+    let parts: BTreeSet<usize> = groups.iter().map(|group| group.parts).collect();
+    if *layout == Layout::FullData && parts.len() > 1 {
+        varying.push(PARTS.to_string());
+    }
+    varying
 }
 
 fn key(group: &Group, layout: &Layout) -> Key {
@@ -174,6 +182,9 @@ fn label(group: &Group, models: usize, layout: &Layout) -> String {
 }
 
 fn value(group: &Group, axis: &str) -> Option<String> {
+    if axis == PARTS {
+        return Some(labels::models(group.parts));
+    }
     match group.axes.get(axis)? {
         Value::String(text) => Some(text.clone()),
         other => labels::setting(axis.rsplit('.').next().unwrap_or(axis), other),

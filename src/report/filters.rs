@@ -1,13 +1,16 @@
-//! Filters that templates may use: `latex`, `md`, `align`.
+//! Filters that templates may use: `latex`, `md`, `html`, `align`.
 
 use std::collections::HashMap;
 
 use tera::{Tera, Value};
 
+use super::figure::xml;
+
 /// Adds the filters.
 pub fn register(tera: &mut Tera) {
     add(tera, "latex", latex);
     add(tera, "md", markdown);
+    add(tera, "html", xml);
     add(tera, "align", align);
 }
 

@@ -6,12 +6,15 @@
 //! | lay out | `layout.rs`, `table.rs`, `columns.rs`, `rows.rs`, `labels.rs`, `marks.rs`, `significance.rs` | summary and [`Metric`] -> [`Table`] |
 //! | render | `templates.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
 //! | draw | `figure/` | results -> SVG, PNG, pgfplots |
+//! | show | `page.rs` | all of it -> one HTML page |
+//! | compare | `compare.rs` | two sets of results -> what differs |
 //! | write | `write.rs` | all of it for an experiment's folder |
 //!
 //! A further layout is a variant of [`Layout`]; a further format is a function from [`Table`].
 
 mod aggregate;
 mod columns;
+mod compare;
 mod error;
 mod export;
 mod figure;
@@ -24,6 +27,7 @@ mod marks;
 mod metric;
 mod normalise;
 mod options;
+mod page;
 mod render;
 mod rows;
 mod significance;
@@ -33,6 +37,7 @@ mod templates;
 mod write;
 
 pub use aggregate::{SUMMARY_SCHEMA, Summary};
+pub use compare::{Comparison, Difference, compare};
 pub use error::ReportError;
 pub use export::{to_csv, to_json};
 pub use figure::{FIGURES, Figure, FigureOptions, Theme, figures};
@@ -41,6 +46,7 @@ pub use layout::{LAYOUTS, Layout};
 pub use macros::to_macros;
 pub use metric::Metric;
 pub use options::{TableOptions, Test};
+pub use page::page;
 pub use statistics::{
     Bootstrap, McNemar, Observation, PairedT, Statistics, Wilcoxon, bootstrap, holm, mcnemar, paired_t,
     smallest_wilcoxon_p, t_quantile_975, wilcoxon,

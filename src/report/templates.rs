@@ -40,6 +40,7 @@ impl Format {
 #[derive(Debug, Clone)]
 pub struct Templates {
     sources: BTreeMap<(String, Format), Source>,
+    page: Source,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +51,9 @@ struct Source {
 
 const METHODS_TEX: &str = include_str!("../../templates/methods-by-split.tex");
 const METHODS_MD: &str = include_str!("../../templates/methods-by-split.md");
+
+/// The template of the page of an experiment.
+const PAGE: &str = "report.html";
 
 /// The templates loop over rows and columns, so that one serves several layouts.
 const COMPILED_IN: [(&str, Format, &str); 8] = [
@@ -98,7 +102,20 @@ impl Templates {
             let file = path.display().to_string();
             sources.insert((name.to_string(), format), Source { file, text });
         }
-        Ok(Self { sources })
+        let page = folder
+            .map(|folder| folder.join(PAGE))
+            .filter(|path| path.is_file());
+        let page = match page {
+            Some(path) => Source {
+                text: fs::read_to_string(&path).map_err(|source| read_error(&path, source))?,
+                file: path.display().to_string(),
+            },
+            None => Source {
+                file: format!("{PAGE} (compiled in)"),
+                text: include_str!("../../templates/report.html").to_string(),
+            },
+        };
+        Ok(Self { sources, page })
     }
 
     /// Names, sorted.
@@ -125,7 +142,7 @@ impl Templates {
                 continue;
             };
             let wanted = wanted.split_whitespace().next().unwrap_or_default();
-            let wanted = wanted.trim_end_matches(['#', '}', '-']);
+            let wanted = wanted.trim_end_matches(['#', '}', '-', ':']);
             if LAYOUTS.contains(&wanted) {
                 return Ok(wanted.to_string());
             }
@@ -168,12 +185,14 @@ impl Templates {
     fn parse(&self, name: &str, format: Format) -> Result<(Tera, &Source), ReportError> {
         let source = self.sources.get(&(name.to_string(), format));
         let source = source.ok_or_else(|| self.unknown(name, Some(format)))?;
-        let mut tera = Tera::default();
-        tera.autoescape_on(Vec::new());
-        filters::register(&mut tera);
-        tera.add_raw_template(name, &source.text)
-            .map_err(|error| source.error(&error))?;
-        Ok((tera, source))
+        Ok((source.parse(name)?, source))
+    }
+
+    /// Fills the template of the page of an experiment; `page.rs` lists what it is given.
+    pub(super) fn render_page(&self, context: &tera::Context) -> Result<String, ReportError> {
+        let tera = self.page.parse(PAGE)?;
+        tera.render(PAGE, context)
+            .map_err(|error| self.page.error(&error))
     }
 
     fn unknown(&self, name: &str, format: Option<Format>) -> ReportError {
@@ -190,6 +209,15 @@ impl Templates {
 }
 
 impl Source {
+    fn parse(&self, name: &str) -> Result<Tera, ReportError> {
+        let mut tera = Tera::default();
+        tera.autoescape_on(Vec::new());
+        filters::register(&mut tera);
+        tera.add_raw_template(name, &self.text)
+            .map_err(|error| self.error(&error))?;
+        Ok(tera)
+    }
+
     /// Puts a place to what Tera says. Of its errors only those of the parser tell where; for the others the name
     /// they quote is looked up in the template.
     fn error(&self, error: &tera::Error) -> ReportError {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Index, Record, SCHEMA, StoreError, create_dir, write_atomic};
+use super::{Index, Predictions, Record, SCHEMA, StoreError, create_dir, write_atomic};
 
 /// Paths of one experiment's results, and the reading and writing of them.
 #[derive(Debug, Clone)]
@@ -101,6 +101,12 @@ impl Store {
     pub fn checkpoint_path(&self, job: &str) -> PathBuf {
         self.checkpoints().join(format!("{job}.safetensors"))
     }
+    /// What `job` answered on each test example.
+    pub fn predictions_path(&self, job: &str) -> PathBuf {
+        self.cache()
+            .join("predictions")
+            .join(format!("{job}.safetensors"))
+    }
     /// The log of `job`.
     pub fn log_path(&self, job: &str) -> PathBuf {
         self.logs().join(format!("{job}.log"))
@@ -114,16 +120,39 @@ impl Store {
         Ok(record)
     }
 
-    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint and log with it. The old
+    /// Writes what a job answered on each test example.
+    pub fn save_predictions(
+        &self,
+        job: &str,
+        key: &str,
+        predictions: &Predictions,
+    ) -> Result<(), StoreError> {
+        let path = self.predictions_path(job);
+        create_dir(&self.cache().join("predictions"))?;
+        let bytes = predictions.to_bytes(key).map_err(|error| {
+            let source = std::io::Error::other(error);
+            StoreError::io("write", &path, source)
+        })?;
+        write_atomic(&path, &bytes)
+    }
+
+    /// What a job answered on each test example; nothing where that is not kept, or not of the job's record.
+    pub fn load_predictions(&self, job: &str) -> Option<Predictions> {
+        let bytes = fs::read(self.predictions_path(job)).ok()?;
+        Predictions::from_bytes(&bytes, &self.load(job).ok()?.key)
+    }
+
+    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint, predictions and log with it. The old
     /// record goes last: interrupted, it is found again.
     pub fn rename(&self, old: &str, record: Record) -> Result<Record, StoreError> {
         let new = record.job.clone();
         if new != old {
             for (from, to) in [
                 (self.checkpoint_path(old), self.checkpoint_path(&new)),
+                (self.predictions_path(old), self.predictions_path(&new)),
                 (self.log_path(old), self.log_path(&new)),
             ] {
-                // Neither needs to be there: both live in the cache.
+                // None needs to be there: all live in the cache.
                 let _ = fs::rename(from, to);
             }
         }

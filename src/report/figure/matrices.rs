@@ -16,7 +16,7 @@ pub fn confusion(summary: &Summary) -> Vec<Figure> {
     each(summary, |head, shown| Figure {
         name: format!("confusion-{}", file_name(head)),
         title: format!(
-            "{} on {}, {head}: shares of true classes by prediction",
+            "{} on {}, {head}: square root of the shares of predictions per true class",
             summary.experiment, summary.dataset
         ),
         across: 4,
@@ -29,7 +29,8 @@ pub fn confusion(summary: &Summary) -> Vec<Figure> {
                     x: "predicted class".to_string(),
                     rows: names(matrix.len()),
                     columns: names(matrix.len()),
-                    values: matrix.iter().map(|row| shares(row)).collect(),
+                    // Without the root all but the diagonal of a good network is white.
+                    values: matrix.iter().map(|row| roots(shares(row))).collect(),
                     written: false,
                 },
             })
@@ -98,4 +99,8 @@ fn shares(row: &[u64]) -> Vec<Option<f64>> {
     row.iter()
         .map(|count| (sum > 0).then(|| *count as f64 / sum as f64))
         .collect()
+}
+
+fn roots(shares: Vec<Option<f64>>) -> Vec<Option<f64>> {
+    shares.into_iter().map(|share| share.map(f64::sqrt)).collect()
 }

@@ -28,6 +28,7 @@ mod text;
 
 pub use model::{Bar, Chart, Curve, Figure, Panel, Point, Ticks};
 pub use svg::Theme;
+pub(super) use svg::xml;
 
 use super::error::nearest;
 use super::{Metric, ReportError, Results};

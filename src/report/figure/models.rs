@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::palette::SERIES;
 use super::{Chart, Curve, Figure, Panel, Point, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
@@ -70,6 +71,8 @@ pub fn named<'a>(
             None => colour,
             importance => index(&mut importances, importance),
         };
+        // Colours come round again, then with another mark.
+        let dash = dash + colour / SERIES.len();
         curves.push(Curve {
             name: line.name(),
             colour,

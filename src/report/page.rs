@@ -1,0 +1,245 @@
+//! One self-contained HTML page of an experiment: tables, figures, every job.
+//!
+//! What the template `report.html` is given, besides `experiment` and `dataset`:
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `manifest`, `manifest_link` | the manifest's path as it was given, and from the results folder where that is known |
+//! | `counts` | how many jobs are `ok`, `failed`, `skipped`, `missing`: `name` and `n` |
+//! | `warnings` | what is missing, one line each |
+//! | `tables` | what a table's template is given, for each table the manifest asks for |
+//! | `figures` | `title`, and `svg` unless that is too large |
+//! | `provenance` | `name` and `value` |
+//! | `data` | JSON: `jobs`, `settings`, `provenance`; for inside a `script` element |
+//!
+//! Nothing but `svg` and `data` is escaped: put `| html` behind every name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+
+use serde_json::{Value, json};
+
+use super::figure::{FIGURES, FigureOptions, Theme, figures};
+use super::{Format, Metric, ReportError, Results, Table, TableOptions, Templates, labels, render};
+use crate::result::{Record, Status, Store, canonical_json};
+
+/// Figures whose SVG has more bytes are left out.
+const LARGEST_FIGURE: usize = 600_000;
+/// So many bytes from the end of a log are shown ...
+const LOG: usize = 6_000;
+/// ... and with more jobs than this only the logs of those that are not ok.
+const MANY: usize = 1_000;
+
+/// The page of the results in `store`.
+pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<String, ReportError> {
+    let Results {
+        index,
+        records,
+        summary,
+    } = results;
+    let mut context = tera::Context::new();
+    context.insert("experiment", &index.experiment);
+    context.insert("dataset", &index.dataset);
+    context.insert("manifest", &index.manifest);
+    context.insert("manifest_link", &link(store.root(), Path::new(&index.manifest)));
+
+    let jobs: BTreeSet<&str> = index.jobs.iter().map(|entry| entry.job.as_str()).collect();
+    let with = |status: Status| records.iter().filter(|record| record.status == status).count();
+    let counts = [
+        ("ok", with(Status::Ok)),
+        ("failed", with(Status::Failed)),
+        ("skipped", with(Status::Skipped)),
+        ("missing", jobs.len() - records.len()),
+    ];
+    let counts: Vec<Value> = counts
+        .iter()
+        .filter(|(name, n)| *n > 0 || *name == "ok")
+        .map(|(name, n)| json!({"name": name, "n": n}))
+        .collect();
+    context.insert("counts", &counts);
+
+    let (mut tables, mut warnings) = (Vec::new(), Vec::new());
+    for request in &index.tables {
+        for metric in &request.metrics {
+            let layout = templates.layout(&request.template)?;
+            match Table::of(summary, &TableOptions::requested(request, metric, layout)?) {
+                Ok(table) => {
+                    let context = render::context(&request.template, Format::Markdown, &table);
+                    tables.push(context.into_json());
+                    warnings.extend(table.warnings);
+                }
+                // A page of failures is what one needs to mend them.
+                Err(error @ ReportError::Empty { .. }) => warnings.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.clone()));
+    context.insert("tables", &tables);
+    context.insert("warnings", &warnings);
+    context.insert("figures", &drawn(results)?);
+    context.insert("provenance", &provenance(results));
+    context.insert("data", &data(store, records)?);
+    templates.render_page(&context)
+}
+
+/// The manifest as seen from the results folder, where both are relative to one folder.
+fn link(root: &Path, manifest: &Path) -> Option<String> {
+    let plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    let text = manifest.to_str().filter(|text| !text.is_empty())?;
+    (plain(root) && plain(manifest)).then(|| format!("{}{text}", "../".repeat(root.components().count())))
+}
+
+fn drawn(results: &Results) -> Result<Vec<Value>, ReportError> {
+    let options = FigureOptions {
+        metric: Metric::Accuracy,
+        axis: None,
+    };
+    let mut drawn = Vec::new();
+    for name in FIGURES {
+        let made = match figures(results, name, &options) {
+            Ok(made) => made,
+            Err(ReportError::NoFigure { .. } | ReportError::NoAxis { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        for figure in made {
+            let svg = figure.to_svg(Theme::Page);
+            let svg = (svg.len() <= LARGEST_FIGURE).then_some(svg);
+            drawn.push(json!({"title": figure.title, "svg": svg}));
+        }
+    }
+    Ok(drawn)
+}
+
+/// Every value there is, once.
+fn provenance(results: &Results) -> Vec<Value> {
+    let records = || results.records.iter().map(|record| &record.provenance);
+    let distinct = |values: Vec<String>| {
+        values
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let started: BTreeSet<&str> = records()
+        .map(|p| p.started.as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    let committed = |state: &Option<bool>| match state {
+        Some(true) => "yes".to_string(),
+        Some(false) => "no".to_string(),
+        None => "unknown".to_string(),
+    };
+    let period = match (started.first(), started.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+        (Some(first), _) => (*first).to_string(),
+        _ => String::new(),
+    };
+    let lines = [
+        ("Started", period),
+        (
+            "Program",
+            distinct(records().map(|p| format!("runner {}", p.runner)).collect()),
+        ),
+        (
+            "Git commit",
+            distinct(records().filter_map(|p| p.git_commit.clone()).collect()),
+        ),
+        (
+            "Manifest committed as it was run",
+            distinct(records().map(|p| committed(&p.manifest_committed)).collect()),
+        ),
+        ("Manifest (blake3, resolved)", results.index.manifest_hash.clone()),
+        ("Device", distinct(records().map(|p| p.device.clone()).collect())),
+        (
+            "Host",
+            distinct(records().filter_map(|p| p.host.clone()).collect()),
+        ),
+    ];
+    let told = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    told.map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
+}
+
+/// The jobs as arrays, in the order of the template's columns; settings and provenance once each.
+fn data(store: &Store, records: &[Record]) -> Result<String, ReportError> {
+    let (mut settings, mut origins) = (Pool::default(), Pool::default());
+    let all_logs = records.len() <= MANY;
+    let jobs: Vec<Value> = records
+        .iter()
+        .map(|record| {
+            let number = |metric: Metric| metric.of(record);
+            let mut origin = serde_json::to_value(&record.provenance).unwrap_or_default();
+            if let Value::Object(fields) = &mut origin {
+                // Each job has its own.
+                fields.retain(|key, _| key != "started" && key != "peak-memory");
+            }
+            let axes = record.axes.iter().map(|(key, value)| format!("{key}={value}"));
+            let error = record.error.as_ref().map(|error| {
+                let hint = error.hint.iter().map(|hint| format!("\nhint: {hint}"));
+                error.chain.join("\n") + &hint.collect::<String>()
+            });
+            let log = (all_logs || record.status != Status::Ok).then(|| tail(&store.log_path(&record.job)));
+            json!([
+                record.job,
+                record.kind,
+                record.status,
+                record.parts,
+                record.seed,
+                record.method,
+                record.importance.as_deref().map(labels::importance),
+                number(Metric::Loss),
+                number(Metric::Accuracy),
+                number(Metric::F1Macro),
+                number(Metric::RocAuc),
+                record.seconds.get("total"),
+                number(Metric::PeakMemory).map(|bytes| bytes * Metric::PeakMemory.scale()),
+                axes.collect::<Vec<_>>().join(" "),
+                record.key,
+                settings.position(&record.settings),
+                origins.position(&origin),
+                error,
+                log.flatten(),
+                record.provenance.started,
+            ])
+        })
+        .collect();
+    let all = json!({"jobs": jobs, "settings": settings.values, "provenance": origins.values});
+    let text = serde_json::to_string(&all).map_err(|source| ReportError::Json {
+        what: "the page's data",
+        source,
+    })?;
+    // So that no text of a record can end the script element.
+    Ok(text.replace('<', "\\u003c"))
+}
+
+/// Equal values once.
+#[derive(Default)]
+struct Pool {
+    positions: BTreeMap<String, usize>,
+    values: Vec<Value>,
+}
+
+impl Pool {
+    fn position(&mut self, value: &Value) -> usize {
+        let next = self.values.len();
+        let position = *self.positions.entry(canonical_json(value)).or_insert(next);
+        if position == next {
+            self.values.push(value.clone());
+        }
+        position
+    }
+}
+
+/// The end of a log, from the beginning of a line; nothing where there is none.
+fn tail(path: &Path) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    let from = bytes.len().saturating_sub(LOG);
+    let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
+    Some(match text.split_once('\n') {
+        Some((_, rest)) if from > 0 => format!("...\n{rest}"),
+        _ => text,
+    })
+}
