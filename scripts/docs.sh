@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, and the blocks of README.md between
-# `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
+# Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, docs/pictures/, and the blocks of README.md and
+# docs/reports.md between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
 #
 #   bash scripts/docs.sh          everything but the quickstart's output
 #   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
@@ -19,17 +19,17 @@ program=(cargo run --quiet --)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Puts standard input in place of the block $1 of README.md.
+# Puts standard input in place of the block $1 of README.md, or of the file $2.
 block() {
-    local content="$scratch/block" readme="$scratch/README.md"
+    local content="$scratch/block" changed="$scratch/changed" file="${2:-README.md}"
     cat >"$content"
     awk -v name="$1" -v content="$content" '
         $0 == "<!-- begin: " name " -->" { print; while ((getline line < content) > 0) print line; inside = 1; found++; next }
         $0 == "<!-- end: " name " -->" { inside = 0; found++ }
         !inside { print }
         END { if (found != 2) exit 1 }
-    ' README.md >"$readme" || { echo "README.md lacks the block \`$1\`" >&2; exit 1; }
-    cat "$readme" >README.md
+    ' "$file" >"$changed" || { echo "$file lacks the block \`$1\`" >&2; exit 1; }
+    cat "$changed" >"$file"
 }
 
 fenced() { echo "\`\`\`$1"; cat; echo '```'; }
@@ -44,6 +44,15 @@ runner exec -h 2>/dev/null | fenced text | block exec-help
 awk '/^## / { inside = $0 == "## Fusion methods" } inside && /^\|/' docs/manifest.md | block methods
 grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest
 block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
+
+# From the committed results alone.
+runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table docs/reports.md
+rm -rf docs/pictures
+runner plot mnist-mlp-non-iid --figure bars,models,classes --format svg --out "$scratch/pictures" >/dev/null
+mkdir docs/pictures
+for picture in bars-2-models models-accuracy classes-4-models; do
+    cp "$scratch/pictures/$picture.svg" docs/pictures/
+done
 
 if [ "${1:-}" = --run ]; then
     program=(cargo run --quiet --release --)

@@ -17,7 +17,7 @@
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, importance, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store | files |
-//! | [`report`] | statistics, tables | result |
+//! | [`report`] | statistics, tables, figures, pages | result |
 //! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, nn |
 //! | [`arch`] | networks: layers, levels, passes | nn |

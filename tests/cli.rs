@@ -15,6 +15,7 @@ mod failures;
 mod groups;
 mod inferred;
 mod interrupt;
+mod reports;
 mod rerun;
 mod same;
 mod sequential;

@@ -1,10 +1,16 @@
 //! Tables from hand-built records: layout, formats, what is missing, what is wrong.
 
-use runner::report::{Format, Metric, Summary, Table, Templates};
+use runner::report::{Format, Metric, ReportError, Summary, Table, TableOptions, Templates};
 use runner::result::{Failure, Index, IndexEntry, Kind, Metrics, Place, Provenance, Record, SCHEMA, Status};
 use serde_json::{Value, json};
 
+mod browser;
+mod compare;
+mod figures;
 mod files;
+mod latex;
+mod layouts;
+mod marks;
 mod summary;
 mod tables;
 mod templates;
@@ -148,4 +154,8 @@ fn render(format: Format, table: &Table) -> String {
     templates
         .render("methods-by-split", format, table)
         .expect("rendered")
+}
+
+fn summary(records: &[Record]) -> Summary {
+    Summary::from_records(&index(records), records).expect("summary")
 }

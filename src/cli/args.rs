@@ -270,7 +270,7 @@ pub struct TableArgs {
     /// Row to test all others against, across seeds: its label, a method, or METHOD/IMPORTANCE
     #[arg(long, value_name = "ROW")]
     pub baseline: Option<String>,
-    /// The test: t (paired) or wilcoxon
+    /// The test: t (paired), wilcoxon, or mcnemar over the test examples of a single run
     #[arg(long, value_name = "TEST", requires = "baseline")]
     pub test: Option<String>,
     /// Axis of the template `ablation` [default: the one that varies]

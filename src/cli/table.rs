@@ -11,7 +11,18 @@ use crate::result::TableRequest;
 /// Runs the command.
 pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
-    let Results { index, summary, .. } = load(&store)?;
+    let mut results = load(&store)?;
+    let mcnemar = |test: Option<&String>| test.is_some_and(|test| test == "mcnemar");
+    if mcnemar(args.test.as_ref())
+        || results
+            .index
+            .tables
+            .iter()
+            .any(|table| mcnemar(table.test.as_ref()))
+    {
+        results = results.with_predictions(&store);
+    }
+    let Results { index, summary, .. } = results;
     let templates = Templates::load(Some(&global.templates))?;
     let mut out = std::io::stdout().lock();
     for (i, request) in requests(args, &index.tables).iter().enumerate() {

@@ -172,7 +172,7 @@ pub struct ReportSettings {
     /// A row that all others are tested against, across seeds: its label, a method, or `METHOD/IMPORTANCE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
-    /// The test: `t` (paired, the default) or `wilcoxon`.
+    /// The test: `t` (paired, the default), `wilcoxon`, or `mcnemar` over the test examples of a single run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
     /// The axis of the template `ablation`, where several vary.

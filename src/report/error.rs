@@ -168,7 +168,7 @@ impl ReportError {
             }
             Self::UnknownTest { nearest, .. } => Some(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "known are t and wilcoxon".to_string(),
+                None => "known are t, wilcoxon and mcnemar".to_string(),
             }),
             Self::NoAxis { candidates } if candidates.is_empty() => {
                 Some("use the template `methods-by-split`, or `--axis KEY`".to_string())

@@ -92,6 +92,9 @@ pub struct Group {
     /// Keys of the finished jobs, in the order of the values.
     #[serde(skip)]
     pub keys: Vec<String>,
+    /// Which test examples each of them got right, where that is known and was asked for.
+    #[serde(skip)]
+    pub correct: Vec<Option<Vec<bool>>>,
 }
 
 impl Group {
@@ -120,6 +123,7 @@ impl Group {
             derived: BTreeMap::new(),
             confusion: None,
             keys: Vec::new(),
+            correct: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ pub struct TableOptions {
     pub axis: Option<String>,
 }
 
-/// A test across seeds.
+/// A test across seeds, or across test examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Test {
     /// The paired t-test.
@@ -34,6 +34,8 @@ pub enum Test {
     T,
     /// Wilcoxon's signed-rank test.
     Wilcoxon,
+    /// McNemar's exact test over the test examples of a single run.
+    McNemar,
 }
 
 /// The largest number of decimals: an f64 has no more.
@@ -74,6 +76,7 @@ impl Test {
         match self {
             Self::T => "paired t-test",
             Self::Wilcoxon => "Wilcoxon signed-rank test",
+            Self::McNemar => "McNemar's exact test over the test examples",
         }
     }
 }
@@ -85,9 +88,10 @@ impl FromStr for Test {
         match name {
             "t" => Ok(Self::T),
             "wilcoxon" => Ok(Self::Wilcoxon),
+            "mcnemar" => Ok(Self::McNemar),
             _ => Err(ReportError::UnknownTest {
                 name: name.to_string(),
-                nearest: nearest(name, ["t", "wilcoxon"]),
+                nearest: nearest(name, ["t", "wilcoxon", "mcnemar"]),
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::columns::Columns;
 use super::rows::Line;
-use super::statistics::{holm, paired_t, smallest_wilcoxon_p, wilcoxon};
+use super::statistics::{holm, mcnemar, paired_t, smallest_wilcoxon_p, wilcoxon};
 use super::{Group, Metric, Observation, ReportError, Test};
 use crate::report::error::nearest;
 
@@ -42,8 +42,9 @@ pub fn compare(
             let found = match test {
                 Test::T => paired_t(&differences).map(|test| test.p),
                 Test::Wilcoxon => wilcoxon(&differences).map(|test| test.p),
+                Test::McNemar => examples(group, reference),
             };
-            if let Some(found) = found.filter(|_| differences.len() > 1) {
+            if let Some(found) = found.filter(|_| test == Test::McNemar || differences.len() > 1) {
                 fewest = fewest.min(differences.len());
                 tested.push((row, found));
             }
@@ -55,7 +56,11 @@ pub fn compare(
     }
     let name = &lines[base].name();
     let mut notes = Vec::new();
-    if fewest == usize::MAX {
+    if fewest == usize::MAX && test == Test::McNemar {
+        notes.push(format!(
+            "No difference from {name} can be tested: McNemar's test needs one run of each and the answers it stored."
+        ));
+    } else if fewest == usize::MAX {
         notes.push(format!(
             "No difference from {name} can be tested: there are no two runs to pair."
         ));
@@ -98,10 +103,11 @@ fn find(lines: &[Line], wanted: &str) -> Result<usize, ReportError> {
             .flatten()
             .collect();
         known.dedup();
+        let quoted = known.iter().map(|name| format!("`{name}`")).collect();
         ReportError::UnknownBaseline {
             name: wanted.to_string(),
             nearest: nearest(wanted, known.iter().map(String::as_str)),
-            known,
+            known: quoted,
         }
     })
 }
@@ -124,4 +130,14 @@ pub fn differences(group: &Group, reference: &Group, metric: Metric) -> Vec<f64>
         Some(own.value - other.value)
     });
     pairs.collect()
+}
+
+/// McNemar's p over the test examples, where each group has one run that kept its answers. Several runs answer the same
+/// examples, which are then no independent trials.
+fn examples(group: &Group, reference: &Group) -> Option<f64> {
+    let answers = |group: &Group| match group.correct.as_slice() {
+        [one] => one.clone(),
+        _ => None,
+    };
+    Some(mcnemar(&answers(group)?, &answers(reference)?)?.p)
 }

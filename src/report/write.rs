@@ -1,6 +1,6 @@
 //! The reports of an experiment's folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -62,6 +62,23 @@ pub fn load(store: &Store) -> Result<Results, ReportError> {
     })
 }
 
+impl Results {
+    /// Reads what the jobs answered on the test examples, for tests that need it; what is not in the cache stays unknown.
+    #[must_use]
+    pub fn with_predictions(mut self, store: &Store) -> Self {
+        let jobs: BTreeMap<&str, &str> = self
+            .records
+            .iter()
+            .map(|r| (r.key.as_str(), r.job.as_str()))
+            .collect();
+        for group in &mut self.summary.groups {
+            let correct = |key: &String| Some(store.load_predictions(jobs.get(key.as_str())?)?.correct());
+            group.correct = group.keys.iter().map(correct).collect();
+        }
+        self
+    }
+}
+
 /// The statistics of [`load`].
 pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
     Ok(load(store)?.summary)
@@ -72,7 +89,16 @@ pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
 /// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
 /// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
 pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>, ReportError> {
-    let Results { index, summary, .. } = load(store)?;
+    let mut results = load(store)?;
+    if results
+        .index
+        .tables
+        .iter()
+        .any(|table| table.test.as_deref() == Some("mcnemar"))
+    {
+        results = results.with_predictions(store);
+    }
+    let Results { index, summary, .. } = results;
     let mut made: Vec<Rendered> = Vec::new();
     let mut contents: Vec<(PathBuf, String)> = Vec::new();
     for request in &index.tables {

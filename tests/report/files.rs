@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::Instant;
 
-use runner::report::{ReportError, render_all, summarise};
+use runner::report::{render_all, summarise};
 use runner::result::{Store, StoreError, TableRequest};
 
 use super::*;
 
-fn save(folder: &std::path::Path, mut index: Index, records: Vec<Record>) -> Store {
+pub fn save(folder: &std::path::Path, mut index: Index, records: Vec<Record>) -> Store {
     let store = Store::open(folder).expect("store");
     for (number, mut record) in records.into_iter().enumerate() {
         record.job = format!("job-{number}");
@@ -18,6 +18,7 @@ fn save(folder: &std::path::Path, mut index: Index, records: Vec<Record>) -> Sto
     index.tables = vec![TableRequest {
         template: "methods-by-split".to_string(),
         metrics: ["accuracy", "f1", "f1_macro"].map(str::to_string).to_vec(),
+        ..TableRequest::default()
     }];
     store.save_index(&index).expect("saved");
     store
@@ -57,25 +58,6 @@ fn an_experiments_tables_are_written() {
         matches!(error, ReportError::Store(StoreError::Checksum { .. })),
         "{error}"
     );
-}
-
-/// Where LaTeX is installed, what we write compiles with booktabs alone.
-#[test]
-fn latex_compiles() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let document = format!(
-        "\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{}\\end{{document}}\n",
-        render(Format::Latex, &table(Metric::Accuracy))
-    );
-    runner::result::write_atomic(&folder.path().join("t.tex"), document.as_bytes()).expect("write");
-    let run = std::process::Command::new("pdflatex")
-        .args(["-interaction=nonstopmode", "-halt-on-error", "t.tex"])
-        .current_dir(folder.path())
-        .output();
-    match run {
-        Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout)),
-        Err(_) => crate::shared::say_skipped("LaTeX of tables", "`pdflatex` is not installed"),
-    }
 }
 
 /// `cargo test --release -- --ignored ten_thousand`: a table over 10,000 records of 5 kB in less than 2 s.

@@ -1,7 +1,7 @@
 //! Grouping, and what is missing.
 
 use super::*;
-use runner::report::{Cell, ReportError};
+use runner::report::Cell;
 
 #[test]
 fn statistics_over_seeds_are_in_the_summary() {

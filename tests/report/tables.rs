@@ -14,10 +14,10 @@ fn markdown() {
     | Model 1                 | --         |     78.33 (±1.53) |     78.33 (±1.53) |
     | Model 2                 | --         |                   |     68.33 (±1.53) |
     | Model 3                 | --         |                   |     58.33 (±1.53) |
-    | Vanilla averaging       | --         |     80.33 (±1.53) |     80.33 (±1.53) |
+    | Vanilla averaging       | --         |     80.33 (±1.53) |   _80.33 (±1.53)_ |
     | Ensemble                | --         |     96.33 (±1.53) |     96.33 (±1.53) |
     | Ensemble, head-weighted | --         |     97.03 (±1.53) |     97.03 (±1.53) |
-    | HF linear               | Uniform    |     92.33 (±1.53) |               N/A |
+    | HF linear               | Uniform    |   _92.33 (±1.53)_ |               N/A |
     | KF gradient             | Uniform    | **93.33 (±1.53)** |                -- |
     | KF gradient             | DeepLIFT   | **93.33 (±1.53)** | **92.50 (±0.71)** |
     ");
@@ -35,7 +35,7 @@ fn latex() {
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
-      \caption{Test loss of quick\_start on digits, mean $\pm$ standard deviation over 2 to 3 runs. Bold: the best fused network of a column.}
+      \caption{Test loss of quick\_start on digits, mean $\pm$ standard deviation over 2 to 3 runs. Bold: the best fused networks of a column, up to one standard error; underlined: the second best.}
       \label{tab:quick_start-loss}
       \begin{tabular}{llrr}
         \toprule
@@ -46,10 +46,10 @@ fn latex() {
         Model 2 & -- &  & $0.3167 \pm 0.0153$ \\
         Model 3 & -- &  & $0.4167 \pm 0.0153$ \\
         \midrule
-        Vanilla averaging & -- & $0.1967 \pm 0.0153$ & $0.1967 \pm 0.0153$ \\
+        Vanilla averaging & -- & $0.1967 \pm 0.0153$ & $\underline{0.1967} \pm 0.0153$ \\
         Ensemble & -- & $0.0367 \pm 0.0153$ & $0.0367 \pm 0.0153$ \\
         Ensemble, head-weighted & -- & $0.0297 \pm 0.0153$ & $0.0297 \pm 0.0153$ \\
-        HF linear & Uniform & $0.0767 \pm 0.0153$ & N/A \\
+        HF linear & Uniform & $\underline{0.0767} \pm 0.0153$ & N/A \\
         KF gradient & Uniform & $\mathbf{0.0667} \pm 0.0153$ & -- \\
         KF gradient & DeepLIFT & $\mathbf{0.0667} \pm 0.0153$ & $\mathbf{0.0750} \pm 0.0071$ \\
         \bottomrule
@@ -65,15 +65,15 @@ fn csv_and_json() {
     assert_eq!(json["metric"], json!("loss"));
     let csv = to_csv(&table(Metric::F1Macro));
     insta::assert_snapshot!(csv.replace('\r', "").lines().take(9).collect::<Vec<_>>().join("\n"), @"
-    section,row,importance,column,state,metric,mean,std,n,best
-    base,Model 0,,2 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false
-    base,Model 0,,4 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false
-    base,Model 1,,2 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false
-    base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false
-    base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false
-    base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false
-    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false
-    network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false
+    section,row,importance,column,state,metric,mean,std,n,best,second,p
+    base,Model 0,,2 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false,false,
+    base,Model 0,,4 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false,false,
+    base,Model 1,,2 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
+    base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
+    base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false,false,
+    base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false,false,
+    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,false,
+    network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,false,
     ");
 }
 
@@ -103,7 +103,7 @@ fn column_groups_and_qualifiers() {
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
-      \caption{Test accuracy (\%) of quick\_start on digits, 1 run. Bold: the best fused network of a column.}
+      \caption{Test accuracy (\%) of quick\_start on digits, 1 run. Bold: the best fused networks of a column, up to one standard error; underlined: the second best.}
       \label{tab:quick_start-accuracy}
       \begin{tabular}{llrrrr}
         \toprule
@@ -114,7 +114,7 @@ fn column_groups_and_qualifiers() {
         Model 0 & -- & $50.00$ & $50.00$ & $50.00$ & $50.00$ \\
         \midrule
         KF linear, lr 0.1 & -- & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ \\
-        KF linear, lr 0.001 & -- & $60.10$ & $60.10$ & $60.10$ & $60.10$ \\
+        KF linear, lr 0.001 & -- & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ \\
         \bottomrule
       \end{tabular}
     \end{table}
@@ -127,6 +127,6 @@ fn column_groups_and_qualifiers() {
     | ------------------- | ---------- | ----------------: | ----------------: | -----------------------------: | -----------------------------: |
     | Model 0             | --         |             50.00 |             50.00 |                          50.00 |                          50.00 |
     | KF linear, lr 0.1   | --         |         **70.00** |         **70.00** |                      **70.00** |                      **70.00** |
-    | KF linear, lr 0.001 | --         |             60.10 |             60.10 |                          60.10 |                          60.10 |
+    | KF linear, lr 0.001 | --         |           _60.10_ |           _60.10_ |                        _60.10_ |                        _60.10_ |
     ");
 }

@@ -65,7 +65,16 @@ fn templates_of_the_project_win() {
     runner::result::write_atomic(&folder.path().join("wide.tex"), own.as_bytes()).expect("write");
     let templates = Templates::load(Some(folder.path())).expect("templates");
     let table = table(Metric::Accuracy);
-    assert_eq!(templates.names(), ["methods-by-split", "wide"]);
+    assert_eq!(
+        templates.names(),
+        [
+            "ablation",
+            "full-data",
+            "kf-gradient-only",
+            "methods-by-split",
+            "wide"
+        ]
+    );
     assert_eq!(
         templates
             .render("methods-by-split", Format::Markdown, &table)
@@ -85,11 +94,36 @@ fn templates_of_the_project_win() {
     let error = templates.check("method-by-split").expect_err("unknown");
     assert_eq!(
         error.hint().as_deref(),
-        Some("did you mean `methods-by-split`? Known are: methods-by-split, wide")
+        Some(
+            "did you mean `methods-by-split`? Known are: ablation, full-data, kf-gradient-only, methods-by-split, wide"
+        )
     );
     assert!(Templates::load(Some(&folder.path().join("absent"))).is_ok());
-    Templates::load(None)
-        .expect("templates")
-        .check("methods-by-split")
-        .expect("they parse");
+    let own = Templates::load(None).expect("templates");
+    own.names()
+        .into_iter()
+        .for_each(|name| own.check(name).expect("they parse"));
+}
+
+#[test]
+fn the_first_line_of_a_template_may_name_its_layout() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let write = |name: &str, text: &str| {
+        runner::result::write_atomic(&folder.path().join(name), text.as_bytes()).expect("write");
+    };
+    write("mine.tex", "{# layout: ablation #}\n{{ label }}");
+    write("plain.tex", "{{ label }}");
+    write("wrong.tex", "{#- layout: abblation: wide -#}\n{{ label }}");
+    let templates = Templates::load(Some(folder.path())).expect("templates");
+    let layout = |name: &str| templates.layout(name).map_err(|error| error.to_string());
+    assert_eq!(layout("mine").as_deref(), Ok("ablation"));
+    assert_eq!(layout("plain").as_deref(), Ok("methods-by-split"));
+    assert_eq!(layout("full-data").as_deref(), Ok("full-data"));
+    assert_eq!(layout("kf-gradient-only").as_deref(), Ok("kf-gradient-only"));
+    let error = layout("wrong").expect_err("unknown");
+    assert!(
+        error.ends_with("wrong.tex:1: unknown layout `abblation`; known are methods-by-split, kf-gradient-only, full-data, ablation"),
+        "{error}"
+    );
+    assert!(templates.check("wrong").is_err());
 }

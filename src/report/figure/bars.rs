@@ -21,6 +21,7 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
             title: metric.title().to_string(),
             chart: Chart::Bars {
                 label: metric.title().to_string(),
+                most: (!metric.lower_is_better()).then_some(100.0),
                 decimals: if metric == Metric::Loss { 3 } else { 1 },
                 bars: shown()
                     .map(|line| {

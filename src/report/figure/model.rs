@@ -29,6 +29,8 @@ pub enum Chart {
     Bars {
         /// Title of the axis of values.
         label: String,
+        /// The largest value there can be, such as 100 %; whiskers end there.
+        most: Option<f64>,
         /// Decimals of the values beside the bars.
         decimals: usize,
         /// From top to bottom.

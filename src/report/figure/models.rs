@@ -24,11 +24,8 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
         blocks.entry(first).or_default().push(position);
     }
     let panel = |block: &Vec<usize>| {
-        let mut curves = named(
-            lines.iter().filter(|line| line.section != Section::Base),
-            |line| points(line, block, metric),
-        );
-        curves.retain(|curve| curve.points.len() > 1);
+        let several = |line: &&Line| line.section != Section::Base && points(line, block, metric).len() > 1;
+        let curves = named(lines.iter().filter(several), |line| points(line, block, metric));
         (!curves.is_empty()).then(|| Panel {
             title: columns.heads[block[0]].group.clone(),
             chart: Chart::Lines {

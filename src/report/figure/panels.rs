@@ -48,11 +48,12 @@ pub fn draw(scene: &mut Scene, chart: &Chart, at: (f64, f64), width: f64) {
     match chart {
         Chart::Bars {
             label,
+            most,
             decimals,
             bars,
         } => {
             let room = (labels_of(bars), values_of(chart));
-            draw_bars(scene, (label, *decimals), bars, at, room, width);
+            draw_bars(scene, (label, *decimals), (bars, *most), at, room, width);
         }
         Chart::Lines { x, y, ticks, curves } => draw_lines(scene, (x, y), ticks, curves, at, width),
         Chart::Matrix { .. } => draw_matrix(scene, chart, at),
@@ -83,7 +84,7 @@ fn beside(bar: &Bar, decimals: usize) -> String {
 fn draw_bars(
     scene: &mut Scene,
     (label, decimals): (&str, usize),
-    bars: &[Bar],
+    (bars, most): (&[Bar], Option<f64>),
     (left, top): (f64, f64),
     (labels, values): (f64, f64),
     width: f64,
@@ -92,7 +93,8 @@ fn draw_bars(
         .iter()
         .filter_map(|bar| bar.value)
         .map(|(value, spread)| value + spread.unwrap_or(0.0));
-    let axis = Axis::round(0.0, ends.fold(0.0, f64::max), 5);
+    let longest = ends.fold(0.0, f64::max).min(most.unwrap_or(f64::INFINITY));
+    let axis = Axis::round(0.0, longest, 5);
     let (x0, room) = (left + labels, width - labels - values);
     let at = |value: f64| x0 + axis.share(value).clamp(0.0, 1.0) * room;
     let bottom = top + bars.len() as f64 * BAR;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::model::{Bar, Chart, Curve, Figure, Panel, Ticks};
-use super::palette::{BARS, SERIES, shade};
+use super::palette::{BARS, SERIES, lightness, shade};
 use crate::report::filters::latex;
 
 /// Dashes and marks, in the order of those of the pictures.
@@ -14,6 +14,11 @@ impl Figure {
     /// A `tikzpicture`, to be `\input`.
     pub fn to_pgf(&self) -> String {
         let across = self.across.clamp(1, self.panels.len().max(1));
+        let apart = self
+            .panels
+            .iter()
+            .map(|panel| labels(&panel.chart))
+            .fold(2.2, f64::max);
         let down = self.panels.len().div_ceil(across);
         let mut out = format!("% {}\n", self.title.replace(['\n', '\r'], " "));
         out.push_str(
@@ -27,7 +32,7 @@ impl Figure {
         out.push_str("\\begin{tikzpicture}\n");
         let _ = writeln!(
             out,
-            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep=2.2cm, vertical sep=2cm}}, tick align=outside, tick label style={{font=\\footnotesize}}, label style={{font=\\small}}, title style={{font=\\small}}]"
+            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={apart:.1}cm, vertical sep=2cm}}, tick align=outside, tick pos=left, tick label style={{font=\\footnotesize}}, label style={{font=\\small}}, title style={{font=\\small}}]"
         );
         let last = self.panels.len().saturating_sub(1);
         for (position, panel) in self.panels.iter().enumerate() {
@@ -43,6 +48,21 @@ impl Figure {
         }
         out.push_str("\\end{groupplot}\n\\end{tikzpicture}\n");
         out
+    }
+}
+
+/// Room for the names of bars between panels, in cm.
+fn labels(chart: &Chart) -> f64 {
+    match chart {
+        Chart::Bars { bars, .. } => {
+            let longest = bars
+                .iter()
+                .map(|bar| bar.label.chars().count())
+                .max()
+                .unwrap_or(0);
+            1.0 + longest as f64 * 0.165
+        }
+        _ => 0.0,
     }
 }
 
@@ -118,7 +138,7 @@ fn lines_panel(
             let corners: Vec<String> = around.map(|(x, y)| format!("({x},{y})")).collect();
             let _ = writeln!(
                 out,
-                "\\addplot[draw=none, fill={}, fill opacity=0.12, forget plot] coordinates {{{}}} \\closedcycle;",
+                "\\addplot[draw=none, fill={}, fill opacity=0.12, forget plot] coordinates {{{}}} -- cycle;",
                 colour(curve),
                 corners.join(" ")
             );
@@ -157,7 +177,7 @@ fn style(curve: &Curve) -> String {
     };
     let dash = DASHES[curve.dash % DASHES.len()];
     format!(
-        "color={}, {dash}, mark={mark}, mark options={{solid}}",
+        "color={}, thick, {dash}, mark={mark}, mark options={{solid}}",
         colour(curve)
     )
 }
@@ -190,11 +210,6 @@ fn matrix_panel(out: &mut String, panel: &Panel, chart: &Chart) {
         .map(|i| shade(f64::from(i) / 3.0))
         .map(|(r, g, b)| format!("rgb255=({r},{g},{b})"))
         .collect();
-    let write = if *written {
-        ", nodes near coords={\\pgfmathprintnumber[fixed, precision=1]{\\pgfplotspointmeta}}, nodes near coords style={font=\\tiny, anchor=center, text=black}"
-    } else {
-        ""
-    };
     let _ = writeln!(
         out,
         "\\nextgroupplot[title={{{}}}, xlabel={{{}}}, ylabel={{{}}}, xtick={{{x_at}}}, xticklabels={{{x_names}}}, ytick={{{y_at}}}, yticklabels={{{y_names}}}, y dir=reverse, enlargelimits=false, axis on top, width={width:.1}cm, height={height:.1}cm, scale only axis={}, colormap={{shares}}{{{}}}, point meta min=0, point meta max=100]",
@@ -206,7 +221,7 @@ fn matrix_panel(out: &mut String, panel: &Panel, chart: &Chart) {
     );
     let _ = writeln!(
         out,
-        "\\addplot[matrix plot*, mesh/cols={}, point meta=explicit{write}] table[meta=share] {{\nx y share",
+        "\\addplot[matrix plot*, mesh/cols={}, point meta=explicit] table[meta=share] {{\nx y share",
         columns.len()
     );
     for (row, cells) in values.iter().enumerate() {
@@ -216,4 +231,22 @@ fn matrix_panel(out: &mut String, panel: &Panel, chart: &Chart) {
         }
     }
     out.push_str("};\n");
+    if !written {
+        return;
+    }
+    for (row, cells) in values.iter().enumerate() {
+        for (column, value) in cells.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let ink = if lightness(shade(*value)) > 0.55 {
+                "black"
+            } else {
+                "white"
+            };
+            let _ = writeln!(
+                out,
+                "\\node[font=\\tiny, text={ink}] at (axis cs:{column},{row}) {{{:.1}}};",
+                value * 100.0
+            );
+        }
+    }
 }

@@ -1,0 +1,205 @@
+//! Figures, pages, comparisons and verification from the command line.
+
+use super::*;
+
+#[test]
+fn figures_are_written_as_asked_and_nothing_on_an_error() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    let run = bench
+        .run(&["plot", "tiny", "--figure", "bars,classes", "--format", "svg,png"])
+        .ok();
+    let files: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(
+        files,
+        [
+            "bars-2-models.svg",
+            "bars-2-models.png",
+            "classes-2-models.svg",
+            "classes-2-models.png"
+        ]
+        .map(|name| format!("results/tiny/plots/{name}"))
+    );
+    assert!(files.iter().all(|file| bench.path(file).is_file()));
+    let run = bench.run(&["plot", "tiny", "--figure", "bars,modles", "--out", "elsewhere"]);
+    assert_eq!(run.code, Some(2));
+    assert!(
+        run.stderr.contains("unknown figure `modles`") && run.stderr.contains("did you mean `models`?"),
+        "{}",
+        run.stderr
+    );
+    let run = bench.run(&["plot", "tiny", "--figure", "models", "--out", "elsewhere"]);
+    assert!(
+        run.code == Some(2)
+            && run
+                .stderr
+                .contains("no method with results for several numbers of models"),
+        "{}",
+        run.stderr
+    );
+    assert!(!bench.path("elsewhere").exists());
+}
+
+#[test]
+fn a_page_links_to_the_manifest_and_shows_logs() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    let run = bench.run(&["report", "tiny.toml"]).ok();
+    assert_eq!(run.stdout, "results/tiny/report.html\n");
+    let html = std::fs::read_to_string(bench.path("results/tiny/report.html")).expect("written");
+    assert!(html.contains("href=\"../../tiny.toml\""));
+    assert!(html.contains("finished"), "the jobs' logs are in it");
+    bench.write(
+        "templates/report.html",
+        "{{ experiment | html }} has {{ counts | length }} kinds\n{% if %}",
+    );
+    let run = bench.run(&["report", "tiny"]);
+    assert!(
+        run.code == Some(2) && run.stderr.contains("templates/report.html:2"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn results_are_compared_by_place() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    bench
+        .run(&["--results", "other", "exec", "tiny.toml", "base.epochs=4"])
+        .ok();
+    let same = bench.run(&["compare", "results/tiny", "tiny"]).ok();
+    assert_eq!(
+        same.stdout,
+        "10 equal, 0 differ, 0 only in the first, 0 only in the second\n"
+    );
+    let run = bench.run(&["compare", "tiny", "other/tiny"]).ok();
+    assert!(
+        run.stdout.contains("changed: base.epochs: 3 -> 4"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("(McNemar)"),
+        "predictions are compared: {}",
+        run.stdout
+    );
+    let json = bench
+        .run(&["compare", "tiny", "other/tiny", "--format", "json"])
+        .ok()
+        .json();
+    assert_eq!(json["differing"].as_array().map(Vec::len), Some(10));
+    let run = bench.run(&["compare", "tiny", "HEAD:results/tiny"]);
+    assert!(
+        run.code == Some(2) && run.stderr.contains("git has no `HEAD:results/tiny`"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn results_are_read_from_git_and_verified() {
+    let bench = Bench::new();
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command
+            .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+            .args(args)
+            .current_dir(bench.folder.path());
+        assert!(command.output().expect("git").status.success(), "git {args:?}");
+    };
+    git(&["init", "--quiet"]);
+    bench.exec(&[]).ok();
+    let run = bench.run(&["verify", "tiny.toml"]);
+    assert!(
+        run.code == Some(2) && run.stderr.contains("is not committed as it is"),
+        "{}",
+        run.stderr
+    );
+    git(&["add", "-A"]);
+    git(&["commit", "--quiet", "-m", "results"]);
+    let compared = bench.run(&["compare", "HEAD:results/tiny", "results/tiny"]).ok();
+    assert!(
+        compared.stdout.starts_with("10 equal, 0 differ"),
+        "{}",
+        compared.stdout
+    );
+
+    let run = bench.run(&["verify", "tiny.toml"]).ok();
+    assert_eq!(
+        run.stdout,
+        "tiny: 10 of 10 verified jobs are the same, of 10 in all\n"
+    );
+    let json = bench
+        .run(&["verify", "tiny.toml", "--sample", "2", "--format", "json"])
+        .ok()
+        .json();
+    assert_eq!((&json["verified"], &json["same"]), (&2.into(), &2.into()));
+
+    // A record whose numbers are not what comes out, sealed as if they were.
+    let store = runner::result::Store::at(bench.path("results/tiny"));
+    let job = store.load_index().expect("index").jobs[9].job.clone();
+    let mut record = store.load(&job).expect("record");
+    record.metrics.as_mut().expect("metrics").accuracy += 1e-12;
+    store.save(record).expect("saved");
+    let run = bench.run(&["verify", "tiny.toml"]);
+    assert_eq!(run.code, Some(100));
+    assert!(
+        run.stdout.contains(&format!("{job}  differs: accuracy ")),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("9 of 10 verified jobs are the same"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn a_single_run_is_tested_over_its_examples() {
+    let bench = Bench::new();
+    bench.exec(&["seeds=1"]).ok();
+    let args = [
+        "table",
+        "tiny",
+        "--metric",
+        "accuracy",
+        "--baseline",
+        "vanilla-averaging",
+        "--test",
+    ];
+    let run = bench
+        .run(&[args.as_slice(), &["mcnemar", "--format", "json"]].concat())
+        .ok();
+    let table = run.json();
+    let ensemble = table["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .find(|row| row["label"] == "Ensemble")
+        .expect("a row");
+    let p = ensemble["cells"][0]["p"].as_f64().expect("a p");
+    assert!((0.0..=1.0).contains(&p), "{p}");
+    assert!(
+        table["notes"][0]
+            .as_str()
+            .expect("a note")
+            .contains("McNemar's exact test"),
+        "{table}"
+    );
+    std::fs::remove_dir_all(bench.path("results/tiny/cache/predictions")).expect("removed");
+    let run = bench.run(&[args.as_slice(), &["mcnemar"]].concat()).ok();
+    assert!(
+        run.stdout
+            .contains("needs one run of each and the answers it stored"),
+        "{}",
+        run.stdout
+    );
+    let run = bench.run(&[args.as_slice(), &["wilcoxn"]].concat());
+    assert!(
+        run.code == Some(2) && run.stderr.contains("did you mean `wilcoxon`?"),
+        "{}",
+        run.stderr
+    );
+}

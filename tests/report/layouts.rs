@@ -1,0 +1,182 @@
+//! Layouts besides that of methods by split.
+
+use super::*;
+
+fn table_of(summary: &Summary, layout: &str, axis: Option<&str>) -> Result<Table, ReportError> {
+    let options = TableOptions {
+        layout: layout.to_string(),
+        axis: axis.map(str::to_string),
+        ..TableOptions::new(Metric::Accuracy)
+    };
+    Table::of(summary, &options)
+}
+
+fn text(layout: &str, table: &Table) -> String {
+    let templates = Templates::load(None).expect("templates");
+    templates
+        .render(layout, Format::Markdown, table)
+        .expect("rendered")
+}
+
+#[test]
+fn averaging_ensembles_and_kf_gradient_only() {
+    let (index, records) = experiment();
+    let summary = Summary::from_records(&index, &records).expect("summary");
+    let table = table_of(&summary, "kf-gradient-only", None).expect("table");
+    insta::assert_snapshot!(text("kf-gradient-only", &table), @r"
+    **quick\_start**: test accuracy (%) on digits, mean (±standard deviation) over 2 to 3 runs
+
+    | Method                  | Importance |                     2 models |                                                   4 models |
+    | ----------------------- | ---------- | ---------------------------: | ---------------------------------------------------------: |
+    | Individual models       | --         | 88.33 (±1.53), 78.33 (±1.53) | 88.33 (±1.53), 78.33 (±1.53), 68.33 (±1.53), 58.33 (±1.53) |
+    | Vanilla averaging       | --         |              _80.33 (±1.53)_ |                                            _80.33 (±1.53)_ |
+    | Ensemble                | --         |                96.33 (±1.53) |                                              96.33 (±1.53) |
+    | Ensemble, head-weighted | --         |                97.03 (±1.53) |                                              97.03 (±1.53) |
+    | KF gradient             | Uniform    |            **93.33 (±1.53)** |                                                         -- |
+    | KF gradient             | DeepLIFT   |            **93.33 (±1.53)** |                                          **92.50 (±0.71)** |
+    ");
+}
+
+/// Models that saw everything, fused in sampled pairs and groups of four, before and after fine-tuning.
+pub fn full_data() -> Vec<Record> {
+    let mut records = Vec::new();
+    for tuned in [false, true] {
+        let gain = if tuned { 0.02 } else { 0.0 };
+        let mut add = |mut record: Record| {
+            if tuned {
+                record.kind = Kind::Finetune;
+                record.job += "-tuned";
+                record.key += "-tuned";
+            }
+            records.push(record);
+        };
+        for model in 0..4 {
+            let name = format!("model_{model}");
+            add(record(
+                Kind::Train,
+                1,
+                1,
+                &name,
+                0.9 + f64::from(model) / 100.0 + gain,
+            ));
+        }
+        for (size, groups) in [(2, [[0, 1], [2, 3]]), (4, [[0, 3], [1, 2]])] {
+            for (number, group) in groups.iter().enumerate() {
+                for (method, accuracy) in [
+                    ("vanilla-averaging", 0.5),
+                    ("ensemble", 0.96),
+                    ("kf-gradient", 0.93),
+                ] {
+                    let value = accuracy + number as f64 / 100.0 + gain;
+                    add(with(record(Kind::Fuse, 1, 1, method, value), |record| {
+                        let fused = if size == 2 {
+                            group.to_vec()
+                        } else {
+                            vec![0, 1, 2, group[1]]
+                        };
+                        record.models = fused.iter().map(|model| format!("model_{model}")).collect();
+                        let groups = json!({"size": size, "sample": 2, "seed": 0});
+                        record.axes.insert("fusion.groups".to_string(), groups);
+                        record.settings = json!({"number": number});
+                    }));
+                }
+            }
+        }
+    }
+    records
+}
+
+#[test]
+fn pairs_and_groups_before_and_after_fine_tuning() {
+    let table = table_of(&summary(&full_data()), "full-data", None).expect("table");
+    insta::assert_snapshot!(text("full-data", &table), @"");
+}
+
+/// Hidden widths from left to right.
+pub fn ablation() -> Vec<Record> {
+    let mut records = Vec::new();
+    for seed in [1, 2, 3] {
+        for width in [8, 16, 32] {
+            for (method, importance) in [("vanilla-averaging", None), ("kf-gradient", Some("uniform"))] {
+                let better = if method == "kf-gradient" { 0.3 } else { 0.0 };
+                let value = 0.5 + f64::from(width) / 100.0 + better + (seed as f64 - 2.0) / 100.0;
+                records.push(with(
+                    record(Kind::Fuse, 2, seed, method, value.min(1.0)),
+                    |record| {
+                        record.axes.insert("model.hidden".to_string(), json!([width]));
+                        record.importance = importance.map(str::to_string);
+                    },
+                ));
+            }
+        }
+    }
+    records
+}
+
+#[test]
+fn one_axis_from_left_to_right() {
+    let records = ablation();
+    let summary = summary(&records);
+    let table = table_of(&summary, "ablation", None).expect("table");
+    assert_eq!(
+        table,
+        table_of(&summary, "ablation", Some("hidden")).expect("by its last name")
+    );
+    insta::assert_snapshot!(text("ablation", &table), @"");
+    let error = table_of(&summary, "ablation", Some("model.hiden")).expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "there is no axis `model.hiden` in these results"
+    );
+    assert!(
+        error
+            .hint()
+            .expect("hint")
+            .starts_with("did you mean `model.hidden`?"),
+        "{:?}",
+        error.hint()
+    );
+
+    let (index, records) = experiment();
+    let plain = Summary::from_records(&index, &records).expect("summary");
+    let error = table_of(&plain, "ablation", None).expect_err("nothing varies");
+    assert_eq!(
+        error.to_string(),
+        "an ablation is along one axis, and none varies here"
+    );
+    let mut two = ablation();
+    for record in &mut two {
+        record
+            .axes
+            .insert("fusion.rescale".to_string(), json!(record.seed));
+    }
+    let error = table_of(&super::summary(&two), "ablation", None).expect_err("two vary");
+    assert_eq!(
+        error.to_string(),
+        "an ablation is along one axis, and `fusion.rescale`, `model.hidden` vary here"
+    );
+}
+
+#[test]
+fn data_sets_are_not_mixed_unless_they_are_an_axis() {
+    let of = |set: &str, seed: u64| {
+        with(record(Kind::Fuse, 2, seed, "hf-linear", 0.5), |record| {
+            record.settings = json!({"dataset": {"name": set}});
+        })
+    };
+    let mut records = vec![of("digits", 1), of("mnist", 2)];
+    let error = Summary::from_records(&index(&records), &records).expect_err("mixed");
+    assert!(
+        error
+            .to_string()
+            .ends_with("is about the data set `mnist`, the other results are about `digits`"),
+        "{error}"
+    );
+    for record in &mut records {
+        let name = record.settings["dataset"]["name"].clone();
+        record.axes.insert("dataset.name".to_string(), name);
+    }
+    let table = Table::methods_by_split(&summary(&records), Metric::Accuracy).expect("table");
+    let titles: Vec<String> = table.columns.iter().map(runner::report::Column::title).collect();
+    assert_eq!(titles, ["digits, 2 models", "mnist, 2 models"]);
+}
