@@ -56,7 +56,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         provenance: &provenance,
     };
     let outcome = dispatch(&experiment.plan, &todo, &mut executor, &options, &mut |event| {
-        progress.show(&event)
+        progress.show(&event);
     });
     progress.finish();
     match outcome.halt {

@@ -150,14 +150,8 @@ impl ReportError {
                 ..
             } => Some(format!("did you mean `{nearest}`?")),
             Self::UnknownMetric { .. } => Some(format!("known are {}", super::Metric::names().join(", "))),
-            Self::UnknownTemplate { nearest, known, .. } => {
-                let known = known.join(", ");
-                Some(match nearest {
-                    Some(nearest) => format!("did you mean `{nearest}`? Known are: {known}"),
-                    None => format!("known are: {known}"),
-                })
-            }
-            Self::UnknownAxis { nearest, known, .. }
+            Self::UnknownTemplate { nearest, known, .. }
+            | Self::UnknownAxis { nearest, known, .. }
             | Self::UnknownBaseline { nearest, known, .. }
             | Self::UnknownFigure { nearest, known, .. } => {
                 let known = known.join(", ");

@@ -44,7 +44,7 @@ fn best(bases: &[Group], group: &Group, observation: &Observation) -> Option<f64
         .iter()
         .filter(|base| base.parts == group.parts && fused(base) && axes(base) == own);
     let values = related
-        .flat_map(|base| base.metrics.get(&Metric::Accuracy))
+        .filter_map(|base| base.metrics.get(&Metric::Accuracy))
         .flat_map(|base| &base.values);
     let same_seed = values
         .filter(|value| value.seed == observation.seed)

@@ -21,20 +21,18 @@ fn compiled(what: &str, packages: &str, body: &str) -> Option<String> {
             .current_dir(folder.path())
             .output()
     };
-    match run(
+    let Ok(made) = run(
         "pdflatex",
         &["-interaction=nonstopmode", "-halt-on-error", "t.tex"],
-    ) {
-        Ok(run) => assert!(
-            run.status.success(),
-            "{what}: {}",
-            String::from_utf8_lossy(&run.stdout)
-        ),
-        Err(_) => {
-            crate::shared::say_skipped(what, "`pdflatex` is not installed");
-            return None;
-        }
-    }
+    ) else {
+        crate::shared::say_skipped(what, "`pdflatex` is not installed");
+        return None;
+    };
+    assert!(
+        made.status.success(),
+        "{what}: {}",
+        String::from_utf8_lossy(&made.stdout)
+    );
     let Ok(text) = run("pdftotext", &["-layout", "t.pdf", "-"]) else {
         crate::shared::say_skipped(what, "`pdftotext` is not installed");
         return None;
@@ -127,7 +125,9 @@ fn every_figure_compiles() {
                 axis: None,
             };
             for figure in figures(&results, name, &options).unwrap_or_default() {
-                body += &format!("\\noindent {}\n\\clearpage\n", figure.to_pgf());
+                for part in ["\\noindent ", &figure.to_pgf(), "\\clearpage\n"] {
+                    body += part;
+                }
             }
         }
     }

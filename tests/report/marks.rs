@@ -68,6 +68,7 @@ fn p_values(table: &Table) -> Vec<Option<f64>> {
 
 /// p of `scipy.stats.ttest_rel` and `scipy.stats.wilcoxon` of SciPy 1.17.1; Holm doubles the smaller one.
 #[test]
+#[expect(clippy::unreadable_literal, reason = "as SciPy prints them")]
 fn tests_against_a_baseline_are_paired_and_corrected() {
     let summary = methods(&[
         ("vanilla-averaging", &[0.80, 0.81, 0.79, 0.83, 0.80]),
@@ -80,7 +81,7 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
         assert!(
             (found.expect("a p") - expected).abs() < 1e-12,
             "{found:?} {expected}"
-        )
+        );
     };
     assert_eq!(p[0], None);
     close(p[1], 2.0 * 0.00010551622649142079);

@@ -25,7 +25,7 @@ pub fn width(text: &str, size: f64) -> f64 {
     f64::from(advances.sum::<f32>())
 }
 
-/// The scale of ab_glyph at which an em has `size` pixels.
+/// The scale of `ab_glyph` at which an em has `size` pixels.
 pub fn scale(size: f64) -> f32 {
     let Some(font) = font() else { return size as f32 };
     let em = font.units_per_em().unwrap_or(2048.0);

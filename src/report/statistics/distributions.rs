@@ -130,6 +130,7 @@ mod tests {
     /// `scipy.special.gammaln`, `2 * scipy.stats.t.sf(t, v)`, `2 * scipy.stats.norm.sf(z)`,
     /// `scipy.stats.binomtest(k, n, .5).pvalue` of SciPy 1.17.1.
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "as SciPy prints them")]
     fn tails_are_scipys() {
         close(ln_gamma(0.5), 0.5723649429247);
         close(ln_gamma(1.0), 0.0);

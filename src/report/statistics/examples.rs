@@ -99,6 +99,7 @@ mod tests {
 
     /// `scipy.stats.binomtest(12, 42, .5).pvalue` of SciPy 1.17.1.
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "as SciPy prints them")]
     fn only_what_differs_counts() {
         let (first, second) = answers([900, 12, 30, 58]);
         let test = mcnemar(&first, &second).expect("as many");

@@ -141,6 +141,7 @@ mod tests {
     /// `scipy.stats.ttest_1samp(d, 0)` and `scipy.stats.wilcoxon(d)` of SciPy 1.17.1: without ties, with ties and zeros
     /// (exact up to 13), and large samples.
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "as SciPy prints them")]
     fn tests_are_scipys() {
         let cases: [(&[f64], [f64; 4], bool); 6] = [
             (
