@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 mod checkpoints;
 mod failures;
+mod fetch;
 mod groups;
 mod inferred;
 mod interrupt;

@@ -14,6 +14,7 @@ use runner::result::Metrics;
 use crate::shared::{Golden, shared};
 
 mod cifar;
+mod fashion;
 
 const PAIR: &str = "mnist-mlp-non-iid-split-2";
 const QUARTET: &str = "mnist-mlp-non-iid-split-4";

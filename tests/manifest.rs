@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use runner::data::Sets;
 use runner::job::inputs::gather;
 use runner::manifest::{Layers, ManifestError, Override, Resolved, in_order, resolve, resolve_partly};
 use runner::plan::{Inputs, JobSpec, Plan, build};
@@ -39,9 +40,10 @@ fn check(
     data_dir: Option<&Path>,
 ) -> Result<Resolved, ManifestError> {
     let layers = Layers::read(&folder.join("m.toml"), overrides)?;
-    let (resolved, mut problems) = resolve_partly(&layers);
+    let sets = Sets::new(data_dir, None);
+    let (resolved, mut problems) = resolve_partly(&layers, &sets);
     if let Some(resolved) = &resolved
-        && let Err(error) = gather(&layers, resolved, data_dir, None)
+        && let Err(error) = gather(&layers, resolved, &sets)
     {
         problems.extend(error.problems);
     }
@@ -83,9 +85,13 @@ fn resolved(text: &str, overrides: &[&str]) -> Resolved {
 
 /// The plan of a manifest, with made-up input hashes.
 fn plan(text: &str, overrides: &[&str]) -> Plan {
-    let mut inputs = Inputs::default();
-    inputs.datasets.insert("digits".into(), "d1".into());
-    build(&resolved(text, overrides), &inputs, "cpu")
+    let resolved = resolved(text, overrides);
+    let ids = resolved.points.iter().map(|point| point.settings.dataset.id());
+    let inputs = Inputs {
+        datasets: ids.map(|id| (id, "d1".into())).collect(),
+        ..Inputs::default()
+    };
+    build(&resolved, &inputs, "cpu")
 }
 
 /// Names of jobs without their hashes.

@@ -92,6 +92,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run an experiment again, elsewhere, and compare with its results
     Verify(VerifyArgs),
+    /// Download data sets into the data folder
+    Fetch(FetchArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
     /// Score the neurons of models from files, without a manifest
@@ -382,6 +384,20 @@ pub enum PlotFormat {
     Tex,
 }
 
+/// Arguments of `fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Data sets: mnist, fashion-mnist, cifar10, cifar100, tiny-imagenet or bloodmnist
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Another server with the same paths below this URL
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// Height and width of images, for data sets that are published in several sizes
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<usize>,
+}
+
 /// Models and data of a command that needs no manifest.
 #[derive(Debug, Args)]
 pub struct StepArgs {
@@ -466,6 +482,9 @@ pub struct InspectArgs {
     /// Checkpoints; their content tells the format, not their names
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Data set whose classes are counted among the samples that each model was trained on
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: Format,

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::checkpoint::CheckpointError;
+use crate::data::DataError;
 use crate::manifest::{ManifestError, Problem};
 use crate::report::ReportError;
 use crate::result::StoreError;
@@ -97,6 +98,18 @@ impl From<std::io::Error> for CliError {
 pub fn checkpoint_problem(error: &CheckpointError) -> Problem {
     let mut problem = Problem::new(chain(error));
     problem.hint = error.hint().map(String::from);
+    problem
+}
+
+/// A data set that cannot be had.
+pub fn data_problem(error: &DataError, name: &str) -> Problem {
+    let mut problem = Problem::new(chain(error));
+    problem.hint = match error {
+        DataError::NoFolder { .. } => Some(format!(
+            "give the folder that holds the files of `{name}` with `--data-dir DIR` or the environment variable RUNNER_DATA"
+        )),
+        error => error.hint(),
+    };
     problem
 }
 

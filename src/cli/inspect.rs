@@ -6,14 +6,21 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::args::{Format as Form, InspectArgs};
-use super::error::checkpoint_problem;
+use super::args::{Format as Form, Global, InspectArgs};
+use super::error::{checkpoint_problem, data_problem};
+use super::setup;
 use crate::arch::{Hints, InferError, Inferred, Level};
 use crate::checkpoint::{self, File, Format, Kind, TensorInfo};
+use crate::data::DatasetSettings;
 use crate::manifest::ManifestError;
 
 /// Runs the command: every file that can be read is shown, then those that cannot are reported.
-pub fn run(args: &InspectArgs) -> Result<(), CliError> {
+pub fn run(args: &InspectArgs, global: &Global) -> Result<(), CliError> {
+    let labels = match &args.dataset {
+        Some(name) => Some(Labels::load(name, global)?),
+        None => None,
+    };
+    let labels = labels.as_ref();
     let mut out = std::io::stdout().lock();
     let mut problems = Vec::new();
     let mut shown: Vec<Value> = Vec::new();
@@ -21,9 +28,9 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
         match checkpoint::open(path) {
             Err(error) => problems.push(checkpoint_problem(&error)),
             Ok(file) => match args.format {
-                Form::Human => write!(out, "{}", describe(&file))?,
-                Form::Json => shown.push(as_json(&file)),
-                Form::Jsonl => writeln!(out, "{}", as_json(&file))?,
+                Form::Human => write!(out, "{}", describe(&file, labels))?,
+                Form::Json => shown.push(as_json(&file, labels)),
+                Form::Jsonl => writeln!(out, "{}", as_json(&file, labels))?,
             },
         }
     }
@@ -40,6 +47,56 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
 fn parameters(file: &File) -> u64 {
     let parameters = file.tensors.iter().filter(|info| !info.is_statistic());
     parameters.map(TensorInfo::elements).sum()
+}
+
+/// Classes of the training samples of a data set.
+struct Labels {
+    name: String,
+    of_samples: Vec<u32>,
+    classes: usize,
+}
+
+impl Labels {
+    fn load(name: &str, global: &Global) -> Result<Self, CliError> {
+        let set = setup::sets(global).load(&DatasetSettings::named(name));
+        let set = set.map_err(|error| data_problem(&error, name))?;
+        Ok(Self {
+            name: name.to_owned(),
+            of_samples: set.train.labels().to_vec(),
+            classes: set.classes,
+        })
+    }
+
+    /// How many of the file's samples, training and validation, are of each class; or why that cannot be told.
+    fn count(&self, file: &File) -> Result<Vec<u64>, String> {
+        let mut counts = vec![0; self.classes];
+        let both = [file.indices(true), file.indices(false)];
+        if both.iter().all(Option::is_none) {
+            return Err("not known: the file does not list its samples".to_owned());
+        }
+        for &index in both.into_iter().flatten().flatten() {
+            let label = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.of_samples.get(index));
+            let Some(count) = label.and_then(|&label| counts.get_mut(label as usize)) else {
+                let (name, samples) = (&self.name, self.of_samples.len());
+                return Err(format!(
+                    "not those of `{name}`: it has no sample {index}, only {samples}"
+                ));
+            };
+            *count += 1;
+        }
+        Ok(counts)
+    }
+}
+
+/// `0: 153, 1: 12`; classes without samples are named, too.
+fn counted(counts: &[u64]) -> String {
+    let counts = counts
+        .iter()
+        .enumerate()
+        .map(|(class, count)| format!("{class}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn format_name(format: Format) -> (&'static str, &'static str) {
@@ -64,7 +121,7 @@ fn dtypes(file: &File) -> Vec<&'static str> {
     names.into_iter().collect()
 }
 
-fn describe(file: &File) -> String {
+fn describe(file: &File, labels: Option<&Labels>) -> String {
     let mut lines = vec![
         ("format", format_name(file.format).1.to_owned()),
         ("kind", kind_name(file.kind).1.to_owned()),
@@ -89,6 +146,12 @@ fn describe(file: &File) -> String {
         if let Some(found) = file.indices(train) {
             lines.push((name, indices(found)));
         }
+    }
+    if let Some(counts) = labels.map(|labels| labels.count(file)) {
+        lines.push((
+            "classes",
+            counts.map_or_else(|problem| problem, |counts| counted(&counts)),
+        ));
     }
     if let Some(origin) = &file.origin {
         lines.push(("from", format!("{} (blake3 {})", origin.file, origin.blake3)));
@@ -202,7 +265,7 @@ fn compact(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn as_json(file: &File) -> Value {
+fn as_json(file: &File, labels: Option<&Labels>) -> Value {
     let tensor =
         |info: &TensorInfo| json!({"name": info.name, "dtype": info.dtype.name(), "shape": info.shape});
     let indices = |train| {
@@ -239,6 +302,7 @@ fn as_json(file: &File) -> Value {
         "dtypes": dtypes(file),
         "train-indices": indices(true),
         "val-indices": indices(false),
+        "class-counts": labels.and_then(|labels| labels.count(file).ok()),
         "attributes": attributes.collect::<serde_json::Map<_, _>>(),
         "origin": file.origin.as_ref().map(|origin| json!({"file": origin.file, "blake3": origin.blake3})),
         "metadata": metadata.collect::<std::collections::BTreeMap<_, _>>(),

@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod exec;
 mod export;
+mod fetch;
 mod fuse;
 mod import;
 mod importance;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Methods(args) => methods::run(args),
+        Command::Fetch(args) => fetch::run(args, &cli.global),
         Command::Fuse(args) => fuse::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
@@ -72,7 +74,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args, &cli.global),
         Command::Compare(args) => compare::run(args, &cli.global),
         Command::Verify(args) => verify::run(args, &cli.global),
-        Command::Inspect(args) => inspect::run(args),
+        Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),

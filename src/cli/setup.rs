@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs};
+use crate::data::Sets;
 use crate::job::inputs;
 use crate::manifest::{
     Layers, ManifestError, Override, Problem, ReportSettings, Resolved, in_order, resolve, resolve_partly,
@@ -106,12 +107,18 @@ pub fn cache_dir() -> Option<PathBuf> {
     Some(caches.join("runner"))
 }
 
+/// The data sets, in the folder of the options or of each manifest.
+pub fn sets(global: &Global) -> Sets {
+    Sets::new(global.data_dir.as_deref(), cache_dir().as_deref())
+}
+
 /// Everything up to the plan; all that can be wrong before a job runs is found here.
 pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, CliError> {
     let (device, device_name) = device(&args.device)?;
     let layers = layers(args)?;
+    let sets = sets(global);
     // Each step adds to one report; only what a problem makes meaningless is left out.
-    let (manifest, mut problems) = resolve_partly(&layers);
+    let (manifest, mut problems) = resolve_partly(&layers, &sets);
     let templates = Templates::load(Some(&global.templates));
     if let Err(error) = &templates {
         let mut problem = Problem::new(super::error::chain(error));
@@ -121,12 +128,7 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
     let mut inputs = None;
     if let Some(manifest) = &manifest {
         problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
-        match inputs::gather(
-            &layers,
-            manifest,
-            global.data_dir.as_deref(),
-            cache_dir().as_deref(),
-        ) {
+        match inputs::gather(&layers, manifest, &sets) {
             Ok(found) => inputs = Some(found),
             Err(error) => problems.extend(error.problems),
         }

@@ -13,10 +13,10 @@ use super::args::{Global, StepArgs};
 use super::{exec, setup};
 use crate::arch::Hints;
 use crate::checkpoint;
-use crate::data;
+use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::job::{DataCache, JobError, Resources, execute, inputs};
-use crate::manifest::{Layers, Override, Problem, resolve};
+use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::result::{Failure, Provenance, Record, Status, Store};
 
@@ -37,11 +37,14 @@ impl Step {
     /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
     /// the way the user gave it.
     pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
-        let layers = layers(args, fusion)?;
-        let manifest = resolve(&layers)?;
+        let sets = &setup::sets(global);
+        let layers = layers(args, fusion, sets)?;
         let cache_dir = setup::cache_dir();
-        let data_dir = global.data_dir.as_deref();
-        let found = inputs::gather(&layers, &manifest, data_dir, cache_dir.as_deref())?;
+        let (manifest, problems) = resolve_partly(&layers, sets);
+        let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
+            return Err(ManifestError { problems }.into());
+        };
+        let found = inputs::gather(&layers, &manifest, sets)?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
         let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
@@ -133,7 +136,7 @@ fn problem(failure: Failure) -> CliError {
 }
 
 /// The manifest: environment variables, then the options, then `--set`.
-fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliError> {
+fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<Layers, CliError> {
     let paths: Vec<PathBuf> = match glob::glob(&args.models) {
         Ok(paths) => paths.flatten().collect(),
         Err(error) => {
@@ -183,7 +186,7 @@ fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliErr
         ("name".to_string(), Value::from("step")),
         ("fusion".to_string(), Value::from(vec![entry])),
     ]);
-    if let Some(model) = inferred(first, &args.dataset, &overrides)? {
+    if let Some(model) = inferred(first, &args.dataset, &overrides, sets)? {
         dict.insert("model".to_string(), model);
     }
     Ok(Layers::in_memory(dict, overrides)?)
@@ -191,7 +194,12 @@ fn layers(args: &StepArgs, fusion: &[(String, String)]) -> Result<Layers, CliErr
 
 /// `[model]` as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
 /// or where the file cannot be read, which is reported with all other problems later.
-fn inferred(path: &Path, dataset: &str, overrides: &[Override]) -> Result<Option<Value>, CliError> {
+fn inferred(
+    path: &Path,
+    dataset: &str,
+    overrides: &[Override],
+    sets: &Sets,
+) -> Result<Option<Value>, CliError> {
     let given = |key: &str| {
         let says = |item: &Override| item.path.get(1).is_none_or(|name| name == key);
         overrides
@@ -204,7 +212,7 @@ fn inferred(path: &Path, dataset: &str, overrides: &[Override]) -> Result<Option
     let Ok(file) = checkpoint::open(path) else {
         return Ok(None);
     };
-    let info = data::NAMES.iter().find(|info| info.name == dataset);
+    let info = sets.info(&DatasetSettings::named(dataset));
     let model = file.model(&Hints {
         image: info.map(|info| info.shape.to_vec()),
         ..Hints::default()

@@ -17,13 +17,13 @@ pub enum DataError {
     #[error("data set `{name}` needs a data folder")]
     NoFolder {
         /// The data set.
-        name: &'static str,
+        name: String,
     },
     /// A file is nowhere to be found.
     #[error("data set `{name}`: cannot find {file} in {}", list(searched))]
     Missing {
         /// The data set.
-        name: &'static str,
+        name: String,
         /// The file's name, or the names it may have, each between backticks.
         file: String,
         /// The folders looked into, in order.
@@ -66,10 +66,10 @@ pub enum DataError {
         found: String,
     },
     /// Files that are well formed each, but together are not the data set.
-    #[error("data set `{name}` in `{}` is not the published one: {problem}", folder.display())]
+    #[error("data set `{name}` in `{}` is not sound: {problem}", folder.display())]
     Content {
         /// The data set.
-        name: &'static str,
+        name: String,
         /// Where its files lie.
         folder: PathBuf,
         /// What is wrong, with the numbers found.
@@ -83,6 +83,16 @@ pub enum DataError {
         /// Why not, with the numbers.
         problem: String,
     },
+}
+
+/// Of work that is done for many images at once.
+impl From<String> for DataError {
+    fn from(problem: String) -> Self {
+        Self::Impossible {
+            what: "decode the images",
+            problem,
+        }
+    }
 }
 
 impl DataError {
@@ -108,15 +118,24 @@ impl DataError {
                 nearest: Some(nearest),
                 ..
             } => Some(format!("did you mean `{nearest}`?")),
-            Self::Unknown { nearest: None, .. } => {
+            Self::Unknown { nearest: None, name } => {
                 let known: Vec<_> = super::NAMES
                     .iter()
                     .map(|info| format!("`{}`", info.name))
                     .collect();
-                Some(format!("known data sets are {}", known.join(", ")))
+                Some(format!(
+                    "known data sets are {}; a path has a `/` in it, as in `./{name}`",
+                    known.join(", ")
+                ))
             }
             Self::NoFolder { name } => Some(format!("name the folder that holds the files of `{name}`")),
-            Self::Missing { .. } => Some("put the file into one of these folders".to_owned()),
+            Self::Missing { name, .. } if super::known(name).is_ok() => Some(format!(
+                "download it with `runner fetch {name} --data-dir DIR`, or put the file into one of these folders"
+            )),
+            Self::Missing { .. } => Some(
+                "paths start from the data folder, if there is one, or from where `runner` is started"
+                    .to_owned(),
+            ),
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("make the file readable".to_owned())
             }

@@ -2,8 +2,8 @@
 //!
 //! | column | kind |
 //! | --- | --- |
-//! | `img`, `image` | a structure with the bytes in its field `bytes`, or the bytes themselves |
-//! | as the data set says | whole numbers of 32 or 64 bits |
+//! | `img`, `image`, or as the user says | a structure with the bytes in its field `bytes`, or the bytes themselves |
+//! | as the data set says | whole numbers of 32 or 64 bits, or lists of them, of which the first counts |
 //!
 //! All other columns are left alone. Snappy is the only compression read; the hub's exports use it.
 
@@ -16,7 +16,10 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
+use super::rows::Columns;
+
+/// The usual columns of images.
+pub(super) const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
 /// More rows than any file of a known data set; a damaged file may claim any number.
 const MOST_ROWS: usize = 1 << 20;
 
@@ -28,19 +31,22 @@ pub(super) struct Rows {
     pub labels: Vec<i64>,
 }
 
-/// Reads all rows; `labels` are the names the column of labels may have, the preferred first.
+/// Reads all rows of the columns with these names.
 ///
 /// On an error, says what is wrong.
-pub(super) fn read(bytes: Bytes, labels: &[&str]) -> Result<Rows, String> {
+pub(super) fn read(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
     // The library takes some offsets and encodings for granted and panics where they are damaged.
-    catch_unwind(AssertUnwindSafe(|| rows(bytes, labels)))
+    catch_unwind(AssertUnwindSafe(|| rows(bytes, columns)))
         .unwrap_or_else(|_| Err("it is damaged in a way that its reader cannot name".to_owned()))
 }
 
-fn rows(bytes: Bytes, labels: &[&str]) -> Result<Rows, String> {
+fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
     let file = SerializedFileReader::new(bytes).map_err(text)?;
     let schema = file.metadata().file_metadata().schema_descr();
-    let (image, label) = (column(schema, &IMAGES)?, column(schema, labels)?);
+    let (image, label) = (
+        column(schema, columns.images, 0)?,
+        column(schema, columns.labels, 1)?,
+    );
     let mut rows = Rows {
         images: Vec::new(),
         labels: Vec::new(),
@@ -88,9 +94,9 @@ fn values<T: DataType>(
     if count > MOST_ROWS {
         return Err(format!("a group claims {} rows", metadata.num_rows()));
     }
-    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    let (mut levels, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (records, found, _) = reader
-        .read_records(count, Some(&mut levels), None, &mut values)
+        .read_records(count, Some(&mut levels), Some(&mut repeated), &mut values)
         .map_err(text)?;
     let descriptor = metadata.column(column).column_descr();
     let name = descriptor.path().string();
@@ -100,23 +106,41 @@ fn values<T: DataType>(
     if found == count && values.len() == count {
         return Ok(values);
     }
-    // The level says how much of the path to a value is there.
-    let missing = levels
-        .iter()
-        .position(|&level| level < descriptor.max_def_level());
-    Err(format!(
-        "row {} has no `{name}`",
-        first + missing.unwrap_or(count)
-    ))
+    // The levels say how much of the path to a value is there, and whether it goes on with the list of the value before.
+    let there = |at: usize| {
+        levels
+            .get(at)
+            .is_none_or(|&level| level == descriptor.max_def_level())
+    };
+    let starts = |at: usize| repeated.get(at).is_none_or(|&level| level == 0);
+    let places = levels.len().max(repeated.len());
+    let missing = (0..places).filter(|&at| starts(at)).position(|at| !there(at));
+    if missing.is_some() || places < count || !(0..places).all(there) {
+        return Err(format!(
+            "row {} has no `{name}`",
+            first + missing.unwrap_or(count)
+        ));
+    }
+    let firsts = values.into_iter().enumerate().filter(|(at, _)| starts(*at));
+    Ok(firsts.map(|(_, value)| value).collect())
 }
 
-/// Position of the first of the columns `names` that the file has.
-fn column(schema: &SchemaDescriptor, names: &[&str]) -> Result<usize, String> {
+/// Position of the first of the columns `names` that the file has; in lists up to `depth` deep, under any of the names
+/// that writers give to elements.
+fn column(schema: &SchemaDescriptor, names: &[&str], depth: i16) -> Result<usize, String> {
     let has = |name: &&str| {
-        schema
-            .columns()
-            .iter()
-            .position(|column| column.path().string() == **name && column.max_rep_level() == 0)
+        schema.columns().iter().position(|column| {
+            let path = column.path().string();
+            match column.max_rep_level() {
+                0 => path == **name,
+                deep => {
+                    deep <= depth
+                        && path
+                            .strip_prefix(*name)
+                            .is_some_and(|rest| rest.starts_with(".list."))
+                }
+            }
+        })
     };
     names.iter().find_map(has).ok_or_else(|| {
         let found: Vec<_> = schema

@@ -3,90 +3,160 @@
 //! PNG is exact. JPEG is not: decoders differ in how they round the inverse cosine transform, the upsampling of colour
 //! and the conversion to RGB. Published models and recorded values were made with Pillow, which is libjpeg-turbo; of
 //! the decoders in Rust, only `libjpeg-turbo-rs` gives the same bytes (see `tests/data/cifar.rs`).
+//!
+//! Grey images among coloured ones, of which Tiny-ImageNet has some, get three equal channels, as by Pillow's
+//! `convert("RGB")`. An alpha channel is dropped where it is opaque everywhere, and an error elsewhere.
 
 use std::io::Cursor;
 
 use libjpeg_turbo_rs::{Decoder, PixelFormat};
-use png::{BitDepth, ColorType, Limits};
+use png::{BitDepth, ColorType, Limits, Transformations};
 
-/// The most bytes the PNG decoder may allocate.
+/// The most bytes the PNG decoder may allocate beside the pixels.
 const PNG_LIMIT: usize = 1 << 24;
-const RGB: usize = 3;
+/// More pixels than any image that a network is trained on.
+const MOST_PIXELS: usize = 1 << 26;
 
-/// Decodes an RGB image of `height x width` pixels into `planes`: `[3, H, W]`, row-major.
+/// Samples of an image, interleaved.
+struct Samples {
+    /// 1: grey, 2: grey and alpha, 3: RGB, 4: RGB and alpha.
+    channels: usize,
+    values: Vec<u8>,
+}
+
+/// `[C, H, W]` of an image as its header has it: one channel for grey, three for colour.
+pub(super) fn header(bytes: &[u8]) -> Result<[usize; 3], String> {
+    match format(bytes)? {
+        Format::Png => {
+            let reader = png_reader(bytes)?;
+            let info = reader.info();
+            let (color, _) = reader.output_color_type();
+            let channels = if color.samples() < 3 { 1 } else { 3 };
+            Ok([channels, info.height as usize, info.width as usize])
+        }
+        Format::Jpeg => {
+            let decoder = Decoder::new(bytes).map_err(|error| format!("JPEG: {error}"))?;
+            let header = decoder.header();
+            let channels = if header.components.len() < 3 { 1 } else { 3 };
+            Ok([channels, header.height(), header.width()])
+        }
+    }
+}
+
+/// Decodes an image into `planes`: `[C, H, W]`, row-major, with C 1 or 3.
 ///
 /// On an error, says what is wrong; `planes` is then of no use. Sizes are compared before pixels are decoded, so that
 /// nothing is allocated on a header's word.
-pub(super) fn decode(bytes: &[u8], [height, width]: [usize; 2], planes: &mut [u8]) -> Result<(), String> {
-    let mut pixels = vec![0; height * width * RGB];
-    if planes.len() != pixels.len() {
+pub(super) fn decode(
+    bytes: &[u8],
+    [channels, height, width]: [usize; 3],
+    planes: &mut [u8],
+) -> Result<(), String> {
+    if planes.len() != channels * height * width {
         return Err(format!("{} bytes do not hold its planes", planes.len()));
     }
-    if bytes.starts_with(&[0x89, b'P', b'N', b'G']) {
-        png(bytes, [height, width], &mut pixels).map_err(|problem| format!("PNG: {problem}"))?;
-    } else if bytes.starts_with(&[0xff, 0xd8]) {
-        jpeg(bytes, [height, width], &mut pixels).map_err(|problem| format!("JPEG: {problem}"))?;
-    } else {
-        let start = &bytes[..bytes.len().min(4)];
-        return Err(format!("neither PNG nor JPEG: it starts with {start:02x?}"));
+    let samples = match format(bytes)? {
+        Format::Png => png(bytes, [height, width]).map_err(|problem| format!("PNG: {problem}"))?,
+        Format::Jpeg => jpeg(bytes, [height, width]).map_err(|problem| format!("JPEG: {problem}"))?,
+    };
+    let colours = if samples.channels < 3 { 1 } else { 3 };
+    if colours > channels {
+        return Err("it has colours, but images of this set are grey".to_owned());
     }
     let plane = height * width;
-    for (position, pixel) in pixels.chunks_exact(RGB).enumerate() {
-        for (channel, &value) in pixel.iter().enumerate() {
-            planes[channel * plane + position] = value;
+    for (position, pixel) in samples.values.chunks_exact(samples.channels).enumerate() {
+        if pixel.len() > colours && pixel[colours] != u8::MAX {
+            return Err("it is transparent in places: save it without an alpha channel".to_owned());
+        }
+        for channel in 0..channels {
+            planes[channel * plane + position] = pixel[channel % colours];
         }
     }
     Ok(())
 }
 
-fn png(bytes: &[u8], size: [usize; 2], pixels: &mut [u8]) -> Result<(), String> {
-    let limits = Limits { bytes: PNG_LIMIT };
-    let mut reader = png::Decoder::new_with_limits(Cursor::new(bytes), limits)
-        .read_info()
-        .map_err(|error| error.to_string())?;
-    let info = reader.info();
-    same_size(size, [info.height as usize, info.width as usize])?;
-    if (info.color_type, info.bit_depth) != (ColorType::Rgb, BitDepth::Eight) {
-        return Err(format!(
-            "its pixels are {:?} of {} bits instead of Rgb of 8",
-            info.color_type, info.bit_depth as u8
-        ));
-    }
-    reader.next_frame(pixels).map_err(|error| error.to_string())?;
-    Ok(())
+enum Format {
+    Png,
+    Jpeg,
 }
 
-fn jpeg(bytes: &[u8], size: [usize; 2], pixels: &mut [u8]) -> Result<(), String> {
+fn format(bytes: &[u8]) -> Result<Format, String> {
+    if bytes.starts_with(&[0x89, b'P', b'N', b'G']) {
+        Ok(Format::Png)
+    } else if bytes.starts_with(&[0xff, 0xd8]) {
+        Ok(Format::Jpeg)
+    } else {
+        let start = &bytes[..bytes.len().min(4)];
+        Err(format!("neither PNG nor JPEG: it starts with {start:02x?}"))
+    }
+}
+
+/// Palettes and fewer than 8 bits are expanded.
+fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, String> {
+    let limits = Limits { bytes: PNG_LIMIT };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.read_info().map_err(|error| error.to_string())
+}
+
+fn png(bytes: &[u8], size: [usize; 2]) -> Result<Samples, String> {
+    let mut reader = png_reader(bytes)?;
+    let info = reader.info();
+    same_size(size, [info.height as usize, info.width as usize])?;
+    let (color, depth) = reader.output_color_type();
+    if depth != BitDepth::Eight || color == ColorType::Indexed {
+        return Err(format!(
+            "its pixels are {color:?} of {} bits instead of 8",
+            depth as u8
+        ));
+    }
+    let channels = color.samples();
+    let mut values = vec![0; size[0] * size[1] * channels];
+    reader
+        .next_frame(&mut values)
+        .map_err(|error| error.to_string())?;
+    Ok(Samples { channels, values })
+}
+
+fn jpeg(bytes: &[u8], size: [usize; 2]) -> Result<Samples, String> {
     let mut decoder = Decoder::new(bytes).map_err(|error| error.to_string())?;
     let header = decoder.header();
     same_size(size, [header.height(), header.width()])?;
     let (channels, bits) = (header.components.len(), header.precision);
-    if (channels, bits) != (RGB, 8) {
-        return Err(format!(
-            "it has {channels} channels of {bits} bits instead of 3 of 8"
-        ));
-    }
-    decoder.set_output_format(PixelFormat::Rgb);
+    let format = match (channels, bits) {
+        (1, 8) => PixelFormat::Grayscale,
+        (3, 8) => PixelFormat::Rgb,
+        _ => {
+            return Err(format!(
+                "it has {channels} channels of {bits} bits instead of 1 or 3 of 8"
+            ));
+        }
+    };
+    let mut values = vec![0; size[0] * size[1] * channels];
+    decoder.set_output_format(format);
     decoder.set_max_pixels(size[0] * size[1]);
     let decoded = decoder
-        .decode_image_into(pixels)
+        .decode_image_into(&mut values)
         .map_err(|error| error.to_string())?;
     // What the decoder made up for damaged data is no image of the set.
     match decoded.warnings.first() {
         Some(warning) => Err(format!("damaged: {warning:?}")),
-        None => Ok(()),
+        None => Ok(Samples { channels, values }),
     }
 }
 
 fn same_size(expected: [usize; 2], found: [usize; 2]) -> Result<(), String> {
-    if found == expected {
-        return Ok(());
-    }
     let [height, width] = found;
-    Err(format!(
-        "it has {height} x {width} pixels instead of {} x {}",
-        expected[0], expected[1]
-    ))
+    if found != expected {
+        return Err(format!(
+            "it has {height} x {width} pixels instead of {} x {}",
+            expected[0], expected[1]
+        ));
+    }
+    match height.checked_mul(width) {
+        Some(1..=MOST_PIXELS) => Ok(()),
+        _ => Err(format!("{height} x {width} pixels are no image to train on")),
+    }
 }
 
 #[cfg(test)]

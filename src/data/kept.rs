@@ -2,14 +2,15 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 8 | `RUNIMGS1` |
+//! | 8 | `RUNIMGS2` |
 //! | 4 | length of the header, little-endian |
 //! | | the header, JSON: [`Header`] |
 //! | 32 | blake3 of the header |
 //! | rest | the arrays, one after the other |
 //!
 //! A file that is not whole, or that was made from other sources or by another decoder, is as good as none. The header
-//! is checked whenever it is read, the arrays whenever they are.
+//! is checked whenever it is read, the arrays whenever they are: piece by piece, each by the thread that has just read
+//! it and still has it in its core's cache. The hashes of the pieces are in the header, and so under its checksum.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,57 +19,104 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::files::{TEMPORARY, write_atomic};
 
-const MAGIC: &[u8; 8] = b"RUNIMGS1";
-/// More than a header of any number of source files.
-const MOST_HEADER: u64 = 1 << 20;
-/// Read by one thread at a time.
-const CHUNK: usize = 1 << 22;
+const MAGIC: &[u8; 8] = b"RUNIMGS2";
+/// More than a header of any number of source files, and of pieces of arrays of 200 GB.
+const MOST_HEADER: u64 = 1 << 24;
+/// Bytes of a piece: read and hashed by one thread, and small enough for its core's own cache.
+const PIECE: usize = 1 << 20;
 /// A temporary file this old has no writer any more.
 const ABANDONED: Duration = Duration::from_hours(1);
 
-/// A source file as it was when its images were decoded.
+/// Where images come from: a file, or more files than are worth a line each.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// One file.
+    File(PathBuf),
+    /// Many small ones, such as one for each image.
+    Listing {
+        /// The folder above all of them.
+        root: PathBuf,
+        /// The files, in a fixed order.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// An origin as it was when its images were decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Source {
     name: String,
+    /// Of all files together.
     size: u64,
-    /// Since 1970; none where the file system does not say.
+    /// Since 1970; none where the file system does not say, or of a listing.
     modified: Option<Duration>,
-    /// blake3 of the content.
+    /// blake3 of the content, or, of a listing, of the files' names, sizes and times.
     hash: String,
 }
 
-impl Source {
-    /// To be called before `content` is read, so that a change in between is seen the next time.
-    pub(super) fn modified(path: &Path) -> Option<Duration> {
-        let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
-        modified.duration_since(UNIX_EPOCH).ok()
-    }
-
-    pub(super) fn new(path: &Path, modified: Option<Duration>, content: &[u8]) -> Self {
-        Self {
-            name: name(path),
-            size: content.len() as u64,
-            modified,
-            hash: blake3::Hasher::new()
-                .update_rayon(content)
-                .finalize()
-                .to_hex()
-                .to_string(),
+impl Origin {
+    /// What it is now. To be called before its images are decoded, so that a change in between is seen the next time.
+    pub(super) fn stamp(&self) -> io::Result<Source> {
+        match self {
+            Self::File(path) => {
+                let modified = modified(path);
+                let content = fs::read(path)?;
+                Ok(Source {
+                    name: name(path),
+                    size: content.len() as u64,
+                    modified,
+                    hash: hash_of(&content),
+                })
+            }
+            Self::Listing { root, files } => listed(root, files),
         }
     }
 
-    /// Whether the file at `path` still is this one: same size and time, or same content.
-    fn is(&self, path: &Path) -> bool {
-        let same_size = fs::metadata(path).is_ok_and(|metadata| metadata.len() == self.size);
-        if self.name != name(path) || !same_size {
-            return false;
+    /// Whether it still is as it was: same size and time, or same content.
+    fn is(&self, source: &Source) -> bool {
+        match self {
+            Self::File(path) => {
+                let same_size = fs::metadata(path).is_ok_and(|metadata| metadata.len() == source.size);
+                if source.name != name(path) || !same_size {
+                    return false;
+                }
+                let same_time = source.modified.is_some() && source.modified == modified(path);
+                same_time || self.stamp().is_ok_and(|now| now.hash == source.hash)
+            }
+            Self::Listing { root, files } => listed(root, files).is_ok_and(|now| now == *source),
         }
-        let same_time = self.modified.is_some() && self.modified == Self::modified(path);
-        same_time || fs::read(path).is_ok_and(|content| Self::new(path, None, &content).hash == self.hash)
     }
+}
+
+fn modified(path: &Path) -> Option<Duration> {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+    modified.duration_since(UNIX_EPOCH).ok()
+}
+
+fn listed(root: &Path, files: &[PathBuf]) -> io::Result<Source> {
+    let lines: io::Result<Vec<(u64, String)>> = files
+        .par_iter()
+        .map(|path| {
+            let size = fs::metadata(path)?.len();
+            let inside = path.strip_prefix(root).unwrap_or(path).display();
+            Ok((size, format!("{inside}\0{size}\0{:?}\n", modified(path))))
+        })
+        .collect();
+    let mut hasher = blake3::Hasher::new();
+    let mut total = 0;
+    for (size, line) in lines? {
+        total += size;
+        hasher.update(line.as_bytes());
+    }
+    Ok(Source {
+        name: format!("{} files", files.len()),
+        size: total,
+        modified: None,
+        hash: hasher.finalize().to_hex().to_string(),
+    })
 }
 
 fn name(path: &Path) -> String {
@@ -84,53 +132,69 @@ struct Header {
     /// Changes when the same sources are decoded to other arrays.
     decoder: String,
     sources: Vec<Source>,
+    /// What the arrays are, in the user's words.
+    about: Value,
     /// Bytes of each array.
     lengths: Vec<u64>,
     /// blake3 of each array.
     hashes: Vec<String>,
+    /// blake3 of the pieces of each array.
+    pieces: Vec<Vec<String>>,
 }
 
-/// What is kept, read and found whole.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Arrays {
-    /// In the order they were stored.
-    pub arrays: Vec<Vec<u8>>,
+/// What is known of kept arrays without reading them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Facts {
+    /// As it was given.
+    pub about: Value,
+    /// Bytes of each array, in the order they were stored.
+    pub lengths: Vec<u64>,
     /// blake3 of each, hexadecimal.
     pub hashes: Vec<String>,
 }
 
-/// Arrays that are kept, or to be kept, of some source files.
+impl Facts {
+    /// Of arrays that are to be kept.
+    pub(super) fn of(about: Value, arrays: &[&[u8]]) -> Self {
+        Self {
+            about,
+            lengths: arrays.iter().map(|array| array.len() as u64).collect(),
+            hashes: arrays.iter().map(|array| hash_of(array)).collect(),
+        }
+    }
+}
+
+/// Arrays that are kept, or to be kept, of some origins.
 pub(super) struct Kept<'a> {
     /// Where the file may lie, the preferred place first.
     pub places: Vec<PathBuf>,
     /// See [`Header::decoder`].
     pub decoder: &'a str,
-    /// The source files there are now.
-    pub sources: Vec<&'a Path>,
-    /// Bytes that each array must have.
-    pub lengths: &'a [u64],
+    /// Where the images come from, as it is now.
+    pub origins: &'a [Origin],
 }
 
 impl Kept<'_> {
-    /// The hashes of the arrays, one for each, without reading them.
-    pub(super) fn hashes(&self) -> Option<Vec<String>> {
-        self.places
-            .iter()
-            .find_map(|path| Some(self.open(path).ok()??.1.hashes))
+    /// What is known of the arrays, without reading them.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        let of = |path: &PathBuf| Some(self.open(path).ok()??.1.facts());
+        self.places.iter().find_map(of)
     }
 
-    /// The arrays and their hashes.
-    pub(super) fn load(&self) -> Option<Arrays> {
+    /// The arrays, read and found whole.
+    pub(super) fn load(&self) -> Option<(Facts, Vec<Vec<u8>>)> {
         self.places.iter().find_map(|path| self.arrays(path).ok()?)
     }
 
     /// Keeps arrays in the first place that takes them. That there may be none is no error: they are decoded again.
-    pub(super) fn store(&self, sources: Vec<Source>, arrays: &[&[u8]], hashes: &[String]) {
+    pub(super) fn store(&self, sources: Vec<Source>, facts: &Facts, arrays: &[&[u8]]) {
         let header = Header {
             decoder: self.decoder.to_owned(),
             sources,
-            lengths: arrays.iter().map(|array| array.len() as u64).collect(),
-            hashes: hashes.to_vec(),
+            about: facts.about.clone(),
+            lengths: facts.lengths.clone(),
+            hashes: facts.hashes.clone(),
+            pieces: arrays.iter().map(|array| pieces_of(array)).collect(),
         };
         let Ok(header) = serde_json::to_vec(&header) else {
             return;
@@ -139,13 +203,18 @@ impl Kept<'_> {
         let checksum = blake3::hash(&header);
         let mut parts: Vec<&[u8]> = vec![MAGIC, &length, &header, checksum.as_bytes()];
         parts.extend(arrays);
+        let mut last = None;
         for path in &self.places {
             match put(path, &parts) {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::debug!(path = %path.display(), %error, "decoded images are not kept here");
+                    last = Some((path, error));
                 }
             }
+        }
+        if let Some((path, error)) = last {
+            tracing::warn!(path = %path.display(), %error, "decoded images are kept nowhere, and decoded again each time");
         }
     }
 
@@ -169,39 +238,45 @@ impl Kept<'_> {
         let Ok(header) = serde_json::from_slice::<Header>(&header) else {
             return Ok(None);
         };
-        let size = start.len() as u64 + length + checksum.len() as u64 + self.lengths.iter().sum::<u64>();
+        let size = start.len() as u64 + length + checksum.len() as u64 + header.lengths.iter().sum::<u64>();
         let fits = header.decoder == self.decoder
-            && header.lengths == self.lengths
-            && header.hashes.len() == self.lengths.len()
-            && header.sources.len() == self.sources.len()
+            && header.hashes.len() == header.lengths.len()
+            && header.pieces.len() == header.lengths.len()
+            && header.sources.len() == self.origins.len()
             && file.metadata()?.len() == size
             && header
                 .sources
                 .iter()
-                .zip(&self.sources)
-                .all(|(source, path)| source.is(path));
+                .zip(self.origins)
+                .all(|(source, origin)| origin.is(source));
         Ok(fits.then_some((file, header)))
     }
 
-    fn arrays(&self, path: &Path) -> io::Result<Option<Arrays>> {
+    fn arrays(&self, path: &Path) -> io::Result<Option<(Facts, Vec<Vec<u8>>)>> {
         let Some((mut file, header)) = self.open(path)? else {
             return Ok(None);
         };
         let mut offset = file.stream_position()?;
         let mut arrays = Vec::with_capacity(header.lengths.len());
-        for (&length, hash) in header.lengths.iter().zip(&header.hashes) {
-            let array = read_at(path, offset, length as usize)?;
-            if hash_of(&array) != *hash {
-                tracing::debug!(path = %path.display(), "kept images are damaged");
+        for (&length, pieces) in header.lengths.iter().zip(&header.pieces) {
+            let Some(array) = read_at(path, offset, length as usize, pieces)? else {
+                tracing::warn!(path = %path.display(), "kept images are damaged and decoded again");
                 return Ok(None);
-            }
+            };
             offset += length;
             arrays.push(array);
         }
-        Ok(Some(Arrays {
-            arrays,
-            hashes: header.hashes,
-        }))
+        Ok(Some((header.facts(), arrays)))
+    }
+}
+
+impl Header {
+    fn facts(self) -> Facts {
+        Facts {
+            about: self.about,
+            lengths: self.lengths,
+            hashes: self.hashes,
+        }
     }
 }
 
@@ -214,16 +289,29 @@ pub(super) fn hash_of(array: &[u8]) -> String {
         .to_string()
 }
 
-/// Reads `length` bytes from `offset` on, on all cores: most of the time goes into the kernel's copying.
-fn read_at(path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+fn pieces_of(array: &[u8]) -> Vec<String> {
+    let pieces = array.par_chunks(PIECE);
+    pieces
+        .map(|piece| blake3::hash(piece).to_hex().to_string())
+        .collect()
+}
+
+/// Reads `length` bytes from `offset` on, on all cores, for most of the time goes into the kernel's copying and into
+/// hashing; `None` where a piece is not what it was.
+fn read_at(path: &Path, offset: u64, length: usize, hashes: &[String]) -> io::Result<Option<Vec<u8>>> {
+    if hashes.len() != length.div_ceil(PIECE) {
+        return Ok(None);
+    }
     let mut bytes = vec![0; length];
-    let chunks = bytes.par_chunks_mut(CHUNK).enumerate();
-    chunks.try_for_each(|(index, chunk)| {
+    let pieces = bytes.par_chunks_mut(PIECE).zip(hashes).enumerate();
+    let sound = pieces.map(|(index, (piece, hash))| {
         let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset + (index * CHUNK) as u64))?;
-        file.read_exact(chunk)
-    })?;
-    Ok(bytes)
+        file.seek(SeekFrom::Start(offset + (index * PIECE) as u64))?;
+        file.read_exact(piece)?;
+        Ok::<bool, io::Error>(blake3::hash(piece).to_hex().as_str() == hash)
+    });
+    let sound = sound.try_reduce(|| true, |a, b| Ok(a && b))?;
+    Ok(sound.then_some(bytes))
 }
 
 /// Writes into a folder that anybody may write to; creates it if its parent is there.

@@ -1,111 +1,206 @@
-//! MNIST: 60,000 training and 10,000 test images of 28 x 28 pixels, in four IDX files, each compressed or not.
+//! MNIST and Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28 pixels, in four IDX files, each compressed
+//! or not. Both sets have the same names of files, so that each is looked for in folders of its own first.
 
 use std::path::{Path, PathBuf};
 
-use super::catalogue::hash;
-use super::{DataError, DataSet, DataSetInfo, Normalisation, Part, idx};
+use super::catalogue::{Request, hash};
+use super::normalise::{Moments, Stats};
+use super::{DataError, DataSet, DataSetInfo, Found, Known, Part, idx};
 
-pub(super) const NAME: &str = "mnist";
+/// A set of four files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Idx {
+    pub known: Known,
+    /// Where the files may lie below the data folder.
+    folders: &'static [&'static str],
+    /// Images and labels for training, images and labels for testing.
+    sources: [Source; 4],
+    mean: f32,
+    std: f32,
+}
 
-pub(super) const INFO: DataSetInfo = DataSetInfo {
-    name: NAME,
-    about: "handwritten digits of 28 x 28 pixels, four IDX files in the data folder",
+/// One of the four files.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    name: &'static str,
+    /// blake3 of the decompressed content.
+    content: &'static str,
+    /// blake3 of a well-known `.gz` file as it lies, which need not be decompressed to be trusted.
+    compressed: &'static str,
+}
+
+const INFO: DataSetInfo = DataSetInfo {
     classes: 10,
     train: 60_000,
     test: 10_000,
     shape: [1, 28, 28],
 };
 
-/// One of the four files.
-struct Source {
-    name: &'static str,
-    /// blake3 of the decompressed content.
-    content: &'static str,
-    /// blake3 of the published `.gz` file as it lies.
-    compressed: &'static str,
-}
+pub(super) const MNIST: Idx = Idx {
+    known: Known {
+        name: "mnist",
+        about: "handwritten digits of 28 x 28 pixels, four IDX files in the data folder",
+        info: Some(INFO),
+    },
+    // The second is torchvision's.
+    folders: &["mnist", "MNIST/raw", ""],
+    // The compressed files are those once published at yann.lecun.com.
+    sources: [
+        Source {
+            name: TRAIN_IMAGES,
+            content: "c6e6fd8c67d07c8a9b7bffa7dd0413ff4b8af241607b049b7721107f379df9fd",
+            compressed: "49350eedae49552d8f5470b0e1ddd16b8bbe8a592dc9a0ab14053a6a0b24e4a8",
+        },
+        Source {
+            name: TRAIN_LABELS,
+            content: "8ebcfdf2fe191516f9cb37fceb75d2d19289d91ee92026534ed45e44144b5642",
+            compressed: "e317bada12ed4fb725e9598f4c17dcccba810295c738a946c09482a2862d6968",
+        },
+        Source {
+            name: TEST_IMAGES,
+            content: "f8d502322cd9f186e155a74a3dff598ed56c1a7b5a5c8d312749ac47c4a2bec7",
+            compressed: "dfc01781cd114ccb845ea1ea030284363b571579514e164a9d0d1fe830afc188",
+        },
+        Source {
+            name: TEST_LABELS,
+            content: "6d43ea317fa8f5851bb85404bb7358defd48b0294cf31f60cdcde8106fe2c3ad",
+            compressed: "74d599a4d720aae3617f302ae7ad28d1bdb39766c98953ed246e563a51328ed3",
+        },
+    ],
+    mean: 0.1307,
+    std: 0.3081,
+};
 
-const TRAIN_IMAGES: Source = Source {
-    name: "train-images-idx3-ubyte",
-    content: "c6e6fd8c67d07c8a9b7bffa7dd0413ff4b8af241607b049b7721107f379df9fd",
-    compressed: "49350eedae49552d8f5470b0e1ddd16b8bbe8a592dc9a0ab14053a6a0b24e4a8",
-};
-const TRAIN_LABELS: Source = Source {
-    name: "train-labels-idx1-ubyte",
-    content: "8ebcfdf2fe191516f9cb37fceb75d2d19289d91ee92026534ed45e44144b5642",
-    compressed: "e317bada12ed4fb725e9598f4c17dcccba810295c738a946c09482a2862d6968",
-};
-const TEST_IMAGES: Source = Source {
-    name: "t10k-images-idx3-ubyte",
-    content: "f8d502322cd9f186e155a74a3dff598ed56c1a7b5a5c8d312749ac47c4a2bec7",
-    compressed: "dfc01781cd114ccb845ea1ea030284363b571579514e164a9d0d1fe830afc188",
-};
-const TEST_LABELS: Source = Source {
-    name: "t10k-labels-idx1-ubyte",
-    content: "6d43ea317fa8f5851bb85404bb7358defd48b0294cf31f60cdcde8106fe2c3ad",
-    compressed: "74d599a4d720aae3617f302ae7ad28d1bdb39766c98953ed246e563a51328ed3",
+pub(super) const FASHION: Idx = Idx {
+    known: Known {
+        name: "fashion-mnist",
+        about: "clothes of 28 x 28 pixels, in the form of `mnist`",
+        info: Some(INFO),
+    },
+    // The second is torchvision's.
+    folders: &["fashion-mnist", "FashionMNIST/raw", ""],
+    // The compressed files are those of Debian's package `dataset-fashion-mnist`.
+    sources: [
+        Source {
+            name: TRAIN_IMAGES,
+            content: "feaca08b36e07f8d504641a929bff1554884ef73964323e44e59e39a986b4c9e",
+            compressed: "9cf1917a1e78f1fd6fc39c523af5a916d144f92767ee6fcc6c002381a8f69b73",
+        },
+        Source {
+            name: TRAIN_LABELS,
+            content: "b4d9ea8013b029ef778c95ea7de31195ef443589877589523ad330db2829ebd6",
+            compressed: "d2083cac2b6237cf63eda9fb1574c378334eda70790a03b08083fcc021f00733",
+        },
+        Source {
+            name: TEST_IMAGES,
+            content: "a19b8c1e5f798e5a6fa7229093b630c04a620179497a1fa3a71e7334fb59a30b",
+            compressed: "714c9851366eec4f86efe253f1e8e18271dee7e2669e19e5aaff46de0b9edf90",
+        },
+        Source {
+            name: TEST_LABELS,
+            content: "0a067399ed18bcc9d7dc26832b3b8e4481abf2d33fee04c611e90b9061296b90",
+            compressed: "aec827f7751347447e5f927f1d0de282b3e4a703309a230296be5d3742cf3adf",
+        },
+    ],
+    // Of the training images, as is usual.
+    mean: 0.286,
+    std: 0.353,
 };
 
-/// Where the files may lie below the data folder; the last is torchvision's.
-const FOLDERS: [&str; 3] = ["", "mnist", "MNIST/raw"];
+const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
+const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
+const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
+const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
+
 /// More than the largest of the files, compressed or not.
 const LIMIT: u64 = 1 << 26;
 const FORMAT: &str = "IDX";
-const MEAN: f32 = 0.1307;
-const STD: f32 = 0.3081;
 
-/// Finds and verifies the files; returns the data set's hash.
-pub(super) fn check(data_dir: Option<&Path>) -> Result<String, DataError> {
-    for source in [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS] {
-        let path = locate(data_dir, &source)?;
-        let bytes = idx::read(&path, LIMIT)?;
-        if blake3::hash(&bytes).to_hex().as_str() != source.compressed {
-            verify(&path, &source, &idx::decompress(&path, bytes, LIMIT)?)?;
+impl Idx {
+    /// Finds and verifies the files.
+    pub(super) fn find(&self, request: &Request) -> Result<Found, DataError> {
+        for source in &self.sources {
+            let path = self.locate(request, source)?;
+            let bytes = idx::read(&path, LIMIT)?;
+            if blake3::hash(&bytes).to_hex().as_str() != source.compressed {
+                verify(&path, source, &idx::decompress(&path, bytes, LIMIT)?)?;
+            }
         }
+        self.found(request)
     }
-    Ok(content_hash())
-}
 
-/// Reads, decompresses, verifies and decodes the files.
-pub(super) fn load(data_dir: Option<&Path>) -> Result<DataSet, DataError> {
-    Ok(DataSet {
-        name: NAME.to_owned(),
-        classes: INFO.classes,
-        shape: INFO.shape,
-        train: part(data_dir, &TRAIN_IMAGES, &TRAIN_LABELS)?,
-        test: part(data_dir, &TEST_IMAGES, &TEST_LABELS)?,
-        hash: content_hash(),
-    })
-}
-
-fn content_hash() -> String {
-    let contents = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS].map(|source| source.content);
-    hash(&format!("mnist v1, (x / 255 - {MEAN}) / {STD}"), &contents)
-}
-
-fn locate(data_dir: Option<&Path>, source: &Source) -> Result<PathBuf, DataError> {
-    let data_dir = data_dir.ok_or(DataError::NoFolder { name: NAME })?;
-    let folders = FOLDERS.map(|folder| {
-        if folder.is_empty() {
-            data_dir.to_path_buf()
-        } else {
-            data_dir.join(folder)
-        }
-    });
-    let candidates = folders.iter().flat_map(|folder| {
-        [
-            folder.join(source.name),
-            folder.join(format!("{}.gz", source.name)),
-        ]
-    });
-    candidates
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| DataError::Missing {
-            name: NAME,
-            file: format!("`{0}` or `{0}.gz`", source.name),
-            searched: folders.to_vec(),
+    /// Reads, decompresses, verifies and decodes the files.
+    pub(super) fn load(&self, request: &Request) -> Result<DataSet, DataError> {
+        let found = self.found(request)?;
+        let [train_images, train_labels, test_images, test_labels] = &self.sources;
+        let part = |images, labels| self.part(request, &found, images, labels);
+        Ok(DataSet {
+            name: self.known.name.to_owned(),
+            classes: INFO.classes,
+            shape: INFO.shape,
+            train: part(train_images, train_labels)?,
+            test: part(test_images, test_labels)?,
+            hash: found.hash.clone(),
         })
+    }
+
+    /// What files with the published content are.
+    fn found(&self, request: &Request) -> Result<Found, DataError> {
+        let unused = Moments {
+            mean: Vec::new(),
+            std: Vec::new(),
+        };
+        let name = self.known.name;
+        let stats = Stats::new(request.settings, Some((&[self.mean], &[self.std])))?;
+        let normalisation = stats.normalisation(name, INFO.shape[0], &unused)?;
+        let (mean, std) = (normalisation.mean[0], normalisation.std[0]);
+        let contents = self.sources.map(|source| source.content);
+        Ok(Found {
+            info: INFO,
+            hash: hash(&format!("{name} v1, (x / 255 - {mean}) / {std}"), &contents),
+            normalisation,
+        })
+    }
+
+    fn locate(&self, request: &Request, source: &Source) -> Result<PathBuf, DataError> {
+        let data_dir = request.folder()?;
+        let folders: Vec<PathBuf> = self
+            .folders
+            .iter()
+            .map(|folder| super::source::join(data_dir, folder))
+            .collect();
+        let candidates = folders.iter().flat_map(|folder| {
+            [
+                folder.join(source.name),
+                folder.join(format!("{}.gz", source.name)),
+            ]
+        });
+        candidates
+            .into_iter()
+            .find(|path| path.is_file())
+            .ok_or_else(|| DataError::Missing {
+                name: self.known.name.to_owned(),
+                file: format!("`{0}` or `{0}.gz`", source.name),
+                searched: folders.clone(),
+            })
+    }
+
+    fn part(
+        &self,
+        request: &Request,
+        found: &Found,
+        images: &Source,
+        labels: &Source,
+    ) -> Result<Part, DataError> {
+        let fetch = |source| -> Result<_, DataError> {
+            let path = self.locate(request, source)?;
+            let content = idx::decompress(&path, idx::read(&path, LIMIT)?, LIMIT)?;
+            verify(&path, source, &content)?;
+            Ok((path, content))
+        };
+        let ((image_path, images), (label_path, labels)) = (fetch(images)?, fetch(labels)?);
+        decode((&image_path, &images), (&label_path, &labels), found)
+    }
 }
 
 /// Compares decompressed content with the published one.
@@ -128,19 +223,8 @@ fn verify(path: &Path, source: &Source, content: &[u8]) -> Result<(), DataError>
     })
 }
 
-fn part(data_dir: Option<&Path>, images: &Source, labels: &Source) -> Result<Part, DataError> {
-    let fetch = |source| -> Result<_, DataError> {
-        let path = locate(data_dir, source)?;
-        let content = idx::decompress(&path, idx::read(&path, LIMIT)?, LIMIT)?;
-        verify(&path, source, &content)?;
-        Ok((path, content))
-    };
-    let ((image_path, images), (label_path, labels)) = (fetch(images)?, fetch(labels)?);
-    decode((&image_path, &images), (&label_path, &labels))
-}
-
 /// One part from the contents of its two files.
-fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8])) -> Result<Part, DataError> {
+fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8]), found: &Found) -> Result<Part, DataError> {
     let ([count, rows, columns], pixels) =
         idx::parse(images.1).map_err(|problem| DataError::format(images.0, FORMAT, problem))?;
     let wrong = |problem| Err(DataError::format(labels.0, FORMAT, problem));
@@ -153,25 +237,32 @@ fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8])) -> Result<Part, DataEr
         .iter()
         .position(|&label| usize::from(label) >= INFO.classes)
     {
-        return wrong(format!("label {index} is {}, which is no digit", values[index]));
+        return wrong(format!(
+            "label {index} is {}, but there are 10 classes",
+            values[index]
+        ));
     }
-    let normalisation = Normalisation {
-        scale: 255.0,
-        mean: vec![MEAN],
-        std: vec![STD],
-    };
     if [1, rows, columns] != INFO.shape {
         let problem = format!("its images have {rows} x {columns} pixels instead of 28 x 28");
         return Err(DataError::format(images.0, FORMAT, problem));
     }
     let values = values.iter().map(|&label| u32::from(label)).collect();
-    Part::new(INFO.shape, pixels.to_vec(), values, &normalisation)
+    Part::new(INFO.shape, pixels.to_vec(), values, &found.normalisation)
         .map_err(|error| DataError::format(images.0, FORMAT, error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DatasetSettings;
+
+    fn request<'a>(settings: &'a DatasetSettings, folder: Option<&'a Path>) -> Request<'a> {
+        Request {
+            settings,
+            data_dir: folder,
+            cache_dir: None,
+        }
+    }
 
     fn images(count: u32, side: u32) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, 3];
@@ -188,7 +279,13 @@ mod tests {
     }
 
     fn decoded(images: &[u8], labels: &[u8]) -> Result<Part, DataError> {
-        decode((Path::new("images"), images), (Path::new("labels"), labels))
+        let settings = DatasetSettings::named("mnist");
+        let found = MNIST.found(&request(&settings, None))?;
+        decode(
+            (Path::new("images"), images),
+            (Path::new("labels"), labels),
+            &found,
+        )
     }
 
     #[test]
@@ -210,14 +307,18 @@ mod tests {
     #[test]
     fn a_missing_a_cut_and_a_foreign_file_are_told_apart() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let check = || check(Some(folder.path())).expect_err("incomplete");
+        let settings = DatasetSettings::named("mnist");
+        let check = || {
+            let found = MNIST.find(&request(&settings, Some(folder.path())));
+            found.expect_err("incomplete")
+        };
         assert!(check().to_string().starts_with(
             "data set `mnist`: cannot find `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `"
         ));
         let raw = folder.path().join("MNIST/raw");
         crate::result::create_dir(&raw).expect("folder");
         let put = |bytes: &[u8]| {
-            crate::result::write_atomic(&raw.join(TRAIN_IMAGES.name), bytes).expect("written");
+            crate::result::write_atomic(&raw.join(TRAIN_IMAGES), bytes).expect("written");
         };
         put(&images(1, 28)[..100]);
         assert!(matches!(check(), DataError::Format { .. }));

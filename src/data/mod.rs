@@ -2,14 +2,21 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `settings` | [`DatasetSettings`]: which data, by name or path |
+//! | `sets` | [`Sets`]: looks at each data set once |
 //! | `set` | [`DataSet`] and [`Part`]: pixels and labels in memory, tensors on demand |
 //! | `catalogue` | [`NAMES`], [`load`], [`check`] |
 //! | `digits` | UCI 8x8 digits, embedded |
-//! | `mnist`, `idx` | MNIST and its file format |
-//! | `cifar` | CIFAR-10 and CIFAR-100 |
-//! | `source`, `hub`, `batch` | their files: which, parquet, original binaries |
+//! | `mnist`, `idx` | MNIST and Fashion-MNIST, and their file format |
+//! | `cifar`, `batch` | CIFAR-10 and CIFAR-100, and their original files |
+//! | `tiny` | Tiny-ImageNet |
+//! | `medmnist`, `npz` | `BloodMNIST`, and its file format |
+//! | `own`, `folder` | data sets by path: folders of images, parquet files |
+//! | `source`, `hub`, `rows` | parquet files: which, their columns, their images |
 //! | `image` | PNG and JPEG |
-//! | `kept` | decoded images in a file |
+//! | `decoded`, `kept` | images decoded once and kept in a file |
+//! | [`fetch`] | downloads |
+//! | `normalise` | mean and standard deviation: usual, given, or computed |
 //! | `split` | [`split()`] the training set over models, [`hold_out`] validation samples |
 //! | `sample` | [`balanced_sample`]: the fusion set |
 //!
@@ -18,22 +25,35 @@
 mod batch;
 mod catalogue;
 mod cifar;
+mod decoded;
 mod digits;
 mod error;
+pub mod fetch;
 #[cfg(test)]
 mod fixtures;
+mod folder;
 mod hub;
 mod idx;
 mod image;
 mod kept;
+mod medmnist;
 mod mnist;
+mod normalise;
+mod npz;
+mod own;
+mod rows;
 mod sample;
 mod set;
+mod sets;
+mod settings;
 mod source;
 mod split;
+mod tiny;
 
-pub use catalogue::{DataSetInfo, NAMES, check, load};
+pub use catalogue::{DataSetInfo, Found, Known, NAMES, check, known, load};
 pub use error::DataError;
 pub use sample::balanced_sample;
 pub use set::{DataSet, Normalisation, Part};
+pub use sets::Sets;
+pub use settings::DatasetSettings;
 pub use split::{SplitKind, SplitOptions, check_split, hold_out, split};

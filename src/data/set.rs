@@ -35,6 +35,7 @@ pub struct Part {
     pixels: Arc<Vec<u8>>,
     labels: Arc<[u32]>,
     table: Arc<[[f32; 256]]>,
+    normalisation: Arc<Normalisation>,
 }
 
 impl fmt::Debug for Part {
@@ -70,6 +71,7 @@ impl Part {
             pixels: Arc::new(pixels),
             labels: labels.into(),
             table: table.into(),
+            normalisation: Arc::new(normalisation.clone()),
         })
     }
 
@@ -81,6 +83,11 @@ impl Part {
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// How pixels become values.
+    pub fn normalisation(&self) -> &Normalisation {
+        &self.normalisation
     }
 
     /// `[C, H, W]`.
@@ -139,7 +146,7 @@ impl Part {
 /// A data set: a training and a test part of one shape.
 #[derive(Debug, Clone)]
 pub struct DataSet {
-    /// Its name in [`super::NAMES`].
+    /// Its name in [`super::NAMES`], or its path.
     pub name: String,
     /// Number of classes; labels lie below it.
     pub classes: usize,

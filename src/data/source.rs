@@ -39,14 +39,14 @@ impl Files {
     /// The files in the first folder that has any of them; parquet, where it has both forms.
     ///
     /// Errors where there is none, or where that folder lacks some.
-    pub(super) fn find(name: &'static str, layout: &Layout, data_dir: &Path) -> Result<Self, DataError> {
+    pub(super) fn find(name: &str, layout: &Layout, data_dir: &Path) -> Result<Self, DataError> {
         let folders: Vec<PathBuf> = layout
             .folders
             .iter()
             .map(|folder| join(data_dir, folder))
             .collect();
         let missing = |file: String, searched: &[PathBuf]| DataError::Missing {
-            name,
+            name: name.to_owned(),
             file,
             searched: searched.to_vec(),
         };
@@ -89,7 +89,7 @@ impl Files {
 }
 
 /// Without the `/` at the end that [`Path::join`] makes of nothing.
-fn join(data_dir: &Path, folder: &str) -> PathBuf {
+pub(super) fn join(data_dir: &Path, folder: &str) -> PathBuf {
     if folder.is_empty() {
         data_dir.to_path_buf()
     } else {
@@ -98,7 +98,7 @@ fn join(data_dir: &Path, folder: &str) -> PathBuf {
 }
 
 /// Names of the files in a folder, sorted; none where it cannot be read.
-fn names(folder: &Path) -> Vec<String> {
+pub(super) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.path().is_file());
     let mut names: Vec<String> = files
@@ -148,6 +148,11 @@ fn complete(shards: &[Shard], part: &str) -> Result<Vec<String>, String> {
             .ok_or_else(|| format!("{part}-{index:05}-of-{count:05}.parquet"))
     };
     (0..count).map(find).collect()
+}
+
+/// Names of all shards of a part, in order; none where there are none. The error is the name of a shard that is missing.
+pub(super) fn of_part(names: &[String], part: &str) -> Result<Vec<String>, String> {
+    complete(&shards(names, part), part)
 }
 
 #[cfg(test)]

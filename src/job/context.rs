@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 
 use super::JobError;
-use crate::data::{self, DataSet};
+use crate::data::{DataSet, DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::result::{Predictions, Provenance, Store};
 
@@ -20,19 +20,22 @@ pub struct DataCache {
 }
 
 impl DataCache {
-    fn get(&self, name: &str, dir: Option<&Path>, cache: Option<&Path>) -> Result<Arc<DataSet>, JobError> {
+    fn get(&self, settings: &DatasetSettings, resources: &Resources) -> Result<Arc<DataSet>, JobError> {
         // Loading under the lock makes others wait for the copy instead of loading their own.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = loaded.get(name) {
+        let id = settings.id();
+        if let Some(set) = loaded.get(&id) {
             return Ok(set.clone());
         }
-        let set = data::load(name, dir, cache)
+        let sets = Sets::new(resources.data_dir.as_deref(), resources.cache_dir.as_deref());
+        let set = sets
+            .load(settings)
             .map(Arc::new)
             .map_err(|source| JobError::Data {
-                name: name.to_string(),
+                name: settings.name.clone(),
                 source,
             })?;
-        loaded.insert(name.to_string(), set.clone());
+        loaded.insert(id, set.clone());
         Ok(set)
     }
 }
@@ -117,9 +120,7 @@ impl<'a> Context<'a> {
     }
 
     /// The data set, loaded once per process.
-    pub fn dataset(&self, settings: &crate::manifest::DatasetSettings) -> Result<Arc<DataSet>, JobError> {
-        let dir = self.resources.data_dir.as_deref().or(settings.dir.as_deref());
-        let cache = self.resources.cache_dir.as_deref();
-        self.resources.data.get(&settings.name, dir, cache)
+    pub fn dataset(&self, settings: &DatasetSettings) -> Result<Arc<DataSet>, JobError> {
+        self.resources.data.get(settings, self.resources)
     }
 }

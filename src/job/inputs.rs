@@ -2,69 +2,65 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::model_file::{self, number};
 use crate::arch::{Network, State};
 use crate::checkpoint::CheckpointError;
-use crate::data::{self, DataError, DataSetInfo};
+use crate::data::{DataError, DataSetInfo, Sets};
 use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::plan::{Inputs, ModelFile, draw, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
-pub fn gather(
-    layers: &Layers,
-    manifest: &Resolved,
-    data_dir: Option<&Path>,
-    cache_dir: Option<&Path>,
-) -> Result<Inputs, ManifestError> {
+pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Inputs, ManifestError> {
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
     let mut files: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
     for point in &manifest.points {
         let settings = &point.settings;
-        let name = &settings.dataset.name;
-        let Some(info) = data::NAMES.iter().find(|info| info.name == name) else {
-            continue;
-        };
-        if !inputs.datasets.contains_key(name) {
-            match data::check(name, data_dir.or(settings.dataset.dir.as_deref()), cache_dir) {
-                Ok(hash) => {
-                    inputs.datasets.insert(name.clone(), hash);
+        let id = settings.dataset.id();
+        if let Entry::Vacant(entry) = inputs.datasets.entry(id) {
+            match sets.find(&settings.dataset) {
+                Ok(found) => {
+                    entry.insert(found.hash.clone());
                 }
                 Err(error) => {
-                    let mut problem = at(layers, &["dataset", "name"], chain(&error));
-                    problem.hint = match error {
+                    let name = &settings.dataset.name;
+                    let mut problem = at(layers, &["dataset", "name"], chain(&*error));
+                    problem.hint = match &*error {
                         DataError::NoFolder { .. } => Some(format!(
                             "give the folder that holds the files of `{name}` with `--data-dir DIR`, the environment variable \
                              RUNNER_DATA, or `dir = \"...\"` in `[dataset]`"
                         )),
                         _ => error.hint(),
                     };
-                    inputs.datasets.insert(name.clone(), String::new());
+                    entry.insert(String::new());
                     problems.push(problem);
                 }
             }
         }
+        let Some(info) = sets.info(&settings.dataset) else {
+            continue;
+        };
+        let what = (settings.dataset.name.as_str(), &info);
         let uses_set = point.fusions.iter().any(|fusion| fusion.method.uses_fusion_set());
         if uses_set {
-            check_fusion_set(layers, settings, info, &mut problems);
-            let dir = data_dir.or(settings.dataset.dir.as_deref());
-            problems.extend(pool_too_small(layers, point, info, (dir, cache_dir)));
+            check_fusion_set(layers, settings, &info, &mut problems);
+            problems.extend(pool_too_small(layers, point, &info, sets));
         }
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
                 let filled = fill(pattern, settings, seed);
                 if let Entry::Vacant(entry) = inputs.models.entry(filled) {
-                    let found = models(layers, entry.key(), settings, info, &mut files, &mut problems);
+                    let found = models(layers, entry.key(), settings, &info, &mut files, &mut problems);
                     entry.insert(found);
                 }
             }
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = fill(pattern, settings, seed);
                 if let Entry::Vacant(entry) = inputs.fusion_sets.entry(filled) {
-                    let hash = recorded_set(entry.key(), info).unwrap_or_else(|message| {
+                    let hash = recorded_set(entry.key(), what).unwrap_or_else(|message| {
                         problems.push(at(layers, &["fusion-set", "file"], message));
                         String::new()
                     });
@@ -81,7 +77,7 @@ pub fn gather(
 }
 
 /// Hash of a recorded fusion set whose images fit the data set.
-fn recorded_set(path: &str, info: &DataSetInfo) -> Result<String, String> {
+fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
     let bytes =
         std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
@@ -95,9 +91,8 @@ fn recorded_set(path: &str, info: &DataSetInfo) -> Result<String, String> {
     {
         let [c, h, w] = info.shape;
         return Err(format!(
-            "the fusion set `{path}` holds `fusion.images` of type {:?} and shape {shape:?}, but `{}` needs F32 and [N, {c}, {h}, {w}]",
+            "the fusion set `{path}` holds `fusion.images` of type {:?} and shape {shape:?}, but `{name}` needs F32 and [N, {c}, {h}, {w}]",
             images.dtype(),
-            info.name
         ));
     }
     Ok(blake3::hash(&bytes).to_hex().to_string())
@@ -105,6 +100,7 @@ fn recorded_set(path: &str, info: &DataSetInfo) -> Result<String, String> {
 
 fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, problems: &mut Vec<Problem>) {
     let set = &settings.fusion_set;
+    let name = &settings.dataset.name;
     let problem = if set.indices.as_ref().is_some_and(Vec::is_empty) {
         at(
             layers,
@@ -117,8 +113,8 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
             layers,
             &["fusion-set", "indices"],
             format!(
-                "`fusion-set.indices` has {index}, but `{}` has {} training images",
-                info.name, info.train
+                "`fusion-set.indices` has {index}, but `{name}` has {} training images",
+                info.train
             ),
         )
     } else if set.indices.is_none() && set.file.is_none() && set.samples > info.train {
@@ -126,8 +122,8 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
             layers,
             &["fusion-set", "samples"],
             format!(
-                "`fusion-set.samples` is {}, but `{}` has only {} training images",
-                set.samples, info.name, info.train
+                "`fusion-set.samples` is {}, but `{name}` has only {} training images",
+                set.samples, info.train
             ),
         )
     } else {
@@ -140,12 +136,7 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
 
 /// A fusion set that the part of the training set of model 0, or of a group's first model, cannot fill. Sampling would
 /// say so, but only after training.
-fn pool_too_small(
-    layers: &Layers,
-    point: &Point,
-    info: &DataSetInfo,
-    (dir, cache_dir): (Option<&Path>, Option<&Path>),
-) -> Option<Problem> {
+fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Sets) -> Option<Problem> {
     let settings = &point.settings;
     let (set, parts) = (&settings.fusion_set, settings.split.parts);
     let sampled = set.file.is_none() && set.indices.is_none() && settings.base.models.is_none();
@@ -158,14 +149,14 @@ fn pool_too_small(
         .fusions
         .iter()
         .filter(|fusion| fusion.method.uses_fusion_set());
-    let sets: BTreeSet<Vec<usize>> = fusions
+    let picks: BTreeSet<Vec<usize>> = fusions
         .flat_map(|fusion| match fusion.selection {
             Selection::Groups(groups) => draw(&groups, parts),
             Selection::All | Selection::First(_) => vec![(0..parts).collect()],
         })
         .collect();
     // Whatever else is wrong is reported elsewhere.
-    let data = data::load(info.name, dir, cache_dir).ok()?;
+    let data = sets.load(&settings.dataset).ok()?;
     point.seeds.iter().find_map(|&seed| {
         let sizes: Vec<usize> =
             super::train::parts(&settings.split, seed, &data).ok()?.iter().map(Vec::len).collect();
@@ -174,7 +165,7 @@ fn pool_too_small(
             ModelOrder::Index => Some((*members.first()?, *sizes.get(*members.first()?)?)),
             ModelOrder::TestAccuracy => Some((0, members.iter().filter_map(|&i| sizes.get(i)).copied().max()?)),
         };
-        let smallest = sets.iter().filter_map(pool).min_by_key(|(_, size)| *size);
+        let smallest = picks.iter().filter_map(pool).min_by_key(|(_, size)| *size);
         let (model, pool) = smallest.filter(|(_, pool)| *pool < set.samples)?;
         let message = format!(
             "`fusion-set.samples` is {}, but model {model} has only {pool} training images with seed {seed} and {parts} parts",
@@ -248,7 +239,10 @@ fn models(
                 let device = candle_core::Device::Cpu;
                 let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
                 let problem = match fits {
-                    Err(error) => Some((error.to_string(), model_file::seems(&path, &settings.model, info))),
+                    Err(error) => Some((
+                        error.to_string(),
+                        model_file::seems(&path, &settings.model, (&settings.dataset.name, info)),
+                    )),
                     Ok(_) => model_file::other_heads(&path, &settings.model).map(|heads| {
                         let message = format!("the file's network has {heads} heads");
                         (message, Some(format!("write `heads = {heads}` in `[model]`")))

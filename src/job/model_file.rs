@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<ModelFile, CheckpointError> {
 }
 
 /// What a file that does not fit `[model]` and the data set seems to be.
-pub(super) fn seems(path: &Path, model: &Architecture, info: &DataSetInfo) -> Option<String> {
+pub(super) fn seems(path: &Path, model: &Architecture, (name, info): (&str, &DataSetInfo)) -> Option<String> {
     let hints = Hints {
         image: Some(info.shape.to_vec()),
         ..Hints::default()
@@ -50,8 +50,8 @@ pub(super) fn seems(path: &Path, model: &Architecture, info: &DataSetInfo) -> Op
     };
     Some(if found.architecture == *model {
         format!(
-            "the file seems to be for images of shape {:?} and {} classes, `{}` has {:?} and {}",
-            found.image, found.classes, info.name, info.shape, info.classes
+            "the file seems to be for images of shape {:?} and {} classes, `{name}` has {:?} and {}",
+            found.image, found.classes, info.shape, info.classes
         )
     } else {
         let settings = found.architecture.as_settings();

@@ -38,12 +38,16 @@ pub fn run(
             .store
             .save_predictions(&spec.name, &spec.key, &predictions)?;
     }
+    let mut diagnostics = outcome.diagnostics;
+    if let Some(normalisation) = normalisation(spec, &context)? {
+        diagnostics["normalisation"] = normalisation;
+    }
     context.finish();
     Ok(Record {
         status: Status::Ok,
         models: outcome.models,
         metrics: Some(outcome.metrics),
-        diagnostics: outcome.diagnostics,
+        diagnostics,
         seconds: context.seconds,
         provenance: Provenance {
             peak_memory: peak_memory(),
@@ -51,6 +55,17 @@ pub fn run(
         },
         ..blank(spec, &resources.provenance)
     })
+}
+
+/// Mean and deviation that were computed from the data: nothing else says which.
+fn normalisation(spec: &JobSpec, context: &Context) -> Result<Option<Value>, JobError> {
+    let dataset = &spec.settings.dataset;
+    if !dataset.is_path() || dataset.mean.is_some() {
+        return Ok(None);
+    }
+    let set = context.dataset(dataset)?;
+    let used = set.train.normalisation();
+    Ok(Some(json!({ "mean": used.mean, "std": used.std })))
 }
 
 /// Runs a job and saves its record, be it a success or a failure. A panic is a failure of this job alone.

@@ -111,10 +111,8 @@ impl Resolver<'_> {
     /// Whether the methods work on the point's networks.
     pub(super) fn check_networks(&mut self, point: &Point) {
         let settings = &point.settings;
-        let mut known = crate::data::NAMES.iter();
-        let plan = known
-            .find(|info| point.sound && info.name == settings.dataset.name)
-            .and_then(|info| settings.model.plan(&info.shape, info.classes).ok());
+        let info = self.sets.info(&settings.dataset).filter(|_| point.sound);
+        let plan = info.and_then(|info| settings.model.plan(&info.shape, info.classes).ok());
         let Some(plan) = plan else { return };
         for fusion in &point.fusions {
             let Some((key, message)) = fusion.method.obstacle(&plan) else {

@@ -166,8 +166,8 @@ impl Resolver<'_> {
             None
         };
         if let Some(dataset) = &dataset {
-            let names: Vec<&str> = crate::data::NAMES.iter().map(|info| info.name).collect();
-            if !names.contains(&dataset.name.as_str()) {
+            let names: Vec<&str> = crate::data::NAMES.iter().map(|known| known.name).collect();
+            if !dataset.is_path() && !names.contains(&dataset.name.as_str()) {
                 let at = ["dataset".to_string(), "name".to_string()];
                 problems.push(
                     self.layers
@@ -280,11 +280,10 @@ impl Resolver<'_> {
     /// What depends on two keys at once.
     fn check_split(&mut self, settings: &Settings, decoder: &Decoder) {
         let split = &settings.split;
-        let mut known = crate::data::NAMES.iter();
-        let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
+        let Some(info) = self.sets.info(&settings.dataset) else {
             return;
         };
-        if let Err(error) = crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), info)
+        if let Err(error) = crate::data::check_split(split.kind, split.parts, split.classes.as_deref(), &info)
         {
             let of_classes = split.classes.is_some() || split.kind == SplitKind::Classes;
             let key = if of_classes { "classes" } else { "parts" };
@@ -297,8 +296,7 @@ impl Resolver<'_> {
 
     /// An allocation that fails ends the whole program, so absurd networks are refused here.
     fn check_size(&mut self, settings: &Settings, decoder: &Decoder) {
-        let mut known = crate::data::NAMES.iter();
-        let Some(info) = known.find(|info| info.name == settings.dataset.name) else {
+        let Some(info) = self.sets.info(&settings.dataset) else {
             return;
         };
         let key = match &settings.model {

@@ -13,6 +13,7 @@ use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
 use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
+use crate::data::Sets;
 use crate::fusion::{METHODS, Method};
 
 /// A manifest with defaults filled in, axes expanded and everything checked.
@@ -79,19 +80,21 @@ impl FusionPoint {
     }
 }
 
-/// Expands and checks.
+/// Expands and checks, as far as can be done without a look at data.
 pub fn resolve(layers: &Layers) -> Result<Resolved, ManifestError> {
-    match resolve_partly(layers) {
+    match resolve_partly(layers, &Sets::unseen()) {
         (Some(resolved), problems) if problems.is_empty() => Ok(resolved),
         (_, problems) => Err(ManifestError { problems }),
     }
 }
 
 /// Expands and checks; after a problem goes on with what is sound, so that later checks can add to the same report.
-pub fn resolve_partly(layers: &Layers) -> (Option<Resolved>, Vec<Problem>) {
+/// `sets` tells shapes and counts of the data.
+pub fn resolve_partly(layers: &Layers, sets: &Sets) -> (Option<Resolved>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut resolved = Resolver {
         layers,
+        sets,
         problems: &mut problems,
     }
     .run();
@@ -104,6 +107,7 @@ pub fn resolve_partly(layers: &Layers) -> (Option<Resolved>, Vec<Problem>) {
 
 pub(super) struct Resolver<'a> {
     pub layers: &'a Layers,
+    pub sets: &'a Sets,
     pub problems: &'a mut Vec<Problem>,
 }
 

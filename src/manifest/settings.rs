@@ -3,25 +3,13 @@
 //! Every scalar of `dataset`, `split`, `model`, `base` and `fusion-set` may be given as a list: an axis, which
 //! multiplies the jobs. By the time a section is read into these types, its axes are expanded.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Architecture;
+pub use crate::data::DatasetSettings;
 use crate::data::SplitKind;
 use crate::train::{OptimizerSettings, Select};
-
-/// Which data the models are trained, fused and evaluated on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DatasetSettings {
-    /// Name of the data set: `digits` (embedded), `mnist`, `cifar10` or `cifar100`.
-    pub name: String,
-    /// Folder with the data set's files; `--data-dir` and `RUNNER_DATA` win over it. Not part of a job's identity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-}
 
 /// How the training set is divided among the base models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

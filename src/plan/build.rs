@@ -23,7 +23,7 @@ pub struct ModelFile {
 /// What the plan has to know about the outside: content hashes, gathered before.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
-    /// Hash of each data set, by name.
+    /// Hash of each data set, by [`crate::data::DatasetSettings::id`].
     pub datasets: BTreeMap<String, String>,
     /// Files of each filled-in `base.models` pattern, in model order.
     pub models: BTreeMap<String, Vec<ModelFile>>,
@@ -311,7 +311,7 @@ impl Builder<'_> {
             hash: self
                 .inputs
                 .datasets
-                .get(&settings.dataset.name)
+                .get(&settings.dataset.id())
                 .cloned()
                 .unwrap_or_default(),
         }

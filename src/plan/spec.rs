@@ -174,8 +174,7 @@ impl Task {
             // A model depends on its own seed, and a fusion on its models, which are among the inputs.
             all["split"] = without(all["split"].take(), &["parts"]);
         }
-        let mut chosen =
-            json!({ "dataset": { "name": settings.dataset.name }, "model": all["model"].take() });
+        let mut chosen = json!({ "dataset": settings.dataset.identity(), "model": all["model"].take() });
         match self {
             Self::Train(_) => {
                 chosen["split"] = all["split"].take();

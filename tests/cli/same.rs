@@ -49,7 +49,7 @@ fn a_worker_writes_the_record_that_exec_writes() {
     let manifest = resolve(&layers).expect("sound");
     let plan = build(
         &manifest,
-        &gather(&layers, &manifest, None, None).expect("inputs"),
+        &gather(&layers, &manifest, &runner::data::Sets::default()).expect("inputs"),
         "cpu",
     );
     std::fs::remove_dir_all(bench.path("results")).expect("removed");

@@ -1,5 +1,6 @@
 //! CIFAR-10 as it lies in the shared folder: JPEG in parquet.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -136,6 +137,29 @@ fn decoded_images_are_kept_in_the_cache_folder_and_checked_without_decoding() {
         .collect();
     assert_eq!(kept.len(), 1);
     let size = std::fs::metadata(&kept[0]).expect("there").len();
-    // 60,000 records of a label and 3,072 pixels, and a short header.
-    assert!((184_380_000..184_384_096).contains(&size), "{size} bytes");
+    // 60,000 records of a label and 3,072 pixels, and a header with a checksum for each of their megabytes.
+    assert!((184_380_000..184_396_384).contains(&size), "{size} bytes");
+}
+
+/// The bar is 100 ms on an idle machine; the best of some tries, for others may be at work here.
+#[test]
+fn cifar10_is_loaded_from_the_cache_in_no_time() {
+    let Some(shared) = shared("the time to load CIFAR-10") else {
+        return;
+    };
+    let hash = cifar10(&shared).hash;
+    let seconds = (0..10).map(|_| {
+        let since = std::time::Instant::now();
+        assert_eq!(cifar10(&shared).hash, hash);
+        since.elapsed().as_secs_f64()
+    });
+    let times: Vec<f64> = seconds.collect();
+    let best = times.iter().copied().fold(f64::INFINITY, f64::min);
+    // A build without optimisation, or a machine shared by many, may take some times as long.
+    assert!(best < 0.4, "{times:?}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "CIFAR-10 from the cache: {:.0} ms ({times:.3?})",
+        best * 1e3
+    );
 }

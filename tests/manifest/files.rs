@@ -24,13 +24,13 @@ fn data_without_a_folder() {
 fn data_that_is_missing() {
     let folder = folder(MNIST);
     assert_snapshot!(report_in(folder.path(), Vec::new(), Some(folder.path())), @r#"
-    error: data set `mnist`: cannot find `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `FOLDER`, `mnist`, `MNIST/raw`
+    error: data set `mnist`: cannot find `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `mnist`, `MNIST/raw`, `FOLDER`
       --> m.toml:4:8
        |
      4 | name = "mnist"
        |        ^^^^^^^
 
-    hint: put the file into one of these folders
+    hint: download it with `runner fetch mnist --data-dir DIR`, or put the file into one of these folders
     "#);
 }
 
@@ -44,7 +44,7 @@ fn images_that_are_missing() {
      4 | name = "cifar100"
        |        ^^^^^^^^^^
 
-    hint: put the file into one of these folders
+    hint: download it with `runner fetch cifar100 --data-dir DIR`, or put the file into one of these folders
     "#);
 }
 

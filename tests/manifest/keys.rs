@@ -30,6 +30,9 @@ fn changed(item: &str) -> Vec<&'static str> {
 fn every_setting_that_can_change_a_number_is_in_the_key() {
     for item in [
         "seeds=[2]",
+        "dataset.mean=[0.5]",
+        "dataset.std=[0.5]",
+        "dataset.size=28",
         "split.kind=random",
         "split.val-ratio=0.2",
         "model.hidden=[9]",

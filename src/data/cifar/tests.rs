@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use png::ColorType;
@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::data::fixtures::{HUB, Row, parquet, planes, png};
+use crate::data::{DatasetSettings, Part};
 use crate::files::write_atomic;
 
 const HUB100: &str = "message s { optional group img { optional binary bytes; optional binary path (UTF8); } optional int64 fine_label; }";
@@ -17,7 +18,6 @@ fn small(kind: &Cifar) -> Cifar {
         train: 10,
         test: 5,
         shape: [3, 4, 4],
-        ..kind.info
     };
     Cifar { info, ..*kind }
 }
@@ -43,6 +43,23 @@ fn records(range: std::ops::Range<usize>, labels: usize) -> Vec<u8> {
         record
     };
     range.flat_map(record).collect()
+}
+
+fn with<T>(folder: &Path, cache_dir: Option<&Path>, f: impl FnOnce(&Request) -> T) -> T {
+    f(&Request {
+        settings: &DatasetSettings::default(),
+        data_dir: Some(folder),
+        cache_dir,
+    })
+}
+
+fn load(set: &Cifar, folder: &Path, cache_dir: Option<&Path>) -> Result<DataSet, DataError> {
+    with(folder, cache_dir, |request| set.load(request))
+}
+
+/// The hash that the set will have.
+fn check(set: &Cifar, folder: &Path, cache_dir: Option<&Path>) -> Result<String, DataError> {
+    with(folder, cache_dir, |request| set.find(request)).map(|found| found.hash)
 }
 
 struct Folder(TempDir);
@@ -72,8 +89,8 @@ impl Folder {
     }
 
     fn problem(&self, set: &Cifar) -> String {
-        let found = set.load(Some(self.path()), None).expect_err("unsound");
-        let checked = set.check(Some(self.path()), None).expect_err("unsound");
+        let found = load(set, self.path(), None).expect_err("unsound");
+        let checked = check(set, self.path(), None).expect_err("unsound");
         assert_eq!(found.to_string(), checked.to_string());
         assert!(found.hint().is_some());
         found
@@ -82,7 +99,7 @@ impl Folder {
     }
 
     fn cache(&self, set: &Cifar) -> PathBuf {
-        self.path().join(format!("{}.runner-cache", set.info.name))
+        self.path().join(format!("{}.runner-cache", set.name))
     }
 }
 
@@ -130,14 +147,14 @@ fn every_form_of_the_files_gives_the_same_set() {
         );
         let mut hashes = Vec::new();
         for folder in [&hub, &binary] {
-            let loaded = set.load(Some(folder.path()), None).expect("sound");
+            let loaded = load(&set, folder.path(), None).expect("sound");
             assert_eq!(
                 (loaded.name.as_str(), loaded.classes, loaded.shape),
-                (kind.info.name, 5, [3, 4, 4])
+                (kind.name, 5, [3, 4, 4])
             );
             assert_eq!(content(&loaded.train, &set), expected(0..10));
             assert_eq!(content(&loaded.test, &set), expected(10..15));
-            assert_eq!(set.check(Some(folder.path()), None).expect("sound"), loaded.hash);
+            assert_eq!(check(&set, folder.path(), None).expect("sound"), loaded.hash);
             hashes.push(loaded.hash);
         }
         assert_eq!(hashes[0], hashes[1]);
@@ -150,7 +167,7 @@ fn the_hash_is_that_of_content_order_and_recipe() {
     let hash = |set: &Cifar, train: &[Row]| {
         let folder = Folder::new();
         folder.hub(HUB, train);
-        set.check(Some(folder.path()), None).expect("sound")
+        check(set, folder.path(), None).expect("sound")
     };
     let mut train = rows(0..10);
     let original = hash(&set, &train);
@@ -172,11 +189,15 @@ fn images_are_decoded_once_and_again_where_what_was_kept_is_damaged() {
     let set = small(&CIFAR10);
     let folder = Folder::new();
     folder.hub(HUB, &rows(0..10));
-    let hash = set.check(Some(folder.path()), None).expect("sound");
+    let hash = check(&set, folder.path(), None).expect("sound");
     let kept = std::fs::read(folder.cache(&set)).expect("the check kept what it decoded");
     // Labels and pixels come from the file: zeros for the sources' names and times would not decode.
-    let modified = |file: &str| Source::modified(&folder.path().join(file));
-    let load = || set.load(Some(folder.path()), None).expect("sound");
+    let modified = |file: &str| {
+        std::fs::metadata(folder.path().join(file))
+            .and_then(|m| m.modified())
+            .expect("there")
+    };
+    let load = || super::tests::load(&set, folder.path(), None).expect("sound");
     assert_eq!(content(&load().test, &set), expected(10..15));
     let mut flipped = kept.clone();
     *flipped.last_mut().expect("content") ^= 4;
@@ -184,7 +205,7 @@ fn images_are_decoded_once_and_again_where_what_was_kept_is_damaged() {
         &flipped[..],
         &kept[..kept.len() / 2],
         b"",
-        b"RUNIMGS1\xff\xff\xff\xff",
+        b"RUNIMGS2\xff\xff\xff\xff",
     ] {
         folder.put("cifar10.runner-cache", damaged);
         let loaded = load();
@@ -198,7 +219,7 @@ fn images_are_decoded_once_and_again_where_what_was_kept_is_damaged() {
     test.reverse();
     folder.put("test-00000-of-00001.parquet", &parquet(HUB, &test, 9));
     assert_ne!(modified("test-00000-of-00001.parquet"), before);
-    assert_ne!(set.check(Some(folder.path()), None).expect("sound"), hash);
+    assert_ne!(check(&set, folder.path(), None).expect("sound"), hash);
     assert_eq!(load().test.labels()[0], u32::from(label(14)));
 }
 
@@ -212,14 +233,14 @@ fn a_read_only_folder_is_left_alone() {
     closed.set_readonly(true);
     std::fs::set_permissions(folder.path(), closed).expect("set");
     let caches = cache.path().join("runner");
-    let hash = set.check(Some(folder.path()), Some(&caches)).expect("sound");
+    let hash = check(&set, folder.path(), Some(&caches)).expect("sound");
     assert!(!folder.cache(&set).exists());
     assert_eq!(std::fs::read_dir(&caches).expect("created").count(), 1);
     assert_eq!(
-        set.load(Some(folder.path()), Some(&caches)).expect("sound").hash,
+        load(&set, folder.path(), Some(&caches)).expect("sound").hash,
         hash
     );
-    assert_eq!(set.check(Some(folder.path()), None).expect("decoded"), hash);
+    assert_eq!(check(&set, folder.path(), None).expect("decoded"), hash);
     std::fs::set_permissions(folder.path(), open).expect("set");
 }
 
@@ -258,11 +279,11 @@ fn what_is_wrong_is_named_by_file_and_row() {
     );
     assert_eq!(
         with(6, (image, Some(i64::from(label(6) + 1) % 5))),
-        "data set `cifar10` in `FOLDER` is not the published one: it has 1 training images of class 3 instead of 2"
+        "data set `cifar10` in `FOLDER` is not sound: it has 1 training images of class 3 instead of 2"
     );
     assert_eq!(
         folder.hub(HUB, &rows(0..9)).problem(&set),
-        "data set `cifar10` in `FOLDER` is not the published one: it has 9 training images instead of 10"
+        "data set `cifar10` in `FOLDER` is not sound: it has 9 training images instead of 10"
     );
     let cut = parquet(HUB, &rows(10..15), 9);
     let problem = folder

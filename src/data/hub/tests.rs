@@ -8,7 +8,13 @@ fn row(image: &[u8], label: i64) -> Row {
 }
 
 fn found(file: Vec<u8>, labels: &[&str]) -> Result<(Vec<Vec<u8>>, Vec<i64>), String> {
-    let rows = read(Bytes::from(file), labels)?;
+    let rows = read(
+        Bytes::from(file),
+        &Columns {
+            labels,
+            ..Columns::default()
+        },
+    )?;
     Ok((
         rows.images.iter().map(|image| image.data().to_vec()).collect(),
         rows.labels,

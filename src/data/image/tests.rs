@@ -8,7 +8,7 @@ const JPEG: &[u8] = include_bytes!("pillow.jpg");
 
 fn decoded(bytes: &[u8], size: [usize; 2]) -> Result<Vec<u8>, String> {
     let mut planes = vec![0; 3 * size[0] * size[1]];
-    decode(bytes, size, &mut planes).map(|()| planes)
+    decode(bytes, [3, size[0], size[1]], &mut planes).map(|()| planes)
 }
 
 #[test]
@@ -45,21 +45,48 @@ fn what_is_no_image_of_the_size_says_so() {
         "JPEG: it has 12 x 20 pixels instead of 32 x 32"
     );
     assert_eq!(
-        problem(&png(&planes(5, 1), 5, ColorType::Grayscale), [5, 5]),
-        "PNG: its pixels are Grayscale of 8 bits instead of Rgb of 8"
-    );
-    let grey = libjpeg_turbo_rs::Encoder::new(&[9; 64], 8, 8, PixelFormat::Grayscale)
-        .encode()
-        .expect("grey");
-    assert_eq!(
-        problem(&grey, [8, 8]),
-        "JPEG: it has 1 channels of 8 bits instead of 3 of 8"
-    );
-    assert_eq!(
         problem(b"GIF89a", [5, 5]),
         "neither PNG nor JPEG: it starts with [47, 49, 46, 38]"
     );
     assert_eq!(problem(b"", [5, 5]), "neither PNG nor JPEG: it starts with []");
+}
+
+#[test]
+fn grey_images_are_grey_alone_and_equal_channels_among_colours() {
+    let grey: Vec<u8> = (0..64).collect();
+    let encoded = [
+        png(&grey, 8, ColorType::Grayscale),
+        libjpeg_turbo_rs::Encoder::new(&[9; 64], 8, 8, PixelFormat::Grayscale)
+            .encode()
+            .expect("grey"),
+    ];
+    for (bytes, expected) in encoded.iter().zip([grey, vec![9; 64]]) {
+        assert_eq!(header(bytes), Ok([1, 8, 8]));
+        let mut plane = vec![0; 64];
+        decode(bytes, [1, 8, 8], &mut plane).expect("sound");
+        assert_eq!(plane, expected);
+        assert_eq!(decoded(bytes, [8, 8]), Ok(expected.repeat(3)));
+    }
+    let rgb = png(&planes(8, 1), 8, ColorType::Rgb);
+    assert_eq!((header(&rgb), header(JPEG)), (Ok([3, 8, 8]), Ok([3, 12, 20])));
+    assert_eq!(
+        decode(&rgb, [1, 8, 8], &mut [0; 64]),
+        Err("it has colours, but images of this set are grey".to_owned())
+    );
+}
+
+/// The fixture's fourth channel is the first again: opaque nowhere but where that is 255.
+#[test]
+fn an_alpha_channel_must_be_opaque() {
+    let clear = png(&planes(4, 1), 4, ColorType::Rgba);
+    assert_eq!(
+        decoded(&clear, [4, 4]),
+        Err("it is transparent in places: save it without an alpha channel".to_owned())
+    );
+    let mut opaque = planes(4, 1);
+    opaque[..16].fill(255);
+    assert_eq!(decoded(&png(&opaque, 4, ColorType::Rgba), [4, 4]), Ok(opaque));
+    assert_eq!(header(&clear), Ok([3, 4, 4]));
 }
 
 /// But for the last bytes, which hold no pixels: those of the end markers, and the last bits' padding.
@@ -85,6 +112,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
+        let _ = header(&bytes);
         let _ = decoded(&bytes, if jpeg { [12, 20] } else { [5, 5] });
     }
 }

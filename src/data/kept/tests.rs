@@ -1,18 +1,24 @@
 use super::*;
 
-const LENGTHS: [u64; 3] = [3, 0, 5];
-
 struct Bench {
     folder: tempfile::TempDir,
     source: PathBuf,
+    origins: Vec<Origin>,
 }
+
+type Loaded = (Facts, Vec<Vec<u8>>);
 
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let source = folder.path().join("source");
         write_atomic(&source, &[b"content"]).expect("written");
-        Self { folder, source }
+        let origins = vec![Origin::File(source.clone())];
+        Self {
+            folder,
+            source,
+            origins,
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -23,19 +29,24 @@ impl Bench {
         Kept {
             places: vec![self.path()],
             decoder: "v1",
-            sources: vec![&self.source],
-            lengths: &LENGTHS,
+            origins: &self.origins,
         }
     }
 
-    fn store(&self) -> Arrays {
+    fn store(&self) -> Loaded {
         let arrays: Vec<Vec<u8>> = vec![vec![1, 2, 3], Vec::new(), vec![4; 5]];
-        let hashes: Vec<String> = arrays.iter().map(|array| hash_of(array)).collect();
-        let content = fs::read(&self.source).expect("readable");
-        let source = Source::new(&self.source, Source::modified(&self.source), &content);
+        self.store_all(arrays)
+    }
+
+    fn store_all(&self, arrays: Vec<Vec<u8>>) -> Loaded {
         let slices: Vec<&[u8]> = arrays.iter().map(Vec::as_slice).collect();
-        self.kept().store(vec![source], &slices, &hashes);
-        Arrays { arrays, hashes }
+        let facts = Facts::of(serde_json::json!({"shape": [1]}), &slices);
+        let stamps = self
+            .origins
+            .iter()
+            .map(|origin| origin.stamp().expect("readable"));
+        self.kept().store(stamps.collect(), &facts, &slices);
+        (facts, arrays)
     }
 
     fn touch(&self) {
@@ -48,9 +59,9 @@ impl Bench {
 #[test]
 fn what_is_stored_is_found_while_the_source_is_the_same() {
     let bench = Bench::new();
-    assert_eq!((bench.kept().hashes(), bench.kept().load()), (None, None));
+    assert_eq!((bench.kept().facts(), bench.kept().load()), (None, None));
     let stored = bench.store();
-    assert_eq!(bench.kept().hashes().as_ref(), Some(&stored.hashes));
+    assert_eq!(bench.kept().facts().as_ref(), Some(&stored.0));
     assert_eq!(bench.kept().load().as_ref(), Some(&stored));
     bench.touch();
     assert_eq!(
@@ -59,7 +70,7 @@ fn what_is_stored_is_found_while_the_source_is_the_same() {
         "another time, the same content"
     );
     write_atomic(&bench.source, &[b"CONTENT"]).expect("written");
-    assert_eq!((bench.kept().hashes(), bench.kept().load()), (None, None));
+    assert_eq!((bench.kept().facts(), bench.kept().load()), (None, None));
 }
 
 #[test]
@@ -68,29 +79,61 @@ fn what_is_of_another_kind_is_not_found() {
     bench.store();
     let other = bench.folder.path().join("other");
     fs::copy(&bench.source, &other).expect("copied");
-    for kept in [
-        Kept {
-            decoder: "v2",
-            ..bench.kept()
-        },
-        Kept {
-            lengths: &[3, 1, 4],
-            ..bench.kept()
-        },
-        Kept {
-            lengths: &[3, 0],
-            ..bench.kept()
-        },
-        Kept {
-            sources: vec![&other],
-            ..bench.kept()
-        },
-        Kept {
-            sources: vec![&bench.source, &other],
-            ..bench.kept()
-        },
+    let (own, other) = (Origin::File(bench.source.clone()), Origin::File(other));
+    let listing = Origin::Listing {
+        root: bench.folder.path().to_path_buf(),
+        files: vec![bench.source.clone()],
+    };
+    for (decoder, origins) in [
+        ("v2", vec![own.clone()]),
+        ("v1", vec![other.clone()]),
+        ("v1", vec![own, other]),
+        ("v1", vec![listing]),
+        ("v1", vec![]),
     ] {
-        assert_eq!((kept.hashes(), kept.load()), (None, None));
+        let kept = Kept {
+            decoder,
+            origins: &origins,
+            ..bench.kept()
+        };
+        assert_eq!((kept.facts(), kept.load()), (None, None));
+    }
+}
+
+#[test]
+fn a_listing_is_the_same_while_names_sizes_and_times_are() {
+    let mut bench = Bench::new();
+    let second = bench.folder.path().join("second");
+    write_atomic(&second, &[b"more"]).expect("written");
+    let listing = |files: &[&PathBuf]| Origin::Listing {
+        root: bench.folder.path().to_path_buf(),
+        files: files.iter().map(|file| (*file).clone()).collect(),
+    };
+    let (both, one) = (listing(&[&bench.source, &second]), listing(&[&second]));
+    bench.origins = vec![both];
+    let stored = bench.store();
+    assert_eq!(bench.kept().load(), Some(stored));
+    bench.touch();
+    assert_eq!(bench.kept().load(), None, "another time");
+    bench.origins = vec![one];
+    assert_eq!(bench.kept().load(), None, "another list");
+}
+
+#[test]
+fn every_piece_of_a_large_array_is_checked() {
+    let bench = Bench::new();
+    let stored = bench.store_all(vec![
+        (0..2 * PIECE + 5).map(|i| (i % 251) as u8).collect(),
+        vec![7],
+    ]);
+    assert_eq!(bench.kept().load().as_ref(), Some(&stored));
+    let sound = fs::read(bench.path()).expect("readable");
+    for from_end in [1, 2, 7, PIECE, PIECE + 8, 2 * PIECE + 6] {
+        let mut bytes = sound.clone();
+        let at = bytes.len() - from_end;
+        bytes[at] ^= 1;
+        write_atomic(&bench.path(), &[&bytes]).expect("written");
+        assert_eq!(bench.kept().load(), None, "byte {from_end} from the end");
     }
 }
 
@@ -107,7 +150,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         assert_eq!(bench.kept().load(), None, "byte {at}");
         write_atomic(&path, &[&sound[..at]]).expect("written");
         assert_eq!(
-            (bench.kept().hashes(), bench.kept().load()),
+            (bench.kept().facts(), bench.kept().load()),
             (None, None),
             "{at} bytes"
         );
@@ -131,14 +174,14 @@ fn the_next_place_is_taken_where_the_first_is_read_only() {
         places: vec![closed.join("set"), bench.path()],
         ..bench.kept()
     };
-    let source = Source::new(&bench.source, Source::modified(&bench.source), b"content");
     let arrays: [&[u8]; 3] = [&[1, 2, 3], &[], &[4; 5]];
-    kept().store(vec![source], &arrays, &arrays.map(hash_of));
+    let stamp = bench.origins[0].stamp().expect("readable");
+    kept().store(vec![stamp], &Facts::of(Value::Null, &arrays), &arrays);
     assert!(
         fs::read_dir(&closed).expect("list").next().is_none(),
         "even for the superuser"
     );
-    assert_eq!(kept().load().expect("kept").arrays, arrays);
+    assert_eq!(kept().load().expect("kept").1, arrays);
     fs::set_permissions(&closed, open).expect("set");
 }
 

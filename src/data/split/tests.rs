@@ -67,6 +67,63 @@ proptest! {
         }
     }
 
+    /// A sharded part has whole classes, and as many of them as the others, or one more.
+    #[test]
+    fn sharded_parts_have_whole_classes(
+        labels in proptest::collection::vec(0_u32..10, 50..300),
+        parts in 1_usize..8,
+        seed: u64,
+    ) {
+        let Ok(parts_of) = cut(&labels, SplitKind::Sharded, parts, seed) else { return Ok(()) };
+        let of = |part: &Vec<usize>| part.iter().map(|&i| labels[i]).collect::<std::collections::BTreeSet<u32>>();
+        let sets: Vec<_> = parts_of.iter().map(of).collect();
+        for (a, first) in sets.iter().enumerate() {
+            prop_assert!(first.len() <= 10_usize.div_ceil(parts));
+            for second in &sets[a + 1..] {
+                prop_assert!(first.is_disjoint(second));
+            }
+        }
+    }
+
+    /// By lists, a part has all samples of its classes and no others; `full` gives all to everyone.
+    #[test]
+    fn lists_and_full_are_followed(labels in proptest::collection::vec(0_u32..10, 1..200), parts in 1_usize..8) {
+        if let Ok(by_lists) = cut(&labels, SplitKind::Classes, parts, 1) {
+            for (part, samples) in by_lists.iter().enumerate() {
+                let expected: Vec<usize> =
+                    (0..labels.len()).filter(|&i| labels[i] as usize % parts == part).collect();
+                prop_assert_eq!(samples, &expected);
+            }
+        }
+        if labels.len() >= parts {
+            let full = cut(&labels, SplitKind::Full, parts, 1).expect("enough samples");
+            let all: Vec<usize> = (0..labels.len()).collect();
+            prop_assert_eq!(full, vec![all; parts]);
+        }
+    }
+
+    /// The shares of a class add up to it; the cut of cumulative shares leaves no sample over and takes none twice.
+    #[test]
+    fn non_iid_counts_of_a_class_add_up(count in 1_usize..400, parts in 1_usize..9, seed: u64) {
+        let labels: Vec<u32> = (0..10 * count as u32).map(|i| i % 10).collect();
+        let Ok(parts_of) = cut(&labels, SplitKind::NonIid, parts, seed) else { return Ok(()) };
+        for class in 0..10 {
+            let of = |part: &Vec<usize>| part.iter().filter(|&&i| labels[i] == class).count();
+            prop_assert_eq!(parts_of.iter().map(of).sum::<usize>(), count);
+        }
+    }
+
+    #[test]
+    fn another_seed_is_another_split(seed: u64) {
+        let labels: Vec<u32> = (0..200).map(|i| i % 10).collect();
+        for kind in [SplitKind::NonIid, SplitKind::Stratified, SplitKind::Random, SplitKind::Sharded] {
+            let of = |seed: u64| cut(&labels, kind, 4, seed).expect("enough samples");
+            // Sharded splits are few; one of five others is another one.
+            let others: Vec<_> = (1..=5).map(|k| of(seed.wrapping_add(k))).collect();
+            prop_assert!(others.iter().any(|other| *other != of(seed)), "{kind:?}");
+        }
+    }
+
     #[test]
     fn hold_out_keeps_every_index_once(n in 2_usize..200, ratio in 0.0..0.9, seed: u64) {
         let indices: Vec<usize> = (0..n).map(|i| 3 * i).collect();
@@ -158,8 +215,9 @@ fn what_cannot_be_split_says_why() {
 
 #[test]
 fn most_is_known_before_the_data_is_loaded() {
-    let known =
-        |kind, parts, lists: Option<&[Vec<u32>]>| check_split(kind, parts, lists, &crate::data::NAMES[0]);
+    let known = |kind, parts, lists: Option<&[Vec<u32>]>| {
+        check_split(kind, parts, lists, &crate::data::NAMES[0].info.expect("digits"))
+    };
     assert!(known(SplitKind::NonIid, 1438, None).is_ok());
     assert!(problem(known(SplitKind::NonIid, 1439, None)).contains("only 1438 samples"));
     assert!(problem(known(SplitKind::Sharded, 11, None)).contains("only 10 classes"));

@@ -1,0 +1,108 @@
+//! Downloads data sets: `runner fetch NAME`.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `places` | which files of a data set lie where, and what is known of their content |
+//! | `http` | requests |
+//! | `download` | one file: resumed, verified, put into its place in one step |
+//! | `sums` | `SHA256SUMS`: what was downloaded before |
+//!
+//! A file gets its name only when it is whole and its content is the published one; until then it is a hidden file
+//! beside it, which the next try continues. Whatever has no published checksum is recorded with the one it had.
+
+mod download;
+mod error;
+mod http;
+mod places;
+#[cfg(test)]
+mod server;
+mod sums;
+
+use std::path::{Path, PathBuf};
+
+use super::DataError;
+use super::catalogue::known;
+use download::Download;
+pub use error::FetchError;
+use http::Client;
+use sums::Sums;
+
+/// Which data set, from where, and to where.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch<'a> {
+    /// A known name.
+    pub name: &'a str,
+    /// Height and width, for sets of several sizes.
+    pub size: Option<usize>,
+    /// The data folder; files go into a folder of the set's name in it.
+    pub data_dir: &'a Path,
+    /// Another server with the same paths below this URL.
+    pub from: Option<&'a str>,
+    /// The server of the Hugging Face hub.
+    pub hub: &'a str,
+}
+
+/// The hub's own server.
+pub const HUB: &str = "https://huggingface.co";
+
+/// How far a file is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Its name.
+    pub file: &'a str,
+    /// Bytes there are.
+    pub done: u64,
+    /// Bytes there will be, where that is known.
+    pub total: Option<u64>,
+}
+
+/// What became of the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where they are.
+    pub folder: PathBuf,
+    /// Those downloaded now.
+    pub new: Vec<String>,
+    /// Those that were there and are as they should be.
+    pub kept: Vec<String>,
+}
+
+impl Fetch<'_> {
+    /// Downloads what is not there; `on_progress` hears of every piece.
+    pub fn run(&self, on_progress: &mut dyn FnMut(Progress)) -> Result<Fetched, FetchError> {
+        let known = known(self.name)?;
+        let client = Client::new();
+        let Some(files) = places::files(self, &client)? else {
+            return Err(FetchError::Embedded { name: known.name });
+        };
+        let folder = self.data_dir.join(known.name);
+        std::fs::create_dir_all(&folder).map_err(|error| FetchError::write(&folder, error))?;
+        let mut sums = Sums::read(&folder);
+        let mut fetched = Fetched {
+            folder: folder.clone(),
+            ..Fetched::default()
+        };
+        for file in &files {
+            let download = Download {
+                client: &client,
+                file,
+                folder: &folder,
+            };
+            let list = match download.run(&mut sums, on_progress)? {
+                true => &mut fetched.new,
+                false => &mut fetched.kept,
+            };
+            list.push(file.name.clone());
+        }
+        Ok(fetched)
+    }
+}
+
+impl From<DataError> for FetchError {
+    fn from(error: DataError) -> Self {
+        Self::Data(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! `BloodMNIST` and its kin: `.npz` files of `MedMNIST`, each with a training, a validation and a test part.
+//!
+//! | array | shape |
+//! | --- | --- |
+//! | `train_images`, `val_images`, `test_images` | `[N, H, W, 3]` in colour, `[N, H, W]` in grey; unsigned bytes |
+//! | `train_labels`, `val_labels`, `test_labels` | `[N, 1]`; unsigned bytes |
+//!
+//! The validation part is trained on, after the training part, as in the paper. The file says how large images are;
+//! `BloodMNIST` is published with 28, 64, 128 and 224 pixels.
+
+use std::path::{Path, PathBuf};
+
+use super::catalogue::Request;
+use super::decoded::{Decoded, Images, Recipe};
+use super::kept::Origin;
+use super::normalise::Stats;
+use super::npz::{Array, Npz};
+use super::source::join;
+use super::{DataError, DataSet, Found, Known, rows};
+
+const NAME: &str = "bloodmnist";
+const CLASSES: usize = 8;
+/// Those of CIFAR-10, which the paper uses here, too.
+const MEAN: [f32; 3] = [0.4914, 0.4822, 0.4465];
+const STD: [f32; 3] = [0.247, 0.243, 0.261];
+const DECODER: &str = "medmnist v1";
+/// The size of the paper, and the others by how likely they are meant.
+const SIZES: [usize; 4] = [64, 28, 128, 224];
+const FOLDERS: [&str; 3] = ["bloodmnist", "BloodMNIST", ""];
+/// Bytes of an array: more than `BloodMNIST` of 224 pixels.
+const LIMIT: u64 = 1 << 34;
+
+pub(super) const KNOWN: Known = Known {
+    name: NAME,
+    about: "blood cells of 28, 64, 128 or 224 pixels in 8 classes, MedMNIST's .npz file in the data folder",
+    info: None,
+};
+
+/// A `.npz` file, found.
+pub(super) struct Medical<'a> {
+    request: Request<'a>,
+    path: PathBuf,
+    home: PathBuf,
+    /// Begins the name of the kept file.
+    kind: String,
+    /// Of a known set.
+    classes: Option<usize>,
+}
+
+/// Looks for `bloodmnist_64.npz`, or the size that the settings say.
+pub(super) fn open<'a>(request: &Request<'a>) -> Result<Medical<'a>, DataError> {
+    let data_dir = request.folder()?;
+    let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| join(data_dir, folder)).collect();
+    let sizes = request.settings.size.map_or(SIZES.to_vec(), |size| vec![size]);
+    for folder in &folders {
+        let path = sizes
+            .iter()
+            .map(|&size| folder.join(file_name(size)))
+            .find(|path| path.is_file());
+        if let Some(path) = path {
+            return Ok(Medical::new(request, path, Some(CLASSES)));
+        }
+    }
+    let files: Vec<String> = sizes
+        .iter()
+        .map(|&size| format!("`{}`", file_name(size)))
+        .collect();
+    Err(DataError::Missing {
+        name: NAME.to_owned(),
+        file: files.join(" or "),
+        searched: folders,
+    })
+}
+
+/// Any such file.
+pub(super) fn at<'a>(request: &Request<'a>, path: PathBuf) -> Medical<'a> {
+    Medical::new(request, path, None)
+}
+
+/// The size of 28 is the original one, and not in the name.
+pub(super) fn file_name(size: usize) -> String {
+    match size {
+        28 => format!("{NAME}.npz"),
+        size => format!("{NAME}_{size}.npz"),
+    }
+}
+
+impl<'a> Medical<'a> {
+    fn new(request: &Request<'a>, path: PathBuf, classes: Option<usize>) -> Self {
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Self {
+            request: *request,
+            home: path.parent().unwrap_or(Path::new(".")).to_path_buf(),
+            path,
+            kind: stem,
+            classes,
+        }
+    }
+
+    pub(super) fn find(&self) -> Result<Found, DataError> {
+        self.recipe()?.find(|| self.decode())
+    }
+
+    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+        self.recipe()?.load(|| self.decode())
+    }
+
+    fn recipe(&self) -> Result<Recipe<'_>, DataError> {
+        let usual = self.classes.map(|_| (MEAN.as_slice(), STD.as_slice()));
+        Ok(Recipe {
+            name: &self.request.settings.name,
+            kind: &self.kind,
+            decoder: DECODER,
+            home: &self.home,
+            cache_dir: self.request.cache_dir,
+            origins: vec![Origin::File(self.path.clone())],
+            stats: Stats::new(self.request.settings, usual)?,
+        })
+    }
+
+    fn decode(&self) -> Result<Decoded, DataError> {
+        let bytes = rows::read(&self.path)?;
+        decode(&bytes, self.classes).map_err(|problem| DataError::format(&self.path, "MedMNIST", problem))
+    }
+}
+
+/// All three parts; the first two are trained on.
+fn decode(bytes: &[u8], classes: Option<usize>) -> Result<Decoded, String> {
+    let mut file = Npz::open(bytes)?;
+    let mut shape = None;
+    let mut part = |names: &[&str]| -> Result<Images, String> {
+        let mut images = Images::default();
+        for name in names {
+            let labels = file.array(&format!("{name}_labels"), LIMIT)?;
+            let pixels = file.array(&format!("{name}_images"), LIMIT)?;
+            append(name, &labels, &pixels, &mut shape, &mut images)?;
+        }
+        Ok(images)
+    };
+    let parts = [part(&["train", "val"])?, part(&["test"])?];
+    let found = parts[0]
+        .labels
+        .iter()
+        .max()
+        .map_or(0, |&label| label as usize + 1);
+    let classes = classes.unwrap_or(found);
+    for (images, name) in parts.iter().zip(["training", "test"]) {
+        if let Some((row, label)) = (0..)
+            .zip(&images.labels)
+            .find(|(_, label)| **label as usize >= classes)
+        {
+            return Err(format!(
+                "label {row} of the {name} part is {label}, but there are {classes} classes"
+            ));
+        }
+    }
+    match shape {
+        Some(shape) if parts.iter().all(|images| !images.labels.is_empty()) => Ok(Decoded {
+            shape,
+            classes,
+            parts,
+        }),
+        _ => Err("it has no images".to_owned()),
+    }
+}
+
+/// Appends one part, pixels moved from `[N, H, W, C]` to `[N, C, H, W]`.
+fn append(
+    name: &str,
+    labels: &Array,
+    pixels: &Array,
+    shape: &mut Option<[usize; 3]>,
+    images: &mut Images,
+) -> Result<(), String> {
+    let (count, found) = match pixels.shape[..] {
+        [count, height, width] => (count, [1, height, width]),
+        [count, height, width, channels @ (1 | 3)] => (count, [channels, height, width]),
+        _ => {
+            return Err(format!(
+                "`{name}_images` has shape {:?} instead of [N, H, W] or [N, H, W, 3]",
+                pixels.shape
+            ));
+        }
+    };
+    if !matches!(labels.shape[..], [n] | [n, 1] if n == count) {
+        return Err(format!(
+            "`{name}_labels` has shape {:?} instead of [{count}, 1]",
+            labels.shape
+        ));
+    }
+    let expected = shape.get_or_insert(found);
+    if *expected != found {
+        return Err(format!(
+            "`{name}_images` has images of {found:?} (channels, height, width) instead of {expected:?}"
+        ));
+    }
+    let [channels, height, width] = found;
+    images
+        .labels
+        .extend(labels.values.iter().map(|&label| u32::from(label)));
+    images.reserve(count, channels * height * width)?;
+    for image in pixels.values.chunks_exact((channels * height * width).max(1)) {
+        for channel in 0..channels {
+            images.pixels.extend(image.iter().skip(channel).step_by(channels));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

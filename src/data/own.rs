@@ -1,0 +1,302 @@
+//! Data sets of one's own, given by a path. The data say what they are: shape, classes, counts, mean and deviation.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | a folder with the folder `train` of class folders | images as `train/CLASS/*`, `test/CLASS/*`; PNG or JPEG, all of one size |
+//! | a folder or pattern with parquet files | those whose names, or whose folders' names, begin with `train` and `test` |
+//! | a `.npz` file | as those of `MedMNIST` |
+//!
+//! Anything else in these folders is left alone, a validation part, too. Classes are numbered in the order of their
+//! folders' names; in parquet files their numbers are the labels.
+
+use std::path::{Path, PathBuf};
+
+use super::catalogue::Request;
+use super::decoded::{Decoded, Images, Recipe};
+use super::folder::{self, Labelled};
+use super::kept::Origin;
+use super::medmnist::{self, Medical};
+use super::normalise::Stats;
+use super::rows::{self, Columns};
+use super::{DataError, DataSet, Found, hub};
+
+const PARTS: [&str; 2] = ["train", "test"];
+/// Changes when files are decoded to other pixels than before.
+const DECODER: &str = "own v1, libjpeg-turbo-rs 0.9, png 0.18";
+
+/// A set whose files are found.
+pub(super) enum Own<'a> {
+    Files(Files<'a>),
+    Medical(Medical<'a>),
+}
+
+/// Images or rows.
+pub(super) struct Files<'a> {
+    request: Request<'a>,
+    home: PathBuf,
+    form: Form,
+}
+
+enum Form {
+    /// Names of the classes, and images of the training and of the test part.
+    Folders(Vec<String>, [Labelled; 2]),
+    /// Files of the training and of the test part.
+    Parquet([Vec<PathBuf>; 2]),
+}
+
+/// Looks at the path of the settings.
+pub(super) fn open<'a>(request: &Request<'a>) -> Result<Own<'a>, DataError> {
+    let settings = request.settings;
+    if settings.size.is_some() {
+        return Err(DataError::Impossible {
+            what: "load the data set",
+            problem: "`dataset.size` does not go with a path: images have the size they have".to_owned(),
+        });
+    }
+    let path = settings.path(request.data_dir);
+    let missing = |file: &str, folder: &Path| DataError::Missing {
+        name: settings.name.clone(),
+        file: file.to_owned(),
+        searched: vec![folder.to_path_buf()],
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if path.extension().is_some_and(|ending| ending == "npz") {
+        return match path.is_file() {
+            true => Ok(Own::Medical(medmnist::at(request, path))),
+            false => Err(missing(&format!("`{}`", name_of(&path)), folder)),
+        };
+    }
+    let pattern = settings.name.contains(['*', '?', '[']) || is_parquet(&path);
+    if !pattern && !path.is_dir() {
+        return Err(missing(&format!("the folder `{}`", name_of(&path)), folder));
+    }
+    let (home, form) = if pattern {
+        let found = glob::glob(&path.to_string_lossy()).map_err(|error| DataError::Impossible {
+            what: "load the data set",
+            problem: format!("`{}` is no pattern: {error}", settings.name),
+        })?;
+        // What cannot be looked into has nothing for us.
+        let files: Vec<PathBuf> = found.flatten().filter(|path| is_parquet(path)).collect();
+        let home = files
+            .first()
+            .and_then(|path| path.parent())
+            .unwrap_or(folder)
+            .to_path_buf();
+        (home, parquet(&files))
+    } else {
+        match images(&path)? {
+            Some(form) => (path.clone(), form),
+            None => (path.clone(), parquet(&parquet_files(&path))),
+        }
+    };
+    if let Form::Parquet(parts) = &form
+        && let Some(part) = (0..2).find(|&part| parts[part].is_empty())
+    {
+        let name = PARTS[part];
+        return Err(missing(
+            &format!("`{name}*.parquet` or `{name}/CLASS/*.png`"),
+            &path,
+        ));
+    }
+    Ok(Own::Files(Files {
+        request: *request,
+        home,
+        form,
+    }))
+}
+
+/// The folders of an image folder; `None` where there are no folders of classes.
+fn images(path: &Path) -> Result<Option<Form>, DataError> {
+    let [train, test] = PARTS.map(|part| path.join(part));
+    let classes = match train.is_dir() {
+        true => folder::classes(&train)?,
+        false => Vec::new(),
+    };
+    if classes.is_empty() {
+        return Ok(None);
+    }
+    if !test.is_dir() {
+        return Err(DataError::Missing {
+            name: path.display().to_string(),
+            file: "the folder `test`".to_owned(),
+            searched: vec![path.to_path_buf()],
+        });
+    }
+    let parts = [
+        folder::images(&train, &classes)?,
+        folder::images(&test, &classes)?,
+    ];
+    if let Some(class) = folder::empty(&parts[0], classes.len()) {
+        let problem = "it has no images".to_owned();
+        return Err(DataError::format(
+            &train.join(&classes[class]),
+            "class folder",
+            problem,
+        ));
+    }
+    if parts[1].is_empty() {
+        return Err(DataError::format(&test, "class folder", "it has no images"));
+    }
+    Ok(Some(Form::Folders(classes, parts)))
+}
+
+fn parquet(files: &[PathBuf]) -> Form {
+    let of = |part: &str| {
+        let begins = |path: &&PathBuf| {
+            let folder = path.parent().map(name_of).unwrap_or_default();
+            name_of(path).starts_with(part) || folder == part
+        };
+        files.iter().filter(begins).cloned().collect()
+    };
+    Form::Parquet(PARTS.map(of))
+}
+
+/// Those of a folder, and of its folders `train`, `test` and `data`, sorted.
+fn parquet_files(folder: &Path) -> Vec<PathBuf> {
+    let folders = ["", "train", "test", "data"].map(|inner| super::source::join(folder, inner));
+    let files = folders.iter().flat_map(|folder| {
+        let names = super::source::names(folder).into_iter();
+        names.map(|name| folder.join(name))
+    });
+    files.filter(|path| is_parquet(path)).collect()
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|ending| ending == "parquet")
+}
+
+fn name_of(path: impl AsRef<Path>) -> String {
+    path.as_ref()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+impl Own<'_> {
+    pub(super) fn find(&self) -> Result<Found, DataError> {
+        match self {
+            Self::Files(files) => files.recipe(&files.decoder())?.find(|| files.decode()),
+            Self::Medical(medical) => medical.find(),
+        }
+    }
+
+    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+        match self {
+            Self::Files(files) => files.recipe(&files.decoder())?.load(|| files.decode()),
+            Self::Medical(medical) => medical.load(),
+        }
+    }
+}
+
+impl Files<'_> {
+    fn recipe<'b>(&'b self, decoder: &'b str) -> Result<Recipe<'b>, DataError> {
+        let origins = match &self.form {
+            Form::Parquet(parts) => parts.iter().flatten().cloned().map(Origin::File).collect(),
+            Form::Folders(_, parts) => vec![Origin::Listing {
+                root: self.home.clone(),
+                files: parts.iter().flatten().map(|(path, _)| path.clone()).collect(),
+            }],
+        };
+        Ok(Recipe {
+            name: &self.request.settings.name,
+            kind: "images",
+            decoder,
+            home: &self.home,
+            cache_dir: self.request.cache_dir,
+            origins,
+            stats: Stats::new(self.request.settings, None)?,
+        })
+    }
+
+    /// Other columns, or other files of one part, are other images.
+    fn decoder(&self) -> String {
+        let settings = self.request.settings;
+        let train = match &self.form {
+            Form::Parquet([train, _]) => train.len(),
+            Form::Folders(_, [train, _]) => train.len(),
+        };
+        format!(
+            "{DECODER}, {:?} {:?}, {train}",
+            settings.image_column, settings.label_column
+        )
+    }
+
+    fn decode(&self) -> Result<Decoded, DataError> {
+        match &self.form {
+            Form::Folders(classes, [train, test]) => {
+                let both: Labelled = train.iter().chain(test).cloned().collect();
+                let shape = folder::shape(&both)?.unwrap_or_default();
+                Ok(Decoded {
+                    shape,
+                    classes: classes.len(),
+                    parts: [folder::decode(train, shape)?, folder::decode(test, shape)?],
+                })
+            }
+            Form::Parquet(parts) => self.rows(parts),
+        }
+    }
+
+    fn rows(&self, [train, test]: &[Vec<PathBuf>; 2]) -> Result<Decoded, DataError> {
+        let settings = self.request.settings;
+        let nested = settings
+            .image_column
+            .as_ref()
+            .map(|name| [format!("{name}.bytes"), name.clone()]);
+        let images: Vec<&str> = match &nested {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => hub::IMAGES.to_vec(),
+        };
+        let label = settings.label_column.as_deref();
+        let columns = Columns {
+            images: &images,
+            labels: label
+                .as_ref()
+                .map_or(Columns::default().labels, std::slice::from_ref),
+        };
+        let mut shape: Option<[usize; 3]> = None;
+        for path in train.iter().chain(test) {
+            let found = rows::shape(rows::read(path)?, &columns);
+            let found = found.map_err(|problem| DataError::format(path, "parquet", problem))?;
+            if let Some(found) = found {
+                let first = shape.get_or_insert(found);
+                first[0] = first[0].max(found[0]);
+            }
+        }
+        let shape = shape.unwrap_or_default();
+        let content = |problem: String| DataError::Content {
+            name: settings.name.clone(),
+            folder: self.home.clone(),
+            problem,
+        };
+        let mut parts = [Images::default(), Images::default()];
+        rows::append_files(train, &columns, (shape, None), &mut parts[0])?;
+        let classes = parts[0]
+            .labels
+            .iter()
+            .max()
+            .map_or(0, |&label| label as usize + 1);
+        let mut counts = vec![0_usize; classes];
+        for &label in &parts[0].labels {
+            counts[label as usize] += 1;
+        }
+        if let Some(class) = counts.iter().position(|&count| count == 0) {
+            return Err(content(format!(
+                "labels go up to {}, but no training image has label {class}: labels are to count from 0 without gaps",
+                classes - 1
+            )));
+        }
+        rows::append_files(test, &columns, (shape, Some(classes)), &mut parts[1])?;
+        match parts.iter().position(|images| images.labels.is_empty()) {
+            Some(part) => Err(content(format!("its {} files have no rows", PARTS[part]))),
+            None => Ok(Decoded {
+                shape,
+                classes,
+                parts,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
