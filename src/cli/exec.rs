@@ -13,7 +13,7 @@ use super::args::{ExecArgs, Format, Global, Rerun};
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
-use crate::job::{DataCache, Resources, places};
+use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::report::{Rendered, render_all};
 use crate::result::{Index, IndexEntry, Lock, SCHEMA, Status, Store, StoreError, TableRequest, create_dir};
 use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
@@ -182,13 +182,15 @@ fn run_jobs(
             "warning: the manifest is not committed as it is: the results say so in their provenance"
         );
     }
-    let timeout = experiment.manifest.resources.timeout.as_deref();
+    let limits = &experiment.manifest.resources;
+    let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
     let resources = Resources {
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
-        timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+        timeout: duration(&limits.timeout),
+        checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
         store: store.clone(),
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),

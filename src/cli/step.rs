@@ -15,7 +15,7 @@ use crate::arch::Hints;
 use crate::checkpoint;
 use crate::data;
 use crate::event::JobEvent;
-use crate::job::{DataCache, JobError, Resources, execute, inputs};
+use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, Override, Problem, resolve};
 use crate::plan::{JobSpec, Task, build};
 use crate::result::{Failure, Provenance, Record, Status, Store};
@@ -56,7 +56,8 @@ impl Step {
         };
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
-        let timeout = manifest.resources.timeout.as_deref();
+        let limits = &manifest.resources;
+        let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
             fusion,
@@ -65,7 +66,8 @@ impl Step {
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
                 cache_dir,
-                timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+                timeout: duration(&limits.timeout),
+                checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
                 provenance: Provenance {

@@ -11,10 +11,12 @@
 //! | `image` | PNG and JPEG |
 //! | `kept` | decoded images in a file |
 //! | `split` | [`split()`] the training set over models, [`hold_out`] validation samples |
+//! | `augment` | [`Augmenter`]: varied training images |
 //! | `sample` | [`balanced_sample`]: the fusion set |
 //!
 //! Everything random takes a generator from [`crate::seed`]; equal generators give equal results.
 
+mod augment;
 mod batch;
 mod catalogue;
 mod cifar;
@@ -32,6 +34,7 @@ mod set;
 mod source;
 mod split;
 
+pub use augment::{Augmentation, Augmenter, Mix};
 pub use catalogue::{DataSetInfo, NAMES, check, load};
 pub use error::DataError;
 pub use sample::balanced_sample;

@@ -11,6 +11,7 @@ const LISTS: &[(&str, usize)] = &[
     ("model.layers", 1),
     ("split.classes", 2),
     ("model-set.seeds", 1),
+    ("base.augment", 1),
     ("fusion-set.indices", 1),
 ];
 

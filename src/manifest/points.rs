@@ -10,7 +10,8 @@ use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
 use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
 use crate::arch::{ARCHITECTURES, ArchError, Architecture, DecodeSettings};
-use crate::data::SplitKind;
+use crate::data::{Augmentation, SplitKind};
+use crate::train::{OptimizerSettings, Schedule};
 
 /// The section of models with seeds of their own; most manifests have none.
 const MODEL_SET: &str = "model-set";
@@ -184,6 +185,14 @@ impl Resolver<'_> {
         let split = decoder.decode::<super::SplitSettings>(section("split"), &path("split"), problems);
         let split_is_sound = problems.len() == before;
         let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
+        if let Some(base) = base.as_ref().filter(|_| problems.len() == before) {
+            check_recipe(
+                &decoder,
+                "base",
+                (&base.optimizer, &base.schedule, &base.augment),
+                problems,
+            );
+        }
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
         let before = problems.len();
@@ -341,6 +350,49 @@ impl Resolver<'_> {
                     .hint("keep one of them"),
             );
         }
+    }
+}
+
+/// Keys of a training that do not go with each other.
+fn check_recipe(
+    decoder: &Decoder,
+    section: &str,
+    (optimizer, schedule, augment): (&OptimizerSettings, &Schedule, &[Augmentation]),
+    problems: &mut Vec<Problem>,
+) {
+    let name = |value: Json| value.as_str().map_or_else(String::new, String::from);
+    let mut add = |keys: &[&str], message: String, hint: &str| {
+        let at: Vec<String> = std::iter::once(&section)
+            .chain(keys)
+            .map(ToString::to_string)
+            .collect();
+        let problem = decoder.layers.problem(&decoder.with_element(&at), true, message);
+        problems.push(problem.hint(hint));
+    };
+    if let Some(key) = optimizer.foreign() {
+        let kind = name(serde_json::to_value(optimizer.name).unwrap_or(Json::Null));
+        let message = format!("`{section}.optimizer.{key}` does nothing for `{kind}`");
+        let hint = match key {
+            "nesterov" => "Nesterov's is a form of momentum of `sgd`: set `momentum`, too, or drop the key",
+            _ => "drop the key, or take `name = \"sgd\"`",
+        };
+        add(&["optimizer", key], message, hint);
+    }
+    if let Some(key) = schedule.foreign() {
+        let kind = name(serde_json::to_value(schedule.name).unwrap_or(Json::Null));
+        let message = format!("`{section}.schedule.{key}` does nothing for `{kind}`");
+        add(
+            &["schedule", key],
+            message,
+            "`every` and `gamma` belong to `step`, `period` and `factor` to `restarts`",
+        );
+    }
+    if let Some(problem) = Augmentation::problem(augment) {
+        add(
+            &["augment"],
+            format!("`{section}.augment`: {problem}"),
+            "keep one of them",
+        );
     }
 }
 

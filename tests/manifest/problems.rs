@@ -47,7 +47,7 @@ fn unknown_key_in_a_section_and_deeper() {
      8 | optimizer = { name = "adam", rate = 0.1 }
        |                              ^^^^
 
-    hint: one of `name`, `lr`, `weight-decay`, `momentum`
+    hint: one of `name`, `lr`, `weight-decay`, `momentum`, `nesterov`
     "#);
 }
 
