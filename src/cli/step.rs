@@ -112,10 +112,7 @@ impl Step {
 
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
-        let file = |job: &Arc<JobSpec>| match &job.task {
-            Task::Evaluate(base) => base.file.clone(),
-            Task::Train(_) | Task::Fuse(_) => None,
-        };
+        let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
         self.bases.iter().filter_map(file).collect()
     }
 }

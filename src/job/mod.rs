@@ -6,6 +6,7 @@
 mod context;
 mod error;
 mod evaluate;
+mod finetune;
 mod fuse;
 pub mod inputs;
 mod model_file;

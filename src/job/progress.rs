@@ -148,6 +148,8 @@ pub(super) struct Watch<'a, 'b> {
     pub before: usize,
     /// Epochs of all of them.
     pub of: usize,
+    /// Number of epochs after which the state is saved in any case.
+    pub keep_last: Option<usize>,
     /// When the state was saved last.
     pub saved: Instant,
     /// Why it stopped.
@@ -162,6 +164,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             file,
             before: 0,
             of: epochs,
+            keep_last: None,
             saved: Instant::now(),
             stopped: None,
         }
@@ -196,11 +199,15 @@ impl Observer for Watch<'_, '_> {
             test_accuracy = done.test_accuracy,
             "epoch"
         );
-        self.report(JobEvent::Epoch {
+        let next = self.report(JobEvent::Epoch {
             epoch: self.before + done.epoch + 1,
             of: self.of,
             loss: done.train_loss,
-        })
+        });
+        match self.keep_last == Some(done.epoch + 1) {
+            true => next.max(Next::Keep),
+            false => next,
+        }
     }
 
     fn keep(&mut self, snapshot: &Snapshot) {

@@ -12,6 +12,10 @@ const LISTS: &[(&str, usize)] = &[
     ("split.classes", 2),
     ("model-set.seeds", 1),
     ("base.augment", 1),
+    ("finetune.of", 1),
+    ("finetune.lr", 1),
+    ("finetune.epochs", 1),
+    ("finetune.augment", 1),
     ("fusion-set.indices", 1),
 ];
 

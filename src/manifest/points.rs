@@ -6,15 +6,19 @@ use serde_json::Value as Json;
 use super::axes::{self, Axis};
 use super::combine::seeds_of;
 use super::decode::{Decoder, suggestion};
+use super::finetune::with_lists;
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
-use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
+use super::{BaseSettings, FinetuneSettings, ModelSetSettings, Problem, Settings, SplitSettings};
 use crate::arch::{ARCHITECTURES, ArchError, Architecture, DecodeSettings};
 use crate::data::{Augmentation, SplitKind};
 use crate::train::{OptimizerSettings, Schedule};
 
 /// The section of models with seeds of their own; most manifests have none.
 const MODEL_SET: &str = "model-set";
+
+/// The section of what comes after fusion.
+const FINETUNE: &str = "finetune";
 
 /// Most parameters of a network.
 const MAX_PARAMETERS: f64 = 2e8;
@@ -40,6 +44,9 @@ impl Resolver<'_> {
         }
         if self.layers.dict.contains_key(MODEL_SET) {
             dict.insert(MODEL_SET.into(), Value::from(self.dict_at(MODEL_SET)?));
+        }
+        if self.layers.dict.contains_key(FINETUNE) {
+            dict.insert(FINETUNE.into(), Value::from(with_lists(self.dict_at(FINETUNE)?)));
         }
         let mut points = self.expand_points(&dict, seeds, None);
         for (path, include) in self.entries("include") {
@@ -204,6 +211,10 @@ impl Resolver<'_> {
             }
             false => None,
         };
+        let finetune = match dict.contains_key(FINETUNE) {
+            true => Some(finetune(&decoder, section(FINETUNE), problems)?),
+            false => None,
+        };
         let mut split = split?;
         if let (Some(set), true) = (&model_set, split_is_sound) {
             let parts = section("split").contains_key("parts").then_some(split.parts);
@@ -218,6 +229,7 @@ impl Resolver<'_> {
             model: model?,
             base: base?,
             fusion_set: fusion_set?,
+            finetune,
         };
         // What stands in for a key that could not be read is not worth a look.
         if split_is_sound {
@@ -351,6 +363,26 @@ impl Resolver<'_> {
             );
         }
     }
+}
+
+fn finetune(decoder: &Decoder, dict: Dict, problems: &mut Vec<Problem>) -> Option<FinetuneSettings> {
+    let before = problems.len();
+    let settings = decoder.decode::<FinetuneSettings>(dict, &[FINETUNE.to_string()], problems)?;
+    if problems.len() == before {
+        if let Some((key, what, hint)) = settings.problem() {
+            let at = decoder.with_element(&[FINETUNE, key].map(String::from));
+            let message = format!("`{FINETUNE}.{key}` {what}");
+            problems.push(decoder.layers.problem(&at, false, message).hint(hint));
+        }
+        let optimizer = settings.optimizer(0.0);
+        check_recipe(
+            decoder,
+            FINETUNE,
+            (&optimizer, &settings.schedule, &settings.augment),
+            problems,
+        );
+    }
+    Some(settings)
 }
 
 /// Keys of a training that do not go with each other.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FinetuneSettings;
 use crate::arch::Architecture;
 use crate::data::{Augmentation, SplitKind};
 use crate::train::{OptimizerSettings, Schedule, Select};
@@ -231,4 +232,7 @@ pub struct Settings {
     pub base: BaseSettings,
     /// The fusion set.
     pub fusion_set: FusionSetSettings,
+    /// What is trained further, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FinetuneSettings>,
 }
