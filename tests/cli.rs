@@ -22,6 +22,7 @@ mod same;
 mod sequential;
 mod speed;
 mod steps;
+mod training;
 mod views;
 
 /// Two models, two seeds, three fusions each.

@@ -18,6 +18,7 @@ mod problems;
 mod seams;
 mod sequential;
 mod sizes;
+mod training;
 
 /// The start of most manifests here; what is under test begins at line 5.
 const DIGITS: &str = "name = \"t\"\n\n[dataset]\nname = \"digits\"\n";

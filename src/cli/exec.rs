@@ -13,7 +13,7 @@ use super::args::{ExecArgs, Format, Global, Rerun};
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
-use crate::job::{DataCache, Resources, places};
+use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
 use crate::report::{Rendered, render_all};
 use crate::result::{
@@ -229,13 +229,15 @@ pub(super) fn resources(
     provenance: &Provenance,
     global: &Global,
 ) -> Resources {
-    let timeout = experiment.manifest.resources.timeout.as_deref();
+    let limits = &experiment.manifest.resources;
+    let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
     Resources {
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
-        timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+        timeout: duration(&limits.timeout),
+        checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
         store: store.clone(),
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),

@@ -9,7 +9,6 @@ use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
 use super::step::{Step, failed};
 use crate::importance::{Importance, Place};
 use crate::job::{ModelScores, scores};
-use crate::plan::Task;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
@@ -19,10 +18,10 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         (format!("importance={}", args.kind), "--kind: ".to_string()),
     ];
     let step = Step::new(&args.step, &fusion, global)?;
-    let kind = match &step.fusion.task {
-        Task::Fuse(fuse) => fuse.method.importance().unwrap_or_default(),
-        Task::Train(_) | Task::Evaluate(_) => Importance::default(),
-    };
+    let fusion = step.fusion.task.fusion();
+    let kind = fusion
+        .and_then(|fuse| fuse.method.importance())
+        .unwrap_or_default();
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,

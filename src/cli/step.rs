@@ -15,7 +15,7 @@ use crate::arch::Hints;
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
-use crate::job::{DataCache, JobError, Resources, execute, inputs};
+use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::result::{Failure, Provenance, Record, Status, Store};
@@ -59,7 +59,8 @@ impl Step {
         };
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
-        let timeout = manifest.resources.timeout.as_deref();
+        let limits = &manifest.resources;
+        let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
             fusion,
@@ -68,7 +69,8 @@ impl Step {
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
                 cache_dir,
-                timeout: timeout.and_then(|text| humantime::parse_duration(text).ok()),
+                timeout: duration(&limits.timeout),
+                checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
                 provenance: Provenance {
@@ -113,10 +115,7 @@ impl Step {
 
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
-        let file = |job: &Arc<JobSpec>| match &job.task {
-            Task::Evaluate(base) => base.file.clone(),
-            Task::Train(_) | Task::Fuse(_) => None,
-        };
+        let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
         self.bases.iter().filter_map(file).collect()
     }
 }

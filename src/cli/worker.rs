@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::CliError;
 use super::args::{Global, WorkerArgs};
 use super::setup;
-use crate::job::{DataCache, JobError, Resources, execute};
+use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute};
 use crate::plan::JobSpec;
 use crate::result::{Provenance, Status, Store, safe_name};
 use crate::schedule::JobLog;
@@ -42,6 +42,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
         timeout: None,
+        checkpoint_every: CHECKPOINT_EVERY,
         data: Arc::new(DataCache::default()),
         provenance: Provenance {
             runner: env!("CARGO_PKG_VERSION").into(),

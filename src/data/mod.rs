@@ -18,10 +18,12 @@
 //! | [`fetch`] | downloads |
 //! | `normalise` | mean and standard deviation: usual, given, or computed |
 //! | `split` | [`split()`] the training set over models, [`hold_out`] validation samples |
+//! | `augment` | [`Augmenter`]: varied training images |
 //! | `sample` | [`balanced_sample`]: the fusion set |
 //!
 //! Everything random takes a generator from [`crate::seed`]; equal generators give equal results.
 
+mod augment;
 mod batch;
 mod catalogue;
 mod cifar;
@@ -50,6 +52,7 @@ mod source;
 mod split;
 mod tiny;
 
+pub use augment::{Augmentation, Augmenter, Mix};
 pub use catalogue::{DataSetInfo, Found, Known, NAMES, check, known, load};
 pub use error::DataError;
 pub use sample::balanced_sample;

@@ -105,18 +105,31 @@ impl Part {
     /// Errors where an index is not below [`Part::len`].
     pub fn images(&self, indices: Option<&[usize]>, device: &Device) -> Result<Tensor> {
         let [channels, height, width] = self.shape;
-        let (plane, image) = (height * width, channels * height * width);
+        let image = channels * height * width;
         let count = indices.map_or(self.len(), <[usize]>::len);
         let mut values = Vec::with_capacity(count * image);
         for position in 0..count {
             let index = self.at(indices, position)?;
-            let pixels = &self.pixels[index * image..(index + 1) * image];
-            for (channel, table) in self.table.iter().enumerate() {
-                let pixels = &pixels[channel * plane..(channel + 1) * plane];
-                values.extend(pixels.iter().map(|&pixel| table[usize::from(pixel)]));
-            }
+            self.normalise(&self.pixels[index * image..(index + 1) * image], &mut values);
         }
         Tensor::from_vec(values, (count, channels, height, width), device)
+    }
+
+    /// The bytes `[C, H, W]` of one image.
+    ///
+    /// Errors where the index is not below [`Part::len`].
+    pub fn pixels(&self, index: usize) -> Result<&[u8]> {
+        let image: usize = self.shape.iter().product();
+        let index = self.at(Some(&[index]), 0)?;
+        Ok(&self.pixels[index * image..(index + 1) * image])
+    }
+
+    /// Appends the normalised values of an image's bytes `[C, H, W]`.
+    pub fn normalise(&self, pixels: &[u8], values: &mut Vec<f32>) {
+        let plane = self.shape[1] * self.shape[2];
+        for (pixels, table) in pixels.chunks_exact(plane.max(1)).zip(self.table.iter()) {
+            values.extend(pixels.iter().map(|&pixel| table[usize::from(pixel)]));
+        }
     }
 
     /// The labels of `indices` (all where `None`), in that order: `[n]`, u32.

@@ -131,7 +131,7 @@ impl LevelTrainer<'_> {
             name: self.settings.optimizer,
             lr: self.settings.lr,
             weight_decay: self.settings.weight_decay,
-            momentum: None,
+            ..OptimizerSettings::default()
         };
         let mut optimizer = Optimizer::new(&optimizer, vars);
         let mut report = LevelTraining {

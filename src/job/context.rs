@@ -53,6 +53,8 @@ pub struct Resources {
     pub cache_dir: Option<PathBuf>,
     /// Longest time a job may take.
     pub timeout: Option<Duration>,
+    /// How often a training saves its state.
+    pub checkpoint_every: Duration,
     /// Results of the experiment.
     pub store: Store,
     /// Shared data sets.
@@ -60,6 +62,9 @@ pub struct Resources {
     /// What all records of this run say about where they come from; time and memory are filled in per job.
     pub provenance: Provenance,
 }
+
+/// How often a training saves its state where the manifest does not say.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_mins(5);
 
 /// One job's view: resources, the way to report, and a stop watch.
 pub struct Context<'a> {

@@ -58,7 +58,20 @@ pub enum JobError {
     Sample(#[source] DataError),
     /// Training.
     #[error("training")]
-    Train(#[source] TrainError),
+    Train {
+        /// Why.
+        source: TrainError,
+        /// The state saved last, where there is one.
+        kept: Option<std::path::PathBuf>,
+    },
+    /// The state of a training.
+    #[error("the state of a training, `{}`: {problem}", path.display())]
+    State {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Fusing.
     #[error("fusing")]
     Fusion(#[from] FusionError),
@@ -113,6 +126,10 @@ impl JobError {
             Self::Checkpoint(_) => {
                 Some("run `runner exec` again: checkpoints that cannot be trusted are made anew".into())
             }
+            Self::Train { kept: Some(path), .. } => Some(format!(
+                "the last state that was good is kept in `{}`",
+                path.display()
+            )),
             Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),
             Self::Panic(_) => Some("please report it with the job's log (`runner logs JOB`)".into()),
             _ => None,

@@ -15,7 +15,7 @@ use crate::data::{self, DataSet};
 use crate::event::JobEvent;
 use crate::fusion::{self, Compat, Fused, Inputs, Method};
 use crate::manifest::ModelOrder;
-use crate::plan::{Fuse, JobSpec};
+use crate::plan::{Dependency, Fuse, JobSpec};
 use crate::result::Record;
 use crate::seed;
 
@@ -123,35 +123,18 @@ pub(super) fn bases(
     set: &DataSet,
     context: &Context,
 ) -> Result<Vec<Base>, JobError> {
-    let store = &context.resources.store;
     let mut bases = Vec::with_capacity(spec.needs.len());
     for (model, need) in task.models.iter().zip(&spec.needs) {
-        let record: Record = store.load(&need.job)?;
-        let missing = |what| JobError::Dependency {
+        let (record, network, meta) = load_with_meta(need, set, context)?;
+        let metrics = record.metrics.ok_or_else(|| JobError::Dependency {
             job: need.job.clone(),
-            what,
-        };
-        let hash = record.diagnostics["checkpoint"]["blake3"]
-            .as_str()
-            .ok_or_else(|| missing("its checkpoint's hash"))?;
-        let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
-        let meta = loaded.meta;
-        let network = Network::from_state(
-            &meta.architecture,
-            &meta.image,
-            set.classes,
-            &loaded.state,
-            &context.resources.device,
-        )?;
+            what: "metrics",
+        })?;
         bases.push(Base {
             name: format!("model_{model}"),
             network,
             meta,
-            accuracy: record
-                .metrics
-                .as_ref()
-                .ok_or_else(|| missing("metrics"))?
-                .accuracy,
+            accuracy: metrics.accuracy,
         });
     }
     if spec.settings.base.order == ModelOrder::TestAccuracy {
@@ -160,6 +143,40 @@ pub(super) fn bases(
     }
     bases.truncate(task.first.unwrap_or(usize::MAX));
     Ok(bases)
+}
+
+/// The record of a job that this one needs, and the network it made.
+pub(super) fn load(
+    need: &Dependency,
+    set: &DataSet,
+    context: &Context,
+) -> Result<(Record, Network), JobError> {
+    load_with_meta(need, set, context).map(|(record, network, _)| (record, network))
+}
+
+fn load_with_meta(
+    need: &Dependency,
+    set: &DataSet,
+    context: &Context,
+) -> Result<(Record, Network, Meta), JobError> {
+    let store = &context.resources.store;
+    let record: Record = store.load(&need.job)?;
+    let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
+    let hash = hash.ok_or_else(|| JobError::Dependency {
+        job: need.job.clone(),
+        what: "its checkpoint's hash",
+    })?;
+    let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
+    let meta = loaded.meta;
+    let device = &context.resources.device;
+    let network = Network::from_state(
+        &meta.architecture,
+        &meta.image,
+        set.classes,
+        &loaded.state,
+        device,
+    )?;
+    Ok((record, network, meta))
 }
 
 pub(super) fn fusion_set(

@@ -6,14 +6,17 @@
 mod context;
 mod error;
 mod evaluate;
+mod finetune;
 mod fuse;
 pub mod inputs;
 mod model_file;
+mod progress;
 mod run;
+mod samples;
 mod scores;
 mod train;
 
-pub use context::{Context, DataCache, Resources};
+pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;
 pub use run::{execute, place, places, run, skipped};
 pub use scores::{ModelScores, scores};

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{Context, JobError, Resources, fuse, train};
+use super::{Context, JobError, Resources, finetune, fuse, train};
 use crate::event::JobEvent;
 use crate::plan::{JobSpec, Task};
 use crate::result::{Failure, Metrics, Place, Provenance, Record, SCHEMA, Status, StoreError};
@@ -31,7 +31,8 @@ pub fn run(
     let outcome = match &spec.task {
         Task::Train(base) => train::train(spec, base, &mut context),
         Task::Evaluate(base) => train::import(spec, base, &mut context),
-        Task::Fuse(task) => fuse::fuse(spec, task, &mut context),
+        Task::Fuse(task) | Task::FuseTuned(task) => fuse::fuse(spec, task, &mut context),
+        Task::Finetune(_) => finetune::finetune(spec, &mut context),
     }?;
     if let Some(predictions) = context.predictions.take() {
         resources
@@ -133,10 +134,7 @@ pub fn places(spec: &JobSpec) -> Vec<Place> {
 
 /// A record with everything that is known before the job runs; it says `failed` until told otherwise.
 fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
-    let method = match &spec.task {
-        Task::Fuse(fuse) => Some(&fuse.method),
-        _ => None,
-    };
+    let method = spec.task.fusion().map(|fuse| &fuse.method);
     Record {
         schema: SCHEMA,
         key: spec.key.clone(),

@@ -1,19 +1,19 @@
 //! Base models: trained here, or imported.
 
-use std::ops::ControlFlow;
-
 use serde_json::json;
 
+use super::progress::{StateFile, Watch};
 use super::run::{Outcome, checkpoint_entry};
+use super::samples::{Samples, Variation};
 use super::{Context, JobError, evaluate, model_file};
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta};
-use crate::data::{self, DataError, DataSet, SplitOptions};
-use crate::event::JobEvent;
-use crate::manifest::SplitSettings;
+use crate::data::{self, Augmenter, DataError, DataSet, SplitOptions};
+use crate::manifest::{BaseSettings, SplitSettings};
 use crate::plan::{Base, JobSpec};
 use crate::seed;
-use crate::train::{Fit, Progress, TrainError, fit};
+use crate::train::{Data, Fit, Fitted, Select, Source, TrainError, fit};
+use rand_chacha::ChaCha8Rng;
 
 /// Trains the model of one part.
 pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Result<Outcome, JobError> {
@@ -22,75 +22,30 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     let device = context.resources.device.clone();
     let set = context.dataset(&settings.dataset)?;
     let (train, val) = part(spec, base, &set)?;
-    let images = set.train.images(Some(&train), &device)?;
-    let labels = set.train.labels_tensor(Some(&train), &device)?;
-    let held_out = match val.as_slice() {
-        [] => None,
-        val => Some((
-            set.train.images(Some(val), &device)?,
-            set.train.labels_tensor(Some(val), &device)?,
-        )),
-    };
 
     context.phase("train")?;
     let model = base.stream(settings);
     let mut rng = seed::generator(spec.seed, "initialisation", &[model]);
     let fresh = Network::initialise(&settings.model, &set.shape, set.classes, &mut rng, &device)?;
-    let epochs = settings.base.epochs;
-    let options = Fit {
-        epochs,
-        batch_size: settings.base.batch_size,
-        optimizer: &settings.base.optimizer,
-        warmup_epochs: settings.base.warmup_epochs,
-        min_lr: settings.base.min_lr,
-        label_smoothing: settings.base.label_smoothing,
-        select: settings.base.select,
+    let course = Course {
+        recipe: &settings.base,
+        indices: (&train, &val),
+        vary: Variation {
+            augmenter: Augmenter::new(&settings.base.augment),
+            purpose: "augment",
+            seed: spec.seed,
+            stream: model,
+        },
+        rng: seed::generator(spec.seed, "batches", &[model]),
     };
-    let mut rng = seed::generator(spec.seed, "batches", &[model]);
-    let mut stopped = None;
-    let mut on_progress = |progress: Progress| {
-        let event = match progress {
-            Progress::Step => JobEvent::Tick,
-            Progress::Epoch(done) => {
-                tracing::info!(
-                    epoch = done.epoch,
-                    loss = done.train_loss,
-                    val_accuracy = done.val_accuracy,
-                    "epoch"
-                );
-                JobEvent::Epoch {
-                    epoch: done.epoch + 1,
-                    of: epochs,
-                    loss: done.train_loss,
-                }
-            }
-        };
-        match context.report(event) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                stopped = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    };
-    let validation = held_out.as_ref().map(|(x, y)| (x, y));
-    let fitted = match fit(
-        &fresh,
-        (&images, &labels),
-        validation,
-        &options,
-        &mut rng,
-        &mut on_progress,
-    ) {
-        Ok(fitted) => fitted,
-        Err(TrainError::Stopped) => return Err(stopped.unwrap_or(JobError::Cancelled)),
-        Err(error) => return Err(JobError::Train(error)),
-    };
+    let file = StateFile::of(spec, 0, context);
+    let fitted = course.run(&fresh, &set, Watch::new(context, &file, settings.base.epochs))?;
 
     context.phase("evaluate")?;
     let metrics = evaluate::network(&fitted.network, &set, context)?;
     context.phase("save")?;
     let hash = save(spec, &fitted.network, &set, (&train, &val), context)?;
+    file.remove();
     Ok(Outcome {
         metrics,
         models: spec.models(),
@@ -100,9 +55,73 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
             "val-samples": val.len(),
             "class-counts": class_counts(&set, train.iter().chain(&val).copied()),
             "selected-epoch": fitted.epoch,
+            "selected-on": selected_on(settings.base.select, &fitted),
             "epochs": fitted.history,
         }),
     })
+}
+
+/// One training of a job.
+pub(super) struct Course<'a> {
+    /// How.
+    pub recipe: &'a BaseSettings,
+    /// Training and validation samples.
+    pub indices: (&'a [usize], &'a [usize]),
+    /// How images are varied.
+    pub vary: Variation,
+    /// For the order of samples, and for dropout.
+    pub rng: ChaCha8Rng,
+}
+
+impl Course<'_> {
+    /// Trains from `start`, or goes on where an earlier try of the job was interrupted.
+    pub fn run(mut self, start: &Network, set: &DataSet, mut watch: Watch) -> Result<Fitted, JobError> {
+        let device = watch.context.resources.device.clone();
+        let (train, val) = self.indices;
+        let source = Samples::varied(&set.train, train, &device, self.vary);
+        let held_out = match self.recipe.select {
+            Select::Test => Some(Samples::plain(&set.test, None, &device)),
+            Select::Validation | Select::Last if val.is_empty() => None,
+            Select::Validation | Select::Last => Some(Samples::plain(&set.train, Some(val), &device)),
+        };
+        let data = Data {
+            train: &source,
+            measure: held_out.as_ref().map(|held_out| held_out as &dyn Source),
+        };
+        let recipe = self.recipe;
+        let options = Fit {
+            epochs: recipe.epochs,
+            batch_size: recipe.batch_size,
+            accumulate: recipe.accumulate,
+            optimizer: &recipe.optimizer,
+            schedule: &recipe.schedule,
+            warmup_epochs: recipe.warmup_epochs,
+            min_lr: recipe.min_lr,
+            clip_norm: recipe.clip_norm,
+            label_smoothing: recipe.label_smoothing,
+            select: recipe.select,
+            // Half of the threads: the others have the steps to do.
+            workers: (rayon::current_num_threads() / 2).clamp(1, 8),
+        };
+        let saved = watch.file.load();
+        match fit(start, data, &options, &mut self.rng, saved, &mut watch) {
+            Ok(fitted) => Ok(fitted),
+            Err(TrainError::Stopped) => Err(watch.stopped.unwrap_or(JobError::Cancelled)),
+            Err(source) => Err(JobError::Train {
+                source,
+                kept: watch.file.existing(),
+            }),
+        }
+    }
+}
+
+/// What the record says about how the epoch was chosen.
+pub(super) fn selected_on(select: Select, fitted: &Fitted) -> &'static str {
+    match select {
+        _ if fitted.accuracy.is_none() => "last epoch",
+        Select::Test => "test accuracy",
+        Select::Validation | Select::Last => "validation accuracy",
+    }
 }
 
 /// The training set's parts. They depend on the seed alone, so that all models of a seed agree on them.

@@ -13,6 +13,11 @@ const LISTS: &[(&str, usize)] = &[
     ("dataset.std", 1),
     ("split.classes", 2),
     ("model-set.seeds", 1),
+    ("base.augment", 1),
+    ("finetune.of", 1),
+    ("finetune.lr", 1),
+    ("finetune.epochs", 1),
+    ("finetune.augment", 1),
     ("fusion-set.indices", 1),
 ];
 

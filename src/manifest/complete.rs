@@ -33,6 +33,9 @@ pub(super) fn complete(
             split.remove("parts");
         }
     }
+    if !given["finetune"].is_null() {
+        merge(&mut full["finetune"], &given["finetune"]);
+    }
     full["seeds"] = Json::from(seeds);
     full["method-seeds"] = Json::from(method_seeds);
     full["fusion"] = fusions

@@ -12,6 +12,7 @@ mod combine;
 mod complete;
 mod decode;
 mod diagnostic;
+mod finetune;
 mod groups;
 mod layers;
 mod locate;
@@ -25,6 +26,7 @@ mod top;
 
 pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};
+pub use finetune::{FinetuneOptimizer, FinetuneSettings, Tuned};
 pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{markdown as reference_markdown, method_markdown};

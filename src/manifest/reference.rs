@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 16] = [
+pub(super) const TOP_KEYS: [&str; 17] = [
     "name",
     "description",
     "extends",
@@ -22,6 +22,7 @@ pub(super) const TOP_KEYS: [&str; 16] = [
     "base",
     "fusion-set",
     "fusion",
+    "finetune",
     "include",
     "exclude",
     "resources",

@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
 use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
@@ -74,6 +75,7 @@ pub fn json_schema() -> Value {
             "model": { "anyOf": models },
             "base": with_axes(plain::<BaseSettings>()),
             "fusion-set": with_axes(plain::<FusionSetSettings>()),
+            "finetune": with_axes(one_or_many(plain::<FinetuneSettings>())),
             "fusion": { "type": "array", "description": "Fusion methods, in the order of the table's rows.", "items": { "anyOf": methods } },
             "include": selector("Combinations to add, by key and value."),
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
@@ -108,6 +110,21 @@ pub(super) fn which_models() -> Value {
         },
         "groups": groups,
     } })
+}
+
+/// Lets the lists of `[finetune]` be one value.
+fn one_or_many(mut schema: Value) -> Value {
+    for key in LISTS {
+        let property = &mut schema["properties"][key];
+        let item = property["items"].take();
+        let many = json!({ "type": "array", "minItems": 1, "items": item.clone() });
+        *property = json!({
+            "description": property["description"],
+            "default": property["default"],
+            "anyOf": [item, many],
+        });
+    }
+    schema
 }
 
 fn plain<T: JsonSchema>() -> Value {

@@ -6,10 +6,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FinetuneSettings;
 use crate::arch::Architecture;
 pub use crate::data::DatasetSettings;
-use crate::data::SplitKind;
-use crate::train::{OptimizerSettings, Select};
+use crate::data::{Augmentation, SplitKind};
+use crate::train::{OptimizerSettings, Schedule, Select};
 
 /// How the training set is divided among the base models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,16 +72,31 @@ pub struct BaseSettings {
     /// Epochs of training.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub epochs: usize,
-    /// Samples per step.
+    /// Samples per batch.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
+    /// Batches per step: their gradients are averaged.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// The optimiser.
     pub optimizer: OptimizerSettings,
-    /// Epochs over which the learning rate rises linearly from 0 (epoch 0 has learning rate 0); cosine afterwards.
+    /// Epochs over which the learning rate rises linearly from 0 (epoch 0 has learning rate 0); `schedule` afterwards.
     pub warmup_epochs: usize,
+    /// How the learning rate goes on after the warm-up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
     /// Where the cosine schedule would end after all epochs.
     #[schemars(range(min = 0.0))]
     pub min_lr: f64,
+    /// Largest norm of a step's gradients, taken as one vector; larger ones are scaled down to it.
+    #[schemars(range(min = 0.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// How training images are varied: names, or tables with a name and keys. They are applied in the order `random-crop`,
+    /// `flip`, `auto-augment`, `random-crop-paste`, then one of `cutmix` and `mixup`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<Augmentation>,
     /// Probability mass that is spread over the other classes.
     #[schemars(range(min = 0.0, max = 0.99))]
     pub label_smoothing: f64,
@@ -90,15 +106,28 @@ pub struct BaseSettings {
     pub order: ModelOrder,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Default for BaseSettings {
     fn default() -> Self {
         Self {
             models: None,
             epochs: 25,
             batch_size: 128,
+            accumulate: 1,
             optimizer: OptimizerSettings::default(),
             warmup_epochs: 5,
+            schedule: Schedule::default(),
             min_lr: 1e-5,
+            clip_norm: None,
+            augment: Vec::new(),
             label_smoothing: 0.0,
             select: Select::Validation,
             order: ModelOrder::Index,
@@ -139,6 +168,10 @@ pub struct ResourceSettings {
     /// Longest time a job may take, such as `"30m"`; then it fails and the rest goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// How often a training saves its state, such as `"5m"` (the default) or `"0s"` for after every step: interrupted, it
+    /// goes on from there with the same numbers as without interruption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 /// One table to render.
@@ -207,4 +240,7 @@ pub struct Settings {
     pub base: BaseSettings,
     /// The fusion set.
     pub fusion_set: FusionSetSettings,
+    /// What is trained further, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FinetuneSettings>,
 }

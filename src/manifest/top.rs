@@ -83,17 +83,19 @@ impl Resolver<'_> {
     }
 
     pub(super) fn check_resources(&mut self, resources: &ResourceSettings) {
-        if let Some(Err(error)) = resources.timeout.as_deref().map(humantime::parse_duration) {
-            let at = ["resources".to_string(), "timeout".to_string()];
-            self.problems.push(
-                self.layers
-                    .problem(
-                        &at,
-                        false,
-                        format!("`resources.timeout` is not a duration: {error}"),
-                    )
-                    .hint("for example `timeout = \"30m\"` or `\"1h 30m\"`"),
-            );
+        for (key, text) in [
+            ("timeout", &resources.timeout),
+            ("checkpoint", &resources.checkpoint),
+        ] {
+            if let Some(Err(error)) = text.as_deref().map(humantime::parse_duration) {
+                let at = ["resources".to_string(), key.to_string()];
+                let message = format!("`resources.{key}` is not a duration: {error}");
+                self.problems.push(
+                    self.layers
+                        .problem(&at, false, message)
+                        .hint(format!("for example `{key} = \"30m\"` or `\"1h 30m\"`")),
+                );
+            }
         }
     }
 }

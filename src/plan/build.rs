@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::finetune::{Made, stem};
 use super::key::{Identity, key};
 use super::{Base, Cell, Dependency, Fuse, JobSpec, Task, draw};
 use crate::manifest::{FusionPoint, ModelOrder, Point, Resolved, Selection, Settings};
@@ -72,7 +73,10 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
     };
     for point in &manifest.points {
         for &seed in &point.seeds {
-            let bases = builder.bases(point, seed);
+            let mut made = Made {
+                bases: builder.bases(point, seed),
+                fusions: Vec::new(),
+            };
             for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
                 for pick in picks(fusion, &point.settings) {
                     // A method without randomness would give the same again.
@@ -81,9 +85,13 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
                         false => &[0],
                     };
                     for &method_seed in method_seeds {
-                        builder.fuse(point, fusion, (seed, method_seed), &pick, &bases);
+                        let fused = builder.fuse(point, fusion, (seed, method_seed), &pick, &made.bases);
+                        made.fusions.push(fused);
                     }
                 }
+            }
+            if let Some(finetune) = &point.settings.finetune {
+                builder.finetune(point, finetune, &made);
             }
         }
     }
@@ -126,10 +134,10 @@ fn picks(fusion: &FusionPoint, settings: &Settings) -> Vec<Pick> {
     }
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     inputs: &'a Inputs,
     device: &'a str,
-    plan: Plan,
+    pub(super) plan: Plan,
     known: HashMap<String, usize>,
 }
 
@@ -145,7 +153,11 @@ impl Builder<'_> {
         });
         let dataset = self.dataset(settings);
         let mut axes = point.axes.clone();
-        axes.retain(|key, _| !key.starts_with("fusion-set."));
+        axes.retain(|key, _| {
+            !["fusion-set.", "finetune."]
+                .iter()
+                .any(|section| key.starts_with(section))
+        });
         (0..settings.split.parts)
             .map(|model| {
                 let mut inputs = vec![dataset.clone()];
@@ -194,7 +206,7 @@ impl Builder<'_> {
         (seed, method_seed): (u64, u64),
         pick: &Pick,
         bases: &[usize],
-    ) {
+    ) -> usize {
         let settings = &point.settings;
         let mut inputs = vec![self.dataset(settings)];
         let mut file = None;
@@ -221,6 +233,7 @@ impl Builder<'_> {
             });
         }
         let mut axes = point.axes.clone();
+        axes.retain(|key, _| !key.starts_with("finetune."));
         if !fusion.method.uses_fusion_set() {
             axes.retain(|key, _| !key.starts_with("fusion-set."));
         }
@@ -231,13 +244,7 @@ impl Builder<'_> {
             models: pick.models.clone(),
             first: pick.first,
         };
-        let mut name = fusion.method.name().to_string();
-        if let Some(importance) = fusion.method.importance() {
-            name = format!("{name}-{}", importance.as_str());
-        }
-        if pick.is_group {
-            name = format!("{name}-g{}", task.group());
-        }
+        let name = stem(&task, pick.is_group);
         let job = JobSpec {
             name,
             key: String::new(),
@@ -251,11 +258,11 @@ impl Builder<'_> {
             inputs,
             needs,
         };
-        self.add(job, None, members);
+        self.add(job, None, members)
     }
 
     /// Gives the job its key and full name, and adds it unless it is there.
-    fn add(&mut self, mut job: JobSpec, model: Option<usize>, needs: Vec<usize>) -> usize {
+    pub(super) fn add(&mut self, mut job: JobSpec, model: Option<usize>, needs: Vec<usize>) -> usize {
         let settings = job.identity_settings();
         job.key = key(&Identity {
             kind: job.kind(),
@@ -305,7 +312,7 @@ impl Builder<'_> {
         }
     }
 
-    fn dataset(&self, settings: &Settings) -> Input {
+    pub(super) fn dataset(&self, settings: &Settings) -> Input {
         Input {
             role: "dataset".into(),
             hash: self

@@ -6,7 +6,7 @@
 
 use glob::Pattern;
 
-use super::{JobSpec, Task};
+use super::JobSpec;
 
 /// A parsed filter.
 #[derive(Debug, Clone)]
@@ -75,19 +75,21 @@ impl Term {
 
     fn matches(&self, job: &JobSpec) -> bool {
         let fits = |value: &str| self.any.iter().any(|pattern| pattern.matches(value));
+        let fusion = job.task.fusion();
         match self.key.as_deref() {
             None => fits(&job.name),
             Some("kind") => fits(job.kind().as_str()),
             Some("seed") => fits(&job.seed.to_string()),
             Some("model") => {
-                matches!(&job.task, Task::Train(base) | Task::Evaluate(base) if fits(&base.model.to_string()))
+                let base = job.task.base();
+                base.is_some_and(|base| fits(&base.model.to_string()))
             }
-            Some("group") => matches!(&job.task, Task::Fuse(fuse) if fits(&fuse.group())),
-            Some("method") => matches!(&job.task, Task::Fuse(fuse) if fits(fuse.method.name())),
-            Some("importance") => match &job.task {
-                Task::Fuse(fuse) => fuse.method.importance().is_some_and(|score| fits(score.as_str())),
-                _ => false,
-            },
+            Some("group") => fusion.is_some_and(|fuse| fits(&fuse.group())),
+            Some("method") => fusion.is_some_and(|fuse| fits(fuse.method.name())),
+            Some("importance") => {
+                let score = fusion.and_then(|fuse| fuse.method.importance());
+                score.is_some_and(|score| fits(score.as_str()))
+            }
             Some("parts") => fits(&job.settings.split.parts.to_string()),
             Some(key) => {
                 let named = |axis: &str| axis == key || axis.rsplit('.').next() == Some(key);

@@ -5,6 +5,7 @@
 
 mod build;
 mod filter;
+mod finetune;
 mod groups;
 pub mod key;
 mod spec;
@@ -12,4 +13,6 @@ mod spec;
 pub use build::{Inputs, ModelFile, Plan, build, fill};
 pub use filter::Filter;
 pub use groups::draw;
-pub use spec::{Base, Cell, Dependency, Fuse, JobSpec, Task, VERSION_EVALUATE, VERSION_TRAIN};
+pub use spec::{
+    Base, Cell, Dependency, Fuse, JobSpec, Source, Task, VERSION_EVALUATE, VERSION_FINETUNE, VERSION_TRAIN,
+};

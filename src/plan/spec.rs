@@ -16,6 +16,9 @@ pub const VERSION_TRAIN: u32 = 1;
 /// Version of import and evaluation; raised when they change.
 pub const VERSION_EVALUATE: u32 = 1;
 
+/// Version of fine-tuning's arithmetic, what it adds to that of training; raised when it changes.
+pub const VERSION_FINETUNE: u32 = 1;
+
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +76,20 @@ pub enum Task {
     Evaluate(Base),
     /// Fuse.
     Fuse(Box<Fuse>),
+    /// Train further what another job has made.
+    Finetune(Box<Source>),
+    /// Fuse fine-tuned base models.
+    FuseTuned(Box<Fuse>),
+}
+
+/// What is trained further.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A base model.
+    Base(Base),
+    /// A fused model.
+    Fused(Fuse),
 }
 
 /// One base model.
@@ -126,18 +143,17 @@ impl JobSpec {
     /// then these are as many names as there will be.
     pub fn models(&self) -> Vec<String> {
         let name = |index: usize| format!("model_{index}");
-        match &self.task {
-            Task::Train(base) | Task::Evaluate(base) => vec![name(base.model)],
-            Task::Fuse(fuse) => match fuse.first {
-                Some(first) => (0..first).map(name).collect(),
-                None => fuse.models.iter().copied().map(name).collect(),
-            },
-        }
+        let base = self.task.base().map(|base| vec![name(base.model)]);
+        let fused = self.task.fusion().map(|fuse| match fuse.first {
+            Some(first) => (0..first).map(name).collect(),
+            None => fuse.models.iter().copied().map(name).collect(),
+        });
+        base.or(fused).unwrap_or_default()
     }
 
     /// Whether [`JobSpec::models`] are those models, if not in that order.
     pub fn knows_models(&self) -> bool {
-        !matches!(&self.task, Task::Fuse(fuse) if fuse.first.is_some())
+        self.task.fusion().is_none_or(|fuse| fuse.first.is_none())
     }
 
     /// The settings that determine its numbers; paths are left out, their content is among the inputs.
@@ -147,12 +163,37 @@ impl JobSpec {
 }
 
 impl Task {
+    /// The base model it is about, if it is about one.
+    pub fn base(&self) -> Option<&Base> {
+        match self {
+            Self::Train(base) | Self::Evaluate(base) => Some(base),
+            Self::Finetune(source) => match &**source {
+                Source::Base(base) => Some(base),
+                Source::Fused(_) => None,
+            },
+            Self::Fuse(_) | Self::FuseTuned(_) => None,
+        }
+    }
+
+    /// The fusion it does, or whose outcome it is about.
+    pub fn fusion(&self) -> Option<&Fuse> {
+        match self {
+            Self::Fuse(fuse) | Self::FuseTuned(fuse) => Some(fuse),
+            Self::Finetune(source) => match &**source {
+                Source::Base(_) => None,
+                Source::Fused(fuse) => Some(fuse),
+            },
+            Self::Train(_) | Self::Evaluate(_) => None,
+        }
+    }
+
     /// What the record calls it.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Train(_) => Kind::Train,
             Self::Evaluate(_) => Kind::Evaluate,
             Self::Fuse(_) => Kind::Fuse,
+            Self::Finetune(_) | Self::FuseTuned(_) => Kind::Finetune,
         }
     }
 
@@ -161,7 +202,8 @@ impl Task {
         match self {
             Self::Train(_) => VERSION_TRAIN,
             Self::Evaluate(_) => VERSION_EVALUATE,
-            Self::Fuse(fuse) => fuse.method.info().version,
+            Self::Fuse(fuse) | Self::FuseTuned(fuse) => fuse.method.info().version,
+            Self::Finetune(_) => VERSION_TRAIN + VERSION_FINETUNE,
         }
     }
 
@@ -181,6 +223,21 @@ impl Task {
                 chosen["base"] = without(all["base"].take(), &["models", "order"]);
             }
             Self::Evaluate(_) => {}
+            Self::Finetune(source) => {
+                chosen["finetune"] = without(all["finetune"].take(), &["of"]);
+                if let Source::Fused(fuse) = &**source {
+                    // The model is among the inputs; this is for tables, which tell rows by the method's parameters.
+                    chosen["fusion"] = serde_json::to_value(&fuse.method).unwrap_or(Value::Null);
+                }
+            }
+            Self::FuseTuned(fuse) => {
+                chosen["base"] = json!({ "order": settings.base.order });
+                chosen["tuned"] = json!(true);
+                if let Some(first) = fuse.first {
+                    chosen["first"] = json!(first);
+                }
+                chosen["fusion"] = serde_json::to_value(&fuse.method).unwrap_or(Value::Null);
+            }
             Self::Fuse(fuse) => {
                 chosen["split"] = if imported { split } else { all["split"].take() };
                 chosen["base"] = if imported {

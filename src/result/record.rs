@@ -18,7 +18,7 @@ pub enum Kind {
     Evaluate,
     /// Fuses base models and evaluates the outcome.
     Fuse,
-    /// Trains a fused or base model further (part 4 of the plan; no job has this kind yet).
+    /// Trains a fused or base model further, or fuses base models that were.
     Finetune,
 }
 

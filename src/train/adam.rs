@@ -11,13 +11,41 @@ pub(super) const BETAS: (f64, f64) = (0.9, 0.999);
 /// Keeps the denominator from 0.
 pub(super) const EPSILON: f64 = 1e-8;
 
+/// How weights decay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decay {
+    /// Times the weights, added to the gradient.
+    pub penalty: f64,
+    /// What the weights are multiplied by.
+    pub kept: f64,
+}
+
+impl Decay {
+    /// Through the gradient.
+    pub fn of_gradient(decay: f64) -> Self {
+        Self {
+            penalty: decay,
+            kept: 1.0,
+        }
+    }
+
+    /// Apart from the gradient.
+    pub fn of_weights(lr: f64, decay: f64) -> Self {
+        Self {
+            penalty: 0.0,
+            kept: 1.0 - lr * decay,
+        }
+    }
+}
+
 /// `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2` with `g = gradient + decay * value`; moments are `[2, n]`.
 struct Moments {
     decay: f32,
 }
 
-/// `value <- value - scale * m / (sqrt(v) / correction + epsilon)`.
+/// `value <- kept * value - scale * m / (sqrt(v) / correction + epsilon)`.
 struct Update {
+    kept: f32,
     scale: f32,
     correction: f32,
 }
@@ -28,14 +56,27 @@ pub(super) fn step(
     moments: &Tensor,
     gradient: &Tensor,
     lr: f64,
-    decay: f64,
+    decay: Decay,
     step: i32,
 ) -> Result<()> {
     let (b1, b2) = BETAS;
-    moments.inplace_op3(&gradient.contiguous()?, value, &Moments { decay: decay as f32 })?;
+    moments.inplace_op3(
+        &gradient.contiguous()?,
+        value,
+        &Moments {
+            decay: decay.penalty as f32,
+        },
+    )?;
     let scale = (lr / (1.0 - b1.powi(step))) as f32;
     let correction = (1.0 - b2.powi(step)).sqrt() as f32;
-    value.inplace_op2(moments, &Update { scale, correction })
+    value.inplace_op2(
+        moments,
+        &Update {
+            kept: decay.kept as f32,
+            scale,
+            correction,
+        },
+    )
 }
 
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -103,7 +144,7 @@ impl InplaceOp2 for Update {
         let (first, second) = values(moments, moments_at)?.split_at(value.len());
         let epsilon = EPSILON as f32;
         for ((w, m), v) in value.iter_mut().zip(first).zip(second) {
-            *w -= self.scale * m / (v.sqrt() / self.correction + epsilon);
+            *w = self.kept * *w - self.scale * m / (v.sqrt() / self.correction + epsilon);
         }
         Ok(())
     }

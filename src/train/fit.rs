@@ -1,14 +1,11 @@
-//! The loop over epochs and batches.
+//! What a training is given and what it returns.
 
-use std::ops::ControlFlow;
-
-use candle_core::{D, Tensor};
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Optimizer, OptimizerSettings, cross_entropy, learning_rate};
-use crate::arch::{Network, Training};
+use super::trainer::Trainer;
+use super::{OptimizerSettings, Schedule, Snapshot, Source};
+use crate::arch::Network;
+use rand_chacha::ChaCha8Rng;
 
 /// Which epoch's weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -16,6 +13,9 @@ use crate::arch::{Network, Training};
 pub enum Select {
     /// The epoch of the best validation accuracy, the latest of equals; the last where nothing is held out.
     Validation,
+    /// The epoch of the best test accuracy, the first of equals, as in the reference: its test accuracy is no estimate
+    /// of the accuracy on new images. The record says so.
+    Test,
     /// The last epoch.
     Last,
 }
@@ -25,22 +25,39 @@ pub enum Select {
 pub struct Fit<'a> {
     /// Epochs.
     pub epochs: usize,
-    /// Samples per step; the last batch of an epoch may be smaller.
+    /// Samples per batch; the last batch of an epoch may be smaller.
     pub batch_size: usize,
+    /// Batches per step, whose gradients are averaged; the last step of an epoch may have fewer.
+    pub accumulate: usize,
     /// The optimiser.
     pub optimizer: &'a OptimizerSettings,
+    /// How the learning rate goes on after the warm-up.
+    pub schedule: &'a Schedule,
     /// Epochs of linear warm-up.
     pub warmup_epochs: usize,
-    /// Where the cosine tends to.
+    /// Where cosines tend to.
     pub min_lr: f64,
+    /// Largest norm of a step's gradients, as one vector; larger ones are scaled down.
+    pub clip_norm: Option<f64>,
     /// Label smoothing.
     pub label_smoothing: f64,
     /// Which epoch to keep.
     pub select: Select,
+    /// Threads that make batches.
+    pub workers: usize,
+}
+
+/// The data of a training run.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    /// What is learned from.
+    pub train: &'a dyn Source,
+    /// What decides which epoch is kept: validation or test samples, as [`Fit::select`] says.
+    pub measure: Option<&'a dyn Source>,
 }
 
 /// What one epoch gave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Epoch {
     /// From 0.
@@ -48,17 +65,32 @@ pub struct Epoch {
     /// Mean training loss over the epoch's batches, weighted by their size.
     pub train_loss: f64,
     /// Accuracy on the held-out samples.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+    /// Accuracy on the test samples, where it decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
 }
 
-/// What the loop reports; the answer says whether to go on.
-#[derive(Debug)]
-pub enum Progress<'a> {
-    /// A step is done.
-    Step,
+/// What the observer of a training wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Next {
+    /// Going on.
+    Go,
+    /// A snapshot after the step, then going on.
+    Keep,
+    /// A snapshot after the step, then the end.
+    Stop,
+}
+
+/// Whom a training reports to.
+pub trait Observer {
+    /// A batch is done.
+    fn batch(&mut self) -> Next;
     /// An epoch is done.
-    Epoch(&'a Epoch),
+    fn epoch(&mut self, done: &Epoch) -> Next;
+    /// Takes a snapshot that was asked for; its numbers are finite.
+    fn keep(&mut self, snapshot: &Snapshot);
 }
 
 /// A trained network.
@@ -68,6 +100,8 @@ pub struct Fitted {
     pub network: Network,
     /// Which epoch that was, from 0.
     pub epoch: usize,
+    /// The accuracy that selected it.
+    pub accuracy: Option<f64>,
     /// All epochs.
     pub history: Vec<Epoch>,
 }
@@ -78,109 +112,43 @@ pub enum TrainError {
     /// The caller said so.
     #[error("training was stopped")]
     Stopped,
-    /// The loss is not a number any more.
-    #[error("the training loss is not finite in epoch {epoch}: a smaller learning rate may help")]
+    /// The loss or a weight is not a number any more.
+    #[error(
+        "the training loss is not finite in epoch {epoch}, step {step}: a smaller learning rate may help"
+    )]
     Diverged {
         /// From 0.
         epoch: usize,
+        /// The epoch's batch, from 0.
+        step: usize,
     },
+    /// A snapshot of another training.
+    #[error("the saved training is of another network: {0}")]
+    Snapshot(String),
+    /// The system gives no thread.
+    #[error("starting a thread")]
+    Thread(#[source] std::io::Error),
     /// Candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
-/// Trains `network` on `images [N, C, H, W]` and `labels [N]`; `validation` likewise.
+/// Trains `network`, from the start or from a snapshot of the same training.
+///
+/// The same settings, data and generator give the same bits, from the start as from any snapshot. `rng` is where it was
+/// at the beginning of the whole training in either case.
 pub fn fit(
     network: &Network,
-    (images, labels): (&Tensor, &Tensor),
-    validation: Option<(&Tensor, &Tensor)>,
+    data: Data,
     settings: &Fit,
     rng: &mut ChaCha8Rng,
-    on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    from: Option<Snapshot>,
+    observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainError> {
-    let (mut network, vars) = network.trainable()?;
-    let mut optimizer = Optimizer::new(settings.optimizer, vars);
-    let mut order: Vec<u32> = (0..images.dim(0)? as u32).collect();
-    let mut history = Vec::with_capacity(settings.epochs);
-    let mut best: Option<(f64, usize, Network)> = None;
-    for epoch in 0..settings.epochs {
-        let lr = learning_rate(
-            settings.optimizer.lr,
-            settings.min_lr,
-            settings.warmup_epochs,
-            settings.epochs,
-            epoch,
-        );
-        order.shuffle(rng);
-        let mut total = 0.0;
-        for batch in order.chunks(settings.batch_size) {
-            let index = Tensor::new(batch, images.device())?;
-            let mut training = Training {
-                rng: &mut *rng,
-                statistics: Vec::new(),
-            };
-            let logits = network.forward_training(&images.index_select(&index, 0)?, &mut training)?;
-            for (at, statistic) in training.statistics {
-                network.tensors[at] = statistic;
-            }
-            let loss = cross_entropy(
-                &logits,
-                &labels.index_select(&index, 0)?,
-                settings.label_smoothing,
-            )?;
-            total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
-            optimizer.step(&loss.backward()?, lr)?;
-            if on_progress(Progress::Step).is_break() {
-                return Err(TrainError::Stopped);
-            }
-        }
-        let train_loss = total / order.len() as f64;
-        if !train_loss.is_finite() {
-            return Err(TrainError::Diverged { epoch });
-        }
-        let val_accuracy = validation
-            .map(|(x, y)| accuracy(&network.detached(), x, y))
-            .transpose()?;
-        history.push(Epoch {
-            epoch,
-            train_loss,
-            val_accuracy,
-        });
-        if let (Select::Validation, Some(accuracy)) = (settings.select, val_accuracy) {
-            // Of equals the later one: it has seen more of the data.
-            if best.as_ref().is_none_or(|(top, ..)| accuracy >= *top) {
-                best = Some((accuracy, epoch, network.trainable()?.0.detached()));
-            }
-        }
-        if on_progress(Progress::Epoch(&history[epoch])).is_break() {
-            return Err(TrainError::Stopped);
-        }
-    }
-    let (epoch, network) = match best {
-        Some((_, epoch, network)) => (epoch, network),
-        None => (settings.epochs.saturating_sub(1), network.detached()),
+    let mut trainer = match from {
+        None => Trainer::new(network, data, settings)?,
+        Some(snapshot) => Trainer::restored(network, data, settings, snapshot, rng)?,
     };
-    Ok(Fitted {
-        network,
-        epoch,
-        history,
-    })
-}
-
-fn accuracy(network: &Network, images: &Tensor, labels: &Tensor) -> candle_core::Result<f64> {
-    const BATCH: usize = 250;
-    let samples = images.dim(0)?;
-    let mut correct = 0.0;
-    for first in (0..samples).step_by(BATCH) {
-        let count = BATCH.min(samples - first);
-        let predicted = network
-            .forward(&images.narrow(0, first, count)?)?
-            .argmax(D::Minus1)?;
-        let hits = predicted.eq(&labels.narrow(0, first, count)?)?;
-        correct += hits
-            .to_dtype(candle_core::DType::F64)?
-            .sum_all()?
-            .to_scalar::<f64>()?;
-    }
-    Ok(correct / samples as f64)
+    trainer.run(rng, observer)?;
+    Ok(trainer.finish())
 }

@@ -1,11 +1,11 @@
-//! Optimisers, with PyTorch's arithmetic, and the learning-rate schedule.
+//! Optimisers, with PyTorch's arithmetic.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adam::{self, BETAS, EPSILON};
+use super::adam::{self, BETAS, Decay, EPSILON};
 
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +13,9 @@ use super::adam::{self, BETAS, EPSILON};
 pub enum OptimizerKind {
     /// Adam with betas .9 and .999; weight decay is added to the gradient, as in `torch.optim.Adam`.
     Adam,
+    /// Adam with the weights' decay apart from the gradient, as in `torch.optim.AdamW`.
+    #[serde(rename = "adamw")]
+    AdamW,
     /// Stochastic gradient descent with momentum, as in `torch.optim.SGD`.
     Sgd,
 }
@@ -26,13 +29,16 @@ pub struct OptimizerSettings {
     /// Peak learning rate.
     #[schemars(range(min = 0.0))]
     pub lr: f64,
-    /// L2 penalty, added to the gradient.
+    /// L2 penalty, added to the gradient; of `adamw`, the share of the weights that a step of learning rate 1 takes away.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Momentum of `sgd`; `adam` has none to set.
     #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
+    /// Nesterov's momentum of `sgd`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nesterov: bool,
 }
 
 impl Default for OptimizerSettings {
@@ -42,20 +48,22 @@ impl Default for OptimizerSettings {
             lr: 1e-3,
             weight_decay: 5e-5,
             momentum: None,
+            nesterov: false,
         }
     }
 }
 
-/// Learning rate of `epoch` (from 0): linear from 0 over the warm-up, then a cosine over all epochs towards `min`.
-///
-/// The cosine starts when the warm-up ends but has the length of the whole training, as in the reference: the last
-/// epoch is above `min`.
-pub fn learning_rate(peak: f64, min: f64, warmup: usize, epochs: usize, epoch: usize) -> f64 {
-    if epoch < warmup {
-        return peak * epoch as f64 / warmup as f64;
+impl OptimizerSettings {
+    /// The first key that is given although the optimiser of this name does not take it.
+    pub fn foreign(&self) -> Option<&'static str> {
+        match self.name {
+            OptimizerKind::Sgd => {
+                (self.nesterov && self.momentum.unwrap_or(0.0) == 0.0).then_some("nesterov")
+            }
+            _ if self.momentum.is_some() => Some("momentum"),
+            _ => self.nesterov.then_some("nesterov"),
+        }
     }
-    let progress = (epoch - warmup) as f64 / epochs.max(1) as f64;
-    min + (peak - min) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
 }
 
 /// State of the optimiser over a fixed list of parameters.
@@ -100,10 +108,32 @@ impl Optimizer {
 
     /// One step with learning rate `lr`; parameters without a gradient stay as they are.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<()> {
+        self.apply(&self.gradients(gradients), lr)
+    }
+
+    /// The gradients of its parameters, in order.
+    pub(super) fn gradients(&self, gradients: &GradStore) -> Vec<Option<Tensor>> {
         // Gradients carry their graph; without detaching, moments would keep every step's graph alive.
         let find = |parameter: &Parameter| gradients.get(parameter.var.as_tensor()).map(Tensor::detach);
-        let gradients: Vec<Option<Tensor>> = self.parameters.iter().map(find).collect();
-        self.apply(&gradients, lr)
+        self.parameters.iter().map(find).collect()
+    }
+
+    /// How many steps it has done, and the moments of every parameter, in order.
+    pub(super) fn state(&self) -> (i32, Vec<[Option<Tensor>; 2]>) {
+        let moments = self
+            .parameters
+            .iter()
+            .map(|p| [p.first.clone(), p.second.clone()]);
+        (self.step, moments.collect())
+    }
+
+    /// Goes on from [`Optimizer::state`].
+    pub(super) fn restore(&mut self, step: i32, moments: Vec<[Option<Tensor>; 2]>) {
+        self.step = step;
+        for (parameter, [first, second]) in self.parameters.iter_mut().zip(moments) {
+            parameter.first = first;
+            parameter.second = second;
+        }
     }
 
     /// One step with gradients given in the order of the parameters.
@@ -111,15 +141,14 @@ impl Optimizer {
         self.step += 1;
         for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let decay = self.settings.weight_decay;
+            let decay = match self.settings.name {
+                OptimizerKind::AdamW => Decay::of_weights(lr, self.settings.weight_decay),
+                _ => Decay::of_gradient(self.settings.weight_decay),
+            };
             match self.settings.name {
-                OptimizerKind::Adam if gradient.device().is_cpu() => {
-                    parameter.fused_adam(gradient, lr, decay, self.step)?;
-                }
-                OptimizerKind::Adam => parameter.adam(gradient, lr, decay, self.step)?,
-                OptimizerKind::Sgd => {
-                    parameter.sgd(gradient, lr, decay, self.settings.momentum.unwrap_or(0.0))?;
-                }
+                OptimizerKind::Sgd => parameter.sgd(gradient, lr, &self.settings)?,
+                _ if gradient.device().is_cpu() => parameter.fused_adam(gradient, lr, decay, self.step)?,
+                _ => parameter.adam(gradient, lr, decay, self.step)?,
             }
         }
         Ok(())
@@ -127,12 +156,13 @@ impl Optimizer {
 }
 
 impl Parameter {
+    /// The gradient and the penalty's.
     fn decayed(&self, gradient: &Tensor, decay: f64) -> Result<Tensor> {
         gradient + (self.var.as_tensor().detach() * decay)?
     }
 
     /// One step in two passes over memory, for the CPU.
-    fn fused_adam(&mut self, gradient: &Tensor, lr: f64, decay: f64, step: i32) -> Result<()> {
+    fn fused_adam(&mut self, gradient: &Tensor, lr: f64, decay: Decay, step: i32) -> Result<()> {
         let value = self.var.as_tensor();
         let moments = match self.first.take() {
             Some(moments) => moments,
@@ -144,8 +174,8 @@ impl Parameter {
     }
 
     /// The same as single tensor operations, for any device.
-    fn adam(&mut self, gradient: &Tensor, lr: f64, decay: f64, step: i32) -> Result<()> {
-        let gradient = self.decayed(gradient, decay)?;
+    fn adam(&mut self, gradient: &Tensor, lr: f64, decay: Decay, step: i32) -> Result<()> {
+        let gradient = self.decayed(gradient, decay.penalty)?;
         let (b1, b2) = BETAS;
         let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| match old {
             Some(old) => (old * beta)? + (new * (1.0 - beta))?,
@@ -155,22 +185,44 @@ impl Parameter {
         let second = blend(self.second.as_ref(), gradient.sqr()?, b2)?;
         let scale = lr / (1.0 - b1.powi(step));
         let denominator = ((second.sqrt()? / (1.0 - b2.powi(step)).sqrt())? + EPSILON)?;
-        let next = (self.var.as_tensor().detach() - ((&first / denominator)? * scale)?)?;
+        let value = (self.var.as_tensor().detach() * decay.kept)?;
+        let next = (value - ((&first / denominator)? * scale)?)?;
         self.first = Some(first);
         self.second = Some(second);
         self.var.set(&next)
     }
 
-    fn sgd(&mut self, gradient: &Tensor, lr: f64, decay: f64, momentum: f64) -> Result<()> {
-        let gradient = self.decayed(gradient, decay)?;
+    fn sgd(&mut self, gradient: &Tensor, lr: f64, settings: &OptimizerSettings) -> Result<()> {
+        let gradient = self.decayed(gradient, settings.weight_decay)?;
+        let momentum = settings.momentum.unwrap_or(0.0);
         let velocity = match &self.first {
-            Some(old) if momentum > 0.0 => ((old * momentum)? + gradient)?,
-            _ => gradient,
+            Some(old) if momentum > 0.0 => ((old * momentum)? + &gradient)?,
+            _ => gradient.clone(),
         };
-        let next = (self.var.as_tensor().detach() - (&velocity * lr)?)?;
+        let ahead = match settings.nesterov {
+            true => (gradient + (&velocity * momentum)?)?,
+            false => velocity.clone(),
+        };
+        let next = (self.var.as_tensor().detach() - (ahead * lr)?)?;
         self.first = Some(velocity);
         self.var.set(&next)
     }
+}
+
+/// Scales all gradients by one number so that their norm as one vector is at most `max`, as
+/// `torch.nn.utils.clip_grad_norm_` does.
+pub(super) fn clip(gradients: &mut [Option<Tensor>], max: f64) -> Result<()> {
+    let mut squares = 0.0;
+    for gradient in gradients.iter().flatten() {
+        squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+    }
+    let scale = max / (squares.sqrt() + 1e-6);
+    if scale < 1.0 {
+        for gradient in gradients.iter_mut().flatten() {
+            *gradient = (&*gradient * scale)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -199,6 +251,7 @@ mod tests {
             lr: 0.1,
             weight_decay: 0.1,
             momentum: Some(0.9),
+            nesterov: false,
         };
         // v1 = g + .1 w = [.6, -1.2], w1 = [.94, -1.88]; v2 = .9 v1 + g + .1 w1 = [.884, .732]; w2 = w1 - .1 v2.
         let w = two_steps(&settings);
@@ -224,9 +277,14 @@ mod tests {
         });
         for step in 1..6 {
             let gradient = random(step as u64);
-            parameters[0].adam(&gradient, 0.1, 0.01, step).expect("step");
+            // Both ways of decay at once.
+            let decay = Decay {
+                penalty: 0.01,
+                kept: 0.99,
+            };
+            parameters[0].adam(&gradient, 0.1, decay, step).expect("step");
             parameters[1]
-                .fused_adam(&gradient, 0.1, 0.01, step)
+                .fused_adam(&gradient, 0.1, decay, step)
                 .expect("step");
         }
         let [a, b] = parameters.map(|p| {
@@ -245,6 +303,7 @@ mod tests {
             lr: 0.1,
             weight_decay: 0.1,
             momentum: None,
+            nesterov: false,
         };
         let mut expected = [1f64, -2.0];
         for (w, gradients) in expected.iter_mut().zip([[0.5, 0.25], [-1.0, 2.0]]) {
@@ -267,12 +326,86 @@ mod tests {
         );
     }
 
+    /// Three steps on `w = [1, -2, .5]` with learning rate .1, as torch 2.15 does them:
+    /// `o = torch.optim.SGD([w], lr=.1, weight_decay=.1, momentum=.9, nesterov=True)`, then for every `g`
+    /// `w.grad = torch.tensor(g); o.step()`; with `clip`, `clip_grad_norm_([w], 1.0)` before each step.
+    fn three_steps(settings: &OptimizerSettings, max: Option<f64>) -> Vec<f32> {
+        let var = Var::new(&[1f32, -2.0, 0.5], &Device::Cpu).expect("var");
+        let mut optimizer = Optimizer::new(settings, vec![var.clone()]);
+        for gradient in [[0.5f32, -1.0, 0.0], [0.25, 2.0, -3.0], [-0.75, 0.125, 1.0]] {
+            let mut gradients = vec![Some(Tensor::new(&gradient, &Device::Cpu).expect("tensor"))];
+            if let Some(max) = max {
+                clip(&mut gradients, max).expect("clipped");
+            }
+            optimizer.apply(&gradients, 0.1).expect("step");
+        }
+        var.as_tensor().to_vec1().expect("values")
+    }
+
     #[test]
-    fn the_schedule_warms_up_from_zero_and_ends_above_its_minimum() {
-        let rate = |epoch| learning_rate(1e-3, 1e-5, 5, 25, epoch);
-        assert_eq!(rate(0), 0.0);
-        assert!((rate(4) - 8e-4).abs() < 1e-12);
-        assert!((rate(5) - 1e-3).abs() < 1e-12);
-        assert!(rate(24) > 1e-4 && rate(24) < rate(23));
+    fn optimisers_are_pytorchs() {
+        let settings = |name, weight_decay, momentum, nesterov| OptimizerSettings {
+            name,
+            lr: 0.1,
+            weight_decay,
+            momentum,
+            nesterov,
+        };
+        let (sgd, adamw) = (OptimizerKind::Sgd, OptimizerKind::AdamW);
+        let cases: [(_, _, [f32; 3]); 6] = [
+            (
+                settings(OptimizerKind::Adam, 0.1, None, false),
+                None,
+                [0.796_864_33, -1.942_361_4, 0.505_350_23],
+            ),
+            (
+                settings(adamw, 0.1, None, false),
+                None,
+                [0.788_200_9, -1.910_655_6, 0.593_176_3],
+            ),
+            (
+                settings(sgd, 0.1, None, false),
+                None,
+                [0.971_544_03, -2.053_088, 0.682_149_53],
+            ),
+            (
+                settings(sgd, 0.1, Some(0.9), false),
+                None,
+                [0.838_524, -2.012_048, 0.939_189_5],
+            ),
+            (
+                settings(sgd, 0.1, Some(0.9), true),
+                None,
+                [0.829_711_14, -2.066_647_3, 1.072_616_9],
+            ),
+            (
+                settings(sgd, 0.0, Some(0.9), false),
+                Some(1.0),
+                [0.925_364_85, -1.872_701_4, 0.578_107_95],
+            ),
+        ];
+        for (settings, max, expected) in cases {
+            let found = three_steps(&settings, max);
+            // Moments of gradients that cancel lose a few bits, to one rounding or the other.
+            let close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 3e-6);
+            assert!(close, "{settings:?}: {found:?} instead of {expected:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_another_optimiser_are_named() {
+        let with = |name, momentum, nesterov| {
+            OptimizerSettings {
+                name,
+                momentum,
+                nesterov,
+                ..OptimizerSettings::default()
+            }
+            .foreign()
+        };
+        assert_eq!(with(OptimizerKind::Adam, Some(0.9), false), Some("momentum"));
+        assert_eq!(with(OptimizerKind::AdamW, None, true), Some("nesterov"));
+        assert_eq!(with(OptimizerKind::Sgd, None, true), Some("nesterov"));
+        assert_eq!(with(OptimizerKind::Sgd, Some(0.9), true), None);
     }
 }

@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `base`, `fusion-set`, `fusion`, `include`, `exclude`, `resources`, `report`
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `base`, `fusion-set`, `fusion`, `finetune`, `include`, `exclude`, `resources`, `report`
     "#);
 }
 
@@ -47,7 +47,7 @@ fn unknown_key_in_a_section_and_deeper() {
      8 | optimizer = { name = "adam", rate = 0.1 }
        |                              ^^^^
 
-    hint: one of `name`, `lr`, `weight-decay`, `momentum`
+    hint: one of `name`, `lr`, `weight-decay`, `momentum`, `nesterov`
     "#);
 }
 
