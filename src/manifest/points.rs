@@ -10,7 +10,7 @@ use super::finetune::with_lists;
 use super::recipe::{FINETUNE, check_recipe, finetune};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
-use super::{BaseSettings, FinetuneSettings, ModelSetSettings, Problem, Settings, SplitSettings};
+use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
 use crate::arch::{ARCHITECTURES, ArchError, Architecture, DecodeSettings};
 use crate::data::SplitKind;
 
