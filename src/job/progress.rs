@@ -92,16 +92,16 @@ impl StateFile {
             let (dtype, bytes) = match tensor.dtype() {
                 DType::I64 => (
                     Dtype::I64,
-                    little_endian(&values.to_vec1::<i64>()?, |v| v.to_le_bytes()),
+                    little_endian(&values.to_vec1::<i64>()?, i64::to_le_bytes),
                 ),
                 _ => (
                     Dtype::F32,
-                    little_endian(&values.to_vec1::<f32>()?, |v| v.to_le_bytes()),
+                    little_endian(&values.to_vec1::<f32>()?, f32::to_le_bytes),
                 ),
             };
             buffers.push((name.as_str(), dtype, tensor.dims().to_vec(), bytes));
         }
-        let order = little_endian(&snapshot.order, |v| v.to_le_bytes());
+        let order = little_endian(&snapshot.order, u32::to_le_bytes);
         buffers.push((ORDER, Dtype::U32, vec![snapshot.order.len()], order));
         let head = Head {
             key: self.key.clone(),

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::data::{Augmenter, Part};
+use crate::data::{Augmenter, Mix, Part};
 use crate::seed;
 use crate::train::{Batch, Source};
 
@@ -53,7 +53,7 @@ impl<'a> Samples<'a> {
         vary: &Variation,
         (epoch, first): (usize, usize),
         indices: &[usize],
-    ) -> Result<(Tensor, Option<(Vec<usize>, f64)>)> {
+    ) -> Result<(Tensor, Option<Mix>)> {
         let shape = self.part.shape();
         let image: usize = shape.iter().product();
         let generator = |whole_batch: bool, at: usize| {
@@ -71,7 +71,7 @@ impl<'a> Samples<'a> {
         let mix = vary.augmenter.batch(shape, &mut values, &mut rng);
         let [channels, height, width] = shape;
         let images = Tensor::from_vec(values, (indices.len(), channels, height, width), self.device)?;
-        Ok((images, mix.map(|mix| (mix.partners, mix.share))))
+        Ok((images, mix))
     }
 }
 
@@ -93,7 +93,7 @@ impl Source for Samples<'_> {
             });
         };
         let (images, mix) = self.varied_images(vary, (epoch, first), &indices)?;
-        let mixed = mix.map(|(partners, share)| {
+        let mixed = mix.map(|Mix { partners, share }| {
             let others: Vec<usize> = partners.iter().map(|&partner| indices[partner]).collect();
             let labels = self.part.labels_tensor(Some(&others), self.device)?;
             Ok::<_, candle_core::Error>((labels, share))

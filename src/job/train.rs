@@ -104,7 +104,12 @@ impl Course<'_> {
             workers: (rayon::current_num_threads() / 2).clamp(1, 8),
         };
         let saved = watch.file.load();
-        match fit(start, data, &options, &mut self.rng, saved, &mut watch) {
+        let mut result = fit(start, data, &options, &mut self.rng, saved, &mut watch);
+        if let Err(TrainError::Snapshot(problem)) = &result {
+            tracing::warn!(%problem, "the saved training does not fit: starting anew");
+            result = fit(start, data, &options, &mut self.rng, None, &mut watch);
+        }
+        match result {
             Ok(fitted) => Ok(fitted),
             Err(TrainError::Stopped) => Err(watch.stopped.unwrap_or(JobError::Cancelled)),
             Err(source) => Err(JobError::Train {

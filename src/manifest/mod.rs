@@ -17,6 +17,7 @@ mod groups;
 mod layers;
 mod locate;
 mod points;
+mod recipe;
 mod reference;
 mod resolve;
 mod schema;

@@ -63,7 +63,7 @@ fn killed_in_the_middle_of_training_it_goes_on_with_the_same_bits() {
     let log = bench
         .files()
         .into_iter()
-        .find(|file| file.ends_with(".log"))
+        .find(|file| file.contains("/logs/"))
         .expect("log");
     let log = std::fs::read_to_string(log).expect("readable");
     assert!(log.contains("going on with the saved training"), "{log}");

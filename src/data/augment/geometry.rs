@@ -125,7 +125,7 @@ fn fixed(image: &Image, a: [f64; 6]) -> Vec<u8> {
 
 fn bicubic(image: &Image, a: [f64; 6]) -> Vec<u8> {
     let (height, width) = (image.height, image.width);
-    let (h, w) = (height as isize, width as isize);
+    let (h, w) = (height.cast_signed(), width.cast_signed());
     let size = height * width;
     let mut moved = vec![OUTSIDE; image.pixels.len()];
     for y in 0..height {
@@ -145,8 +145,8 @@ fn bicubic(image: &Image, a: [f64; 6]) -> Vec<u8> {
                     cubic(columns.map(|column| f64::from(row[column])), dx)
                 };
                 let mut values = [along(top.clamp(0, h - 1)); 4];
-                for i in 1..4 {
-                    let row = top + i as isize;
+                for i in 1..4_usize {
+                    let row = top + i.cast_signed();
                     // Above and below the image the row before goes on.
                     values[i] = if (0..h).contains(&row) {
                         along(row)

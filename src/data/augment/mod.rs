@@ -1,6 +1,6 @@
 //! Varied training images.
 //!
-//! The order is the reference's, whatever that of the list: crop, flip and AutoAugment on bytes, normalisation,
+//! The order is the reference's, whatever that of the list: crop, flip and `AutoAugment` on bytes, normalisation,
 //! random-crop-paste, then the mixing of a batch's images. Everything random comes from the generators that are passed
 //! in: one per sample, one per batch, so that what is drawn does not depend on who computes it.
 

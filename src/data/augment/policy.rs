@@ -1,6 +1,6 @@
-//! AutoAugment's policy for CIFAR-10: one of 25 pairs of operations, each applied with its own probability.
+//! `AutoAugment`'s policy for CIFAR-10: one of 25 pairs of operations, each applied with its own probability.
 //!
-//! Cubuk et al., AutoAugment: Learning Augmentation Policies from Data, CVPR 2019; table and ranges as the reference
+//! Cubuk et al., "`AutoAugment`: Learning Augmentation Policies from Data", CVPR 2019; table and ranges as the reference
 //! has them. What is outside of the image is grey (128).
 
 use rand::RngExt;

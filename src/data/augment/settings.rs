@@ -53,7 +53,7 @@ enum Name {
     RandomCrop,
     /// left becomes right; key `probability`
     Flip,
-    /// one of the 25 pairs of operations of the AutoAugment policy for CIFAR-10
+    /// one of the 25 pairs of operations of `AutoAugment`'s policy for CIFAR-10
     AutoAugment,
     /// a part of the image blended into another place of it; keys `alpha`, `probability` (of flips)
     RandomCropPaste,
