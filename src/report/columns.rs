@@ -129,7 +129,8 @@ fn blocks(groups: &[Group], layout: &Layout) -> Vec<String> {
     let varying = axes.into_iter().filter(|axis| values[axis].len() > 1);
     let mut varying: Vec<String> = varying.map(str::to_string).collect();
     let parts: BTreeSet<usize> = groups.iter().map(|group| group.parts).collect();
-    if *layout == Layout::FullData && parts.len() > 1 {
+    let apart = matches!(layout, Layout::FullData | Layout::Ablation { .. });
+    if apart && parts.len() > 1 {
         varying.push(PARTS.to_string());
     }
     varying
@@ -161,10 +162,9 @@ fn key(group: &Group, layout: &Layout) -> Key {
 fn title(group: &Group, varying: &[String], layout: &Layout) -> String {
     let words = varying.iter().filter_map(|axis| value(group, axis));
     let own = match layout {
-        Layout::MethodsBySplit | Layout::KfGradientOnly => None,
+        Layout::MethodsBySplit | Layout::KfGradientOnly | Layout::Ablation { .. } => None,
         Layout::FullData if group.kind == Kind::Finetune => Some("after fine-tuning".to_string()),
         Layout::FullData => Some("before fine-tuning".to_string()),
-        Layout::Ablation { .. } => Some(labels::models(group.parts.max(1))),
     };
     words.chain(own).collect::<Vec<_>>().join(", ")
 }

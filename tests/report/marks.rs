@@ -110,7 +110,7 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
         error
             .hint()
             .expect("hint")
-            .contains("did you mean `vanilla-averaging`?")
+            .contains("did you mean `Vanilla averaging`?")
     );
     let once = methods(&[("vanilla-averaging", &[0.8]), ("kf-gradient", &[0.9])]);
     let table = against(&once, "vanilla-averaging", Test::T).expect("table");
@@ -147,7 +147,16 @@ fn further_columns_stand_beside_each() {
         ..TableOptions::new(Metric::Accuracy)
     };
     let table = Table::of(&summary, &options).expect("table");
-    insta::assert_snapshot!(render(Format::Markdown, &table), @"");
+    insta::assert_snapshot!(render(Format::Markdown, &table), @r"
+    **quick\_start**: test accuracy (%) on digits, mean (±standard deviation) over 2 runs
+
+    | Method            | Importance | 2 models, acc. (%) | 2 models, norm. acc. (%) |  2 models, s | 2 models, MiB | 2 models, samples |
+    | ----------------- | ---------- | -----------------: | -----------------------: | -----------: | ------------: | ----------------: |
+    | Model 0           | --         |      80.00 (±0.00) |           100.00 (±0.00) |          N/A |           N/A |               N/A |
+    | Model 1           | --         |      50.00 (±0.00) |            62.50 (±0.00) |          N/A |           N/A |               N/A |
+    | KF linear         | --         |  **60.00 (±0.00)** |        **75.00 (±0.00)** | 1.25 (±0.00) |           300 |               400 |
+    | Vanilla averaging | --         |    _40.00 (±0.00)_ |          _50.00 (±0.00)_ |          N/A |           N/A |               N/A |
+    ");
     assert!(
         to_csv(&table).contains(
             "network,KF linear,,\"2 models, MiB\",value,peak_memory,314572800,0,2,false,false,\r\n"

@@ -86,14 +86,22 @@ fn bars_panel(out: &mut String, panel: &Panel, label: &str, bars: &[Bar]) {
         if of_kind().all(|(_, bar)| bar.value.is_none()) {
             continue;
         }
+        let spread = of_kind().any(|(_, bar)| bar.value.is_some_and(|(_, spread)| spread.is_some()));
+        let whiskers = match spread {
+            true => ", error bars/.cd, x dir=both, x explicit, error bar style={black}",
+            false => "",
+        };
         let _ = writeln!(
             out,
-            "\\addplot+[draw=none, fill=bar{kind}, error bars/.cd, x dir=both, x explicit, error bar style={{black}}] coordinates {{"
+            "\\addplot+[draw=none, fill=bar{kind}{whiskers}] coordinates {{"
         );
         for (position, bar) in of_kind() {
-            if let Some((value, spread)) = bar.value {
-                let _ = writeln!(out, "({value},{position}) +- ({},0)", spread.unwrap_or(0.0));
-            }
+            let Some((value, half)) = bar.value else { continue };
+            let half = match spread {
+                true => format!(" +- ({},0)", half.unwrap_or(0.0)),
+                false => String::new(),
+            };
+            let _ = writeln!(out, "({value},{position}){half}");
         }
         out.push_str("};\n");
     }
