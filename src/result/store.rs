@@ -39,6 +39,7 @@ impl Store {
             store.records(),
             store.tables(),
             store.checkpoints(),
+            store.predictions(),
             store.logs(),
             store.cache(),
         ] {
@@ -85,6 +86,10 @@ impl Store {
     pub fn checkpoints(&self) -> PathBuf {
         self.cache().join("checkpoints")
     }
+    /// What networks said about each test image.
+    pub fn predictions(&self) -> PathBuf {
+        self.cache().join("predictions")
+    }
     /// One log per job.
     pub fn logs(&self) -> PathBuf {
         self.cache().join("logs")
@@ -103,9 +108,7 @@ impl Store {
     }
     /// What `job` answered on each test example.
     pub fn predictions_path(&self, job: &str) -> PathBuf {
-        self.cache()
-            .join("predictions")
-            .join(format!("{job}.safetensors"))
+        self.predictions().join(format!("{job}.safetensors"))
     }
     /// The log of `job`.
     pub fn log_path(&self, job: &str) -> PathBuf {
@@ -128,7 +131,7 @@ impl Store {
         predictions: &Predictions,
     ) -> Result<(), StoreError> {
         let path = self.predictions_path(job);
-        create_dir(&self.cache().join("predictions"))?;
+        create_dir(&self.predictions())?;
         let bytes = predictions.to_bytes(key).map_err(|error| {
             let source = std::io::Error::other(error);
             StoreError::io("write", &path, source)

@@ -49,7 +49,7 @@ fn a_page_links_to_the_manifest_and_shows_logs() {
     let html = std::fs::read_to_string(bench.path("results/tiny/report.html")).expect("written");
     assert!(html.contains("href=\"../../tiny.toml\""));
     assert!(html.contains("finished"), "the jobs' logs are in it");
-    std::fs::create_dir(bench.path("templates")).expect("folder");
+    std::fs::create_dir_all(bench.path("templates")).expect("folder");
     bench.write(
         "templates/report.html",
         "{{ experiment | html }} has {{ counts | length }} kinds\n{% if %}",

@@ -123,7 +123,7 @@ fn the_state_before_a_divergence_is_kept_and_named() {
 #[test]
 fn fine_tuned_models_and_what_is_made_of_them() {
     let finetune =
-        "\n[finetune]\nlr = [1e-2, 1e-9]\nepochs = [1, 2]\nbatch-size = 64\naugment = [\"random-crop\"]\n";
+        "\n[finetune]\nlr = [1e-2, 1e-9]\nepochs = [1, 10]\nbatch-size = 64\naugment = [\"flip\"]\n";
     let bench = Bench::with(&format!("{TINY}{finetune}").replace("seeds = [1, 2]", "seeds = [1]"));
     bench.exec(&["-j", "2"]).ok().says("0 failed");
     let (_, base) = bench.record("finetune-model_0");
