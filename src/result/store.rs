@@ -40,6 +40,7 @@ impl Store {
             store.tables(),
             store.checkpoints(),
             store.logs(),
+            store.predictions(),
             store.cache(),
         ] {
             sweep(&folder);
@@ -101,11 +102,13 @@ impl Store {
     pub fn checkpoint_path(&self, job: &str) -> PathBuf {
         self.checkpoints().join(format!("{job}.safetensors"))
     }
+    /// What jobs answered on each test example.
+    pub fn predictions(&self) -> PathBuf {
+        self.cache().join("predictions")
+    }
     /// What `job` answered on each test example.
     pub fn predictions_path(&self, job: &str) -> PathBuf {
-        self.cache()
-            .join("predictions")
-            .join(format!("{job}.safetensors"))
+        self.predictions().join(format!("{job}.safetensors"))
     }
     /// The log of `job`.
     pub fn log_path(&self, job: &str) -> PathBuf {
@@ -128,7 +131,7 @@ impl Store {
         predictions: &Predictions,
     ) -> Result<(), StoreError> {
         let path = self.predictions_path(job);
-        create_dir(&self.cache().join("predictions"))?;
+        create_dir(&self.predictions())?;
         let bytes = predictions.to_bytes(key).map_err(|error| {
             let source = std::io::Error::other(error);
             StoreError::io("write", &path, source)
@@ -142,8 +145,8 @@ impl Store {
         Predictions::from_bytes(&bytes, &self.load(job).ok()?.key)
     }
 
-    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint, predictions and log with it. The old
-    /// record goes last: interrupted, it is found again.
+    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint, predictions and log with
+    /// it. The old record goes last: interrupted, it is found again.
     pub fn rename(&self, old: &str, record: Record) -> Result<Record, StoreError> {
         let new = record.job.clone();
         if new != old {
