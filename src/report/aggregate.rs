@@ -166,9 +166,10 @@ fn pooled(finished: &[&Record]) -> Option<Confusion> {
     Some(sum)
 }
 
-/// Where the data set is no axis, all records are about the index's. Otherwise numbers would be compared that are about
+/// Where the data set is no axis, all records are about one. Otherwise numbers would be compared that are about
 /// different things, and nothing in the table would say so.
 fn one_data_set(index: &Index, by_key: &HashMap<&str, &Record>) -> Result<(), ReportError> {
+    let mut expected: Option<&str> = None;
     for entry in &index.jobs {
         let Some(record) = by_key.get(entry.key.as_str()) else {
             continue;
@@ -181,11 +182,16 @@ fn one_data_set(index: &Index, by_key: &HashMap<&str, &Record>) -> Result<(), Re
             continue;
         }
         let is_axis = record.axes.keys().any(|key| key.starts_with("dataset"));
-        if !is_axis && found != index.dataset {
+        if is_axis {
+            continue;
+        }
+        // Not the index's name, which may be a path where records have none.
+        let expected = *expected.get_or_insert(found);
+        if found != expected {
             return Err(ReportError::MixedData {
                 job: record.job.clone(),
                 found: found.to_string(),
-                expected: index.dataset.clone(),
+                expected: expected.to_string(),
             });
         }
     }

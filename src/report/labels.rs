@@ -70,6 +70,15 @@ pub fn setting(key: &str, value: &Value) -> Option<String> {
     }
 }
 
+/// The label that the plan gives to what is fine-tuned, without what the column says.
+fn without_tuning(label: &str) -> String {
+    let label = label.strip_suffix(", fine-tuned").unwrap_or(label);
+    let label = label
+        .rsplit_once(", groups of ")
+        .map_or(label, |(label, _)| label);
+    label.to_string()
+}
+
 /// The rank in a name such as `model_0`.
 pub fn rank(model: &str) -> Option<usize> {
     model.strip_prefix("model_")?.parse().ok()
@@ -79,6 +88,7 @@ impl Group {
     /// Name of the row, without what tells it from rows of the same name; `tuned` says whether it tells fine-tuning.
     pub(super) fn row_label(&self, tuned: bool) -> String {
         let mut label = match (&self.label, &self.method, &self.model) {
+            (Some(label), ..) if self.kind == Kind::Finetune && !tuned => return without_tuning(label),
             (Some(label), ..) => return label.clone(),
             (None, Some(method), _) => readable(&METHODS, method),
             (None, None, Some(model)) => rank(model).map_or(model.clone(), |rank| format!("Model {rank}")),

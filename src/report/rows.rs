@@ -135,7 +135,7 @@ fn identity(group: &Group, variant: Option<&Facets>, layout: &Layout) -> String 
         group.model,
         group.method,
         group.importance,
-        group.label,
+        group.label.as_ref().map(|_| group.row_label(tuned)),
         axes
     ]);
     canonical_json(&json!([row, variant]))

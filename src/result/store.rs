@@ -41,6 +41,7 @@ impl Store {
             store.checkpoints(),
             store.predictions(),
             store.logs(),
+            store.predictions(),
             store.cache(),
         ] {
             sweep(&folder);
@@ -106,6 +107,10 @@ impl Store {
     pub fn checkpoint_path(&self, job: &str) -> PathBuf {
         self.checkpoints().join(format!("{job}.safetensors"))
     }
+    /// What jobs answered on each test example.
+    pub fn predictions(&self) -> PathBuf {
+        self.cache().join("predictions")
+    }
     /// What `job` answered on each test example.
     pub fn predictions_path(&self, job: &str) -> PathBuf {
         self.predictions().join(format!("{job}.safetensors"))
@@ -145,8 +150,8 @@ impl Store {
         Predictions::from_bytes(&bytes, &self.load(job).ok()?.key)
     }
 
-    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint, predictions and log with it. The old
-    /// record goes last: interrupted, it is found again.
+    /// Gives the job that was called `old` the name and the content of `record`, its checkpoint, predictions and log with
+    /// it. The old record goes last: interrupted, it is found again.
     pub fn rename(&self, old: &str, record: Record) -> Result<Record, StoreError> {
         let new = record.job.clone();
         if new != old {

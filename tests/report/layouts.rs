@@ -104,6 +104,36 @@ fn pairs_and_groups_before_and_after_fine_tuning() {
     ");
 }
 
+/// The plan labels what is fine-tuned; the column says it, too.
+#[test]
+fn labels_of_fine_tuned_networks_share_a_row() {
+    let named = |kind: Kind, label: &str, accuracy: f64| {
+        with(record(Kind::Fuse, 1, 1, "kf-linear", accuracy), |record| {
+            record.kind = kind;
+            record.label = Some(label.to_string());
+            record.models = vec!["model_0".to_string(), "model_1".to_string()];
+            record
+                .axes
+                .insert("finetune".to_string(), json!(kind == Kind::Finetune));
+            record.settings = json!({"label": label});
+        })
+    };
+    let records = [
+        named(Kind::Fuse, "mine", 0.5),
+        named(Kind::Finetune, "mine, fine-tuned", 0.6),
+        named(Kind::Finetune, "Ensemble of fine-tuned models, groups of 2", 0.7),
+    ];
+    let table = table_of(&summary(&records), "full-data", None).expect("table");
+    insta::assert_snapshot!(text("full-data", &table), @r"
+    **quick\_start**: test accuracy (%) on digits, 1 run
+
+    | Method                        | Importance | before fine-tuning, pairs | after fine-tuning, pairs |
+    | ----------------------------- | ---------- | ------------------------: | -----------------------: |
+    | mine                          | --         |                     50.00 |                  _60.00_ |
+    | Ensemble of fine-tuned models | --         |                           |                **70.00** |
+    ");
+}
+
 /// Hidden widths from left to right.
 pub fn ablation() -> Vec<Record> {
     let mut records = Vec::new();
