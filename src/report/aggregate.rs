@@ -177,10 +177,6 @@ fn one_data_set(index: &Index, by_key: &HashMap<&str, &Record>) -> Result<(), Re
         let Some(found) = record.settings["dataset"]["name"].as_str() else {
             continue;
         };
-        // A record does not say where a set by path lies: its content is known by its hash.
-        if found == "path" {
-            continue;
-        }
         let is_axis = record.axes.keys().any(|key| key.starts_with("dataset"));
         if is_axis {
             continue;

@@ -39,7 +39,6 @@ impl Store {
             store.records(),
             store.tables(),
             store.checkpoints(),
-            store.predictions(),
             store.logs(),
             store.predictions(),
             store.cache(),
@@ -86,10 +85,6 @@ impl Store {
     /// Trained and fused models.
     pub fn checkpoints(&self) -> PathBuf {
         self.cache().join("checkpoints")
-    }
-    /// What networks said about each test image.
-    pub fn predictions(&self) -> PathBuf {
-        self.cache().join("predictions")
     }
     /// One log per job.
     pub fn logs(&self) -> PathBuf {
