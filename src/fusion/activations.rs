@@ -6,8 +6,10 @@
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
+use rayon::prelude::*;
 
 use crate::arch::{Layer, LayerKind};
+use crate::nn::Window;
 
 /// Rows of a block: enough for an efficient product.
 const ROWS: usize = 8192;
@@ -25,12 +27,36 @@ pub(super) fn blocks(samples: usize, positions: usize) -> impl Iterator<Item = (
         .map(move |first| (first, step.min(samples - first)))
 }
 
-fn values(tensor: &Tensor, (first, count): (usize, usize)) -> candle_core::Result<Vec<f64>> {
-    tensor
-        .narrow(0, first, count)?
-        .to_dtype(DType::F64)?
-        .flatten_all()?
-        .to_vec1()
+/// Runs `$body` with the entries of a block of samples in their own type.
+macro_rules! with_values {
+    ($tensor:expr, $range:expr, $values:ident => $body:expr) => {{
+        let block = $tensor.narrow(0, $range.0, $range.1)?.flatten_all()?;
+        match block.dtype() {
+            DType::F32 => {
+                let $values = block.to_vec1::<f32>()?;
+                $body
+            }
+            _ => {
+                let $values = block.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                $body
+            }
+        }
+    }};
+}
+
+/// Fills columns `first..first + count` of `matrix` on all threads: `fill(j, column)` for the `j`-th of them.
+pub(super) fn fill_columns(
+    matrix: &mut Mat<f64>,
+    first: usize,
+    count: usize,
+    fill: impl Fn(usize, &mut [f64]) + Sync,
+) {
+    let columns = matrix.as_mut().subcols_mut(first, count);
+    columns.par_col_iter_mut().enumerate().for_each(|(j, column)| {
+        if let Some(column) = column.try_as_col_major_mut() {
+            fill(j, column.as_slice_mut());
+        }
+    });
 }
 
 /// A block of activations as a matrix `[count * positions, n]`.
@@ -49,13 +75,13 @@ pub(super) fn side_by_side(tensors: &[Tensor], range: (usize, usize)) -> candle_
     let mut at = 0;
     for tensor in tensors {
         let n = tensor.dim(1)?;
-        let values = values(tensor, range)?;
-        for j in 0..n {
-            let column = matrix.col_as_slice_mut(at + j);
-            for (sample, part) in column.chunks_exact_mut(positions).enumerate() {
-                part.copy_from_slice(&values[(sample * n + j) * positions..][..positions]);
-            }
-        }
+        with_values!(tensor, range, values => {
+            fill_columns(&mut matrix, at, n, |j, column| {
+                for (sample, part) in column.chunks_exact_mut(positions).enumerate() {
+                    convert(part, &values[(sample * n + j) * positions..][..positions]);
+                }
+            });
+        });
         at += n;
     }
     Ok(matrix)
@@ -88,49 +114,81 @@ pub(super) fn layer_inputs(
     input: &Tensor,
     range: (usize, usize),
 ) -> candle_core::Result<Mat<f64>> {
-    let values = values(input, range)?;
     let d = layer.fan_in();
-    let mut matrix = match layer.kind {
+    let width = d + usize::from(bias);
+    let mut matrix;
+    match layer.kind {
         LayerKind::Linear => {
-            let mut matrix = Mat::zeros(range.1, d + usize::from(bias));
-            for j in 0..d {
-                let column = matrix.col_as_slice_mut(j).iter_mut();
-                column
-                    .enumerate()
-                    .for_each(|(i, value)| *value = values[i * d + j]);
-            }
-            matrix
+            matrix = Mat::zeros(range.1, width);
+            with_values!(input, range, values => {
+                fill_columns(&mut matrix, 0, d, |j, column| {
+                    for (value, row) in column.iter_mut().zip(values.chunks_exact(d)) {
+                        *value = row[j].into();
+                    }
+                });
+            });
         }
         LayerKind::Conv { stride, padding } => {
             let (_, c, h, w) = input.dims4()?;
-            let (kh, kw) = (layer.shape[2], layer.shape[3]);
-            let side = |n: usize, k: usize| (n + 2 * padding - k) / stride + 1;
-            let (rows, columns) = (side(h, kh), side(w, kw));
-            let mut matrix = Mat::zeros(range.1 * rows * columns, d + usize::from(bias));
-            for j in 0..d {
-                let (channel, ky, kx) = (j / (kh * kw), j / kw % kh, j % kw);
-                let out = matrix.col_as_slice_mut(j);
-                for sample in 0..range.1 {
-                    let plane = &values[(sample * c + channel) * h * w..][..h * w];
-                    for y in 0..rows {
-                        let Some(from) = (y * stride + ky).checked_sub(padding).filter(|&y| y < h) else {
-                            continue;
-                        };
-                        for x in 0..columns {
-                            if let Some(x_in) = (x * stride + kx).checked_sub(padding).filter(|&x| x < w) {
-                                out[(sample * rows + y) * columns + x] = plane[from * w + x_in];
-                            }
-                        }
+            let kernel = (layer.shape[2], layer.shape[3]);
+            let window = Window {
+                kernel,
+                stride,
+                padding,
+            };
+            let (rows, columns) = window.positions((h, w))?;
+            matrix = Mat::zeros(range.1 * rows * columns, width);
+            with_values!(input, range, values => {
+                fill_columns(&mut matrix, 0, d, |j, column| {
+                    let (channel, ky, kx) = (j / (kernel.0 * kernel.1), j / kernel.1 % kernel.0, j % kernel.1);
+                    let planes = values.chunks_exact(h * w).skip(channel).step_by(c);
+                    for (out, plane) in column.chunks_exact_mut(rows * columns).zip(planes) {
+                        shifted(out, plane, (h, w), columns, (ky, kx), window);
                     }
-                }
-            }
-            matrix
+                });
+            });
         }
-    };
+    }
     if bias {
         matrix.col_as_slice_mut(d).fill(1.0);
     }
     Ok(matrix)
+}
+
+/// What one entry of a kernel, `(ky, kx)`, meets on an image's plane at all positions; 0 in the padding, which `out`
+/// holds already.
+fn shifted<T: Copy + Into<f64>>(
+    out: &mut [f64],
+    plane: &[T],
+    (h, w): (usize, usize),
+    columns: usize,
+    (ky, kx): (usize, usize),
+    window: Window,
+) {
+    let inside = window.inside(kx, w, columns);
+    for (y, out) in out.chunks_exact_mut(columns).enumerate() {
+        let Some(from) = (y * window.stride + ky)
+            .checked_sub(window.padding)
+            .filter(|&y| y < h)
+        else {
+            continue;
+        };
+        if !inside.is_empty() {
+            let row = &plane[from * w + inside.start * window.stride + kx - window.padding..(from + 1) * w];
+            for (out, value) in out[inside.clone()]
+                .iter_mut()
+                .zip(row.iter().step_by(window.stride))
+            {
+                *out = (*value).into();
+            }
+        }
+    }
+}
+
+fn convert<T: Copy + Into<f64>>(to: &mut [f64], from: &[T]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = (*from).into();
+    }
 }
 
 #[cfg(test)]

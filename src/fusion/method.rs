@@ -93,7 +93,7 @@ pub const METHODS: &[MethodInfo] = &[
             "norm-acts",
             "cutoff",
         ],
-        version: 1,
+        version: 2,
     },
     MethodInfo {
         name: "kf-linear",
@@ -108,7 +108,7 @@ pub const METHODS: &[MethodInfo] = &[
             "cutoff",
             "tries",
         ],
-        version: 1,
+        version: 2,
     },
     MethodInfo {
         name: "kf-gradient",

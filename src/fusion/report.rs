@@ -11,10 +11,11 @@
 //! with `a_i` the activations of neuron i of all models on the fusion set, `S_c` the sum of the members' scores.
 
 use candle_core::Tensor;
-use faer::Mat;
+use faer::{ColRef, Mat};
+use rayon::prelude::*;
 use serde::Serialize;
 
-use super::activations::{block, blocks, positions, side_by_side};
+use super::activations::{block, blocks, fill_columns, positions, side_by_side};
 use super::{FusionError, Inputs};
 use crate::arch::Network;
 
@@ -120,27 +121,47 @@ pub fn errors(
     for range in blocks(samples, positions(fused)) {
         let members = side_by_side(activations, range)?;
         let target = means(&members, &clusters, &scores, &total);
-        for ((member, &c), s) in members.col_iter().zip(&clusters).zip(&scores) {
-            grouping += s * (target.col(c) - member).squared_norm_l2();
-        }
-        for ((target, fused), s) in target.col_iter().zip(block(fused, range)?.col_iter()).zip(&total) {
-            approximation += s * (fused - target).squared_norm_l2();
-        }
+        let fused = block(fused, range)?;
+        let member = |i: usize| scores[i] * squared_distance(target.col(clusters[i]), members.col(i));
+        let mean = |c: usize| total[c] * squared_distance(target.col(c), fused.col(c));
+        // Each column by one thread, their sum in order: the same bits on any number of threads.
+        grouping += (0..clusters.len())
+            .into_par_iter()
+            .map(member)
+            .collect::<Vec<_>>()
+            .iter()
+            .sum::<f64>();
+        approximation += (0..n)
+            .into_par_iter()
+            .map(mean)
+            .collect::<Vec<_>>()
+            .iter()
+            .sum::<f64>();
     }
     Ok((grouping, approximation))
+}
+
+fn squared_distance(a: ColRef<'_, f64>, b: ColRef<'_, f64>) -> f64 {
+    a.iter().zip(b.iter()).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 /// Importance-weighted means of the members' columns, `[m, n]`; 0 for a cluster without members.
 pub(super) fn means(members: &Mat<f64>, clusters: &[usize], scores: &[f64], total: &[f64]) -> Mat<f64> {
     let mut means = Mat::<f64>::zeros(members.nrows(), total.len());
-    for ((member, &c), s) in members.col_iter().zip(clusters).zip(scores) {
-        for (mean, value) in means.col_mut(c).iter_mut().zip(member.iter()) {
-            *mean += s * value;
+    let mut of_cluster = vec![Vec::new(); total.len()];
+    for (i, &c) in clusters.iter().enumerate() {
+        of_cluster[c].push(i);
+    }
+    fill_columns(&mut means, 0, total.len(), |c, mean| {
+        for &i in &of_cluster[c] {
+            for (mean, value) in mean.iter_mut().zip(members.col(i).iter()) {
+                *mean += scores[i] * value;
+            }
         }
-    }
-    for (c, total) in total.iter().enumerate().filter(|(_, total)| **total > 0.0) {
-        means.col_mut(c).iter_mut().for_each(|mean| *mean /= total);
-    }
+        if total[c] > 0.0 {
+            mean.iter_mut().for_each(|mean| *mean /= total[c]);
+        }
+    });
     means
 }
 

@@ -61,6 +61,10 @@ impl Cutoff {
     }
 }
 
+/// Into how many parts a decomposition cuts its work. faer's bits depend on this number, not on the threads that take
+/// the parts, so it is not the machine's number of cores; half of the work runs in parallel.
+const PARTS: usize = 4;
+
 /// The factorised `Z` of a least-squares problem, for any number of right-hand sides.
 ///
 /// ```
@@ -267,18 +271,19 @@ fn check_finite(z: MatRef<'_, f64>) -> Result<(), LinalgError> {
     Ok(())
 }
 
-/// Eigenvectors of a Gram matrix and the square roots of its eigenvalues, largest first; one thread.
+/// Eigenvectors of a Gram matrix and the square roots of its eigenvalues, largest first.
 pub(super) fn eigen(gram: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), LinalgError> {
     let n = gram.nrows();
+    let parts = Par::rayon(PARTS);
     let (mut vectors, mut squares) = (Mat::zeros(n, n), Diag::zeros(n));
-    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, default());
+    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, parts, default());
     let mut memory = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut memory);
     self_adjoint_evd(
         gram.as_ref(),
         squares.as_mut(),
         Some(vectors.as_mut()),
-        Par::Seq,
+        parts,
         stack,
         default(),
     )

@@ -9,8 +9,8 @@
 //! | `products` | matrix products on several threads |
 //! | `transport` | [`transport`]: exact optimal transport |
 //!
-//! Results do not depend on the number of threads: what runs in parallel is cut into blocks of a fixed size, each
-//! computed by one thread.
+//! Results do not depend on the number of threads: what runs in parallel is cut into parts of a fixed size or number,
+//! each computed by one thread.
 
 mod assignment;
 mod error;

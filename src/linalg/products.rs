@@ -73,13 +73,22 @@ pub fn add_gram(result: &mut Mat<f64>, z: MatRef<'_, f64>) -> Result<(), LinalgE
 
 fn add_lower(result: &mut Mat<f64>, z: MatRef<'_, f64>) {
     let d = z.ncols();
-    let blocks = result.par_col_chunks_mut(BLOCK).enumerate();
-    blocks.for_each(|(index, block)| {
-        let start = BLOCK * index;
-        let columns = z.subcols(start, block.ncols());
-        let below = block.subrows_mut(start, d - start);
-        let rest = z.subcols(start, d - start);
-        matmul(below, Accum::Add, rest.transpose(), columns, 1.0, Par::Seq);
+    // Square tiles: a product packs both its factors anew, which costs narrow ones dearly.
+    let side = if d < 8 * BLOCK { BLOCK } else { 4 * BLOCK };
+    let tiles = result
+        .par_col_chunks_mut(side)
+        .enumerate()
+        .flat_map(|(index, block)| {
+            let below = block.subrows_mut(side * index, d - side * index);
+            below
+                .par_row_chunks_mut(side)
+                .enumerate()
+                .map(move |(down, tile)| (index + down, index, tile))
+        });
+    tiles.for_each(|(row, column, tile)| {
+        let rows = z.subcols(side * row, tile.nrows());
+        let columns = z.subcols(side * column, tile.ncols());
+        matmul(tile, Accum::Add, rows.transpose(), columns, 1.0, Par::Seq);
     });
 }
 

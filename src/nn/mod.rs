@@ -48,6 +48,7 @@ pub use linear::linear;
 pub use max_pool2d::max_pool2d;
 pub use relu::relu;
 pub use unfold::unfold;
+pub(crate) use window::Window;
 
 #[cfg(test)]
 mod tests;
