@@ -121,11 +121,7 @@ pub(super) fn layer_inputs(
         LayerKind::Linear => {
             matrix = Mat::zeros(range.1, width);
             with_values!(input, range, values => {
-                fill_columns(&mut matrix, 0, d, |j, column| {
-                    for (value, row) in column.iter_mut().zip(values.chunks_exact(d)) {
-                        *value = row[j].into();
-                    }
-                });
+                fill_columns(&mut matrix, 0, d, |j, column| gather(column, &values, (j, d)));
             });
         }
         LayerKind::Conv { stride, padding } => {
@@ -182,6 +178,13 @@ fn shifted<T: Copy + Into<f64>>(
                 *out = (*value).into();
             }
         }
+    }
+}
+
+/// Every `step`-th value, from the `first` on.
+fn gather<T: Copy + Into<f64>>(to: &mut [f64], from: &[T], (first, step): (usize, usize)) {
+    for (to, from) in to.iter_mut().zip(from.iter().skip(first).step_by(step)) {
+        *to = (*from).into();
     }
 }
 

@@ -159,7 +159,9 @@ pub(super) fn means(members: &Mat<f64>, clusters: &[usize], scores: &[f64], tota
             }
         }
         if total[c] > 0.0 {
-            mean.iter_mut().for_each(|mean| *mean /= total[c]);
+            for mean in mean.iter_mut() {
+                *mean /= total[c];
+            }
         }
     });
     means

@@ -1,0 +1,143 @@
+//! The command line's grammar.
+
+mod exec;
+mod files;
+mod report;
+mod step;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exec::{
+    ConfigArgs, ExecArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs, SelectArgs,
+    StatusArgs, VerifyArgs, WorkerArgs,
+};
+pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
+pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
+pub use step::{FuseArgs, ImportanceArgs, PlaceArg, StepArgs};
+
+/// Declarative experiments in neural network model fusion.
+#[derive(Debug, Parser)]
+#[command(version, about, bin_name = "runner", propagate_version = true)]
+pub struct Cli {
+    /// Options of all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of all commands.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder of results, one folder per experiment in it
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "results",
+        env = "RUNNER_RESULTS"
+    )]
+    pub results: PathBuf,
+    /// Folder of table templates; those compiled in are used where it has none
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "templates",
+        env = "RUNNER_TEMPLATES"
+    )]
+    pub templates: PathBuf,
+    /// Folder of data sets; wins over the manifest's `dataset.dir`
+    #[arg(long, global = true, value_name = "DIR", env = "RUNNER_DATA")]
+    pub data_dir: Option<PathBuf>,
+    /// Say more on standard error (-v: info, -vv: debug)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Form of log lines on standard error and in job logs
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "human",
+        env = "RUNNER_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run what is missing of an experiment, then write and print its tables
+    Exec(ExecArgs),
+    /// Check a manifest and everything it refers to, without running anything
+    Check(ManifestArgs),
+    /// List the jobs of a manifest
+    List(ListArgs),
+    /// Show a manifest as it is understood
+    Config(ConfigArgs),
+    /// Print the JSON Schema of manifests, for editors
+    Schema(SchemaArgs),
+    /// List the fusion methods, or the parameters of one
+    Methods(MethodsArgs),
+    /// Show what is finished, failed or missing
+    Status(StatusArgs),
+    /// Show the log of a job
+    Logs(LogsArgs),
+    /// Render tables from results
+    Table(TableArgs),
+    /// Draw figures from results
+    Plot(PlotArgs),
+    /// Write one HTML page of an experiment: tables, figures, every job
+    Report(ReportArgs),
+    /// Show what differs between two sets of results
+    Compare(CompareArgs),
+    /// Run an experiment again, elsewhere, and compare with its results
+    Verify(VerifyArgs),
+    /// Download data sets into the data folder
+    Fetch(FetchArgs),
+    /// Fuse models from files, without a manifest
+    Fuse(FuseArgs),
+    /// Score the neurons of models from files, without a manifest
+    Importance(ImportanceArgs),
+    /// Show what is in checkpoints: safetensors, or PyTorch's of any age
+    Inspect(InspectArgs),
+    /// Convert a checkpoint for other programs
+    Export(ExportArgs),
+    /// Convert any checkpoint to one of this program
+    Import(ImportArgs),
+    /// Run one serialised job (used by executors)
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Form of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line, as things happen.
+    Jsonl,
+}
+
+/// Form of a single result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StepFormat {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}

@@ -1,0 +1,116 @@
+//! Reports from results: `table`, `plot`, `report`, `compare`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::StepFormat;
+
+/// Arguments of `table`.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Template [default: those of the manifest]
+    #[arg(long)]
+    pub template: Option<String>,
+    /// Metric: accuracy, f1, loss, `roc_auc`, or a cost, see --columns [default: those of the manifest]
+    #[arg(long, value_delimiter = ',')]
+    pub metric: Vec<String>,
+    /// Further numbers beside each: metrics, `normalised_accuracy`, `fuse_seconds`, `peak_memory`, samples
+    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Decimals [default: 4 for the loss, 2 for what is in percent]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=15))]
+    pub precision: Option<u8>,
+    /// Row to test all others against, across seeds: its label, a method, or METHOD/IMPORTANCE
+    #[arg(long, value_name = "ROW")]
+    pub baseline: Option<String>,
+    /// The test: t (paired), wilcoxon, or mcnemar over the test examples of a single run
+    #[arg(long, value_name = "TEST", requires = "baseline")]
+    pub test: Option<String>,
+    /// Axis of the template `ablation` [default: the one that varies]
+    #[arg(long, value_name = "KEY")]
+    pub axis: Option<String>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "markdown")]
+    pub format: TableFormat,
+}
+
+/// Form of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For a terminal or a README.
+    Markdown,
+    /// For a paper.
+    Latex,
+    /// For a spreadsheet.
+    Csv,
+    /// For a program.
+    Json,
+    /// One LaTeX macro per cell, for running text.
+    Macros,
+}
+
+/// Arguments of `plot`.
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Figures: bars, models, confusion, classes, training, ablation [default: all that the results allow]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub figure: Vec<String>,
+    /// Metric of the figures models and ablation
+    #[arg(long, default_value = "accuracy")]
+    pub metric: String,
+    /// Axis of the figure ablation [default: the one that varies]
+    #[arg(long, value_name = "KEY")]
+    pub axis: Option<String>,
+    /// Forms of the files: svg, png, tex (pgfplots)
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_delimiter = ',',
+        default_value = "svg,png,tex"
+    )]
+    pub format: Vec<PlotFormat>,
+    /// Pixels of a PNG for each of the SVG
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub scale: f64,
+    /// Where to write [default: plots/ in the experiment's results]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Form of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlotFormat {
+    /// For the web and for vector programs.
+    Svg,
+    /// For everything else.
+    Png,
+    /// For LaTeX: pgfplots.
+    Tex,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+    /// Where to write [default: report.html in the experiment's results]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// A folder of results, the name of an experiment, or REV:PATH of git
+    pub first: String,
+    /// The same
+    pub second: String,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: StepFormat,
+}
