@@ -7,16 +7,27 @@ use serde_json::{Map, Value, json};
 use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
 use super::step::{Step, failed};
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, scores};
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     // A method that takes a score, so that models and fusion set are checked as for a fusion by it.
-    let fusion = [
+    let mut fusion = vec![
         ("method=kf-linear".to_string(), "--".to_string()),
         (format!("importance={}", args.kind), "--kind: ".to_string()),
+        (
+            format!("normalize-importance={}", args.normalize),
+            "--normalize: ".to_string(),
+        ),
     ];
+    if let Some(lowest) = args.rescale {
+        fusion.push((format!("rescale-importance={lowest}"), "--rescale: ".to_string()));
+    }
+    let prepare = Preparation {
+        normalise: args.normalize,
+        rescale: args.rescale,
+    };
     let step = Step::new(&args.step, &fusion, global)?;
     let fusion = step.fusion.task.fusion();
     let kind = fusion
@@ -27,8 +38,9 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         PlaceArg::Level => Place::Level,
     };
     step.import()?;
-    let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener())
-        .map_err(|error| failed(&error))?;
+    let what = (kind, place, prepare);
+    let scored =
+        scores(&step.fusion, what, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
     match args.step.format {
         StepFormat::Json => show_json(&step, kind, args.place, &scored),
         StepFormat::Human => show_table(kind, &scored),

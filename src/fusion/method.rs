@@ -71,7 +71,7 @@ pub const METHODS: &[MethodInfo] = &[
             "align-to",
             "compat",
         ],
-        version: 1,
+        version: 2,
     },
     MethodInfo {
         name: "git-rebasin",
@@ -118,6 +118,7 @@ pub const METHODS: &[MethodInfo] = &[
         parameters: &[
             "importance",
             "normalize-importance",
+            "rescale-importance",
             "level",
             "head",
             "levels",
@@ -285,6 +286,7 @@ mod tests {
                 ..KfLinear::default()
             }),
             Method::KfGradient(Box::new(KfGradient {
+                rescale_importance: Some(0.1),
                 head: Some(LevelSettings::default()),
                 levels: vec![LevelSettings::default()],
                 perturbations: vec![0.0],

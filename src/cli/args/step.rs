@@ -61,6 +61,12 @@ pub struct ImportanceArgs {
     /// Whose outputs are scored
     #[arg(long, value_name = "PLACE", default_value = "level")]
     pub place: PlaceArg,
+    /// Scale the scores of each layer or level to sum 1
+    #[arg(long)]
+    pub normalize: bool,
+    /// Map the scores of each layer or level linearly onto [R, 1], before they are normalised
+    #[arg(long, value_name = "R")]
+    pub rescale: Option<f64>,
     /// Models and data.
     #[command(flatten)]
     pub step: StepArgs,
