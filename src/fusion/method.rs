@@ -71,7 +71,7 @@ pub const METHODS: &[MethodInfo] = &[
             "align-to",
             "compat",
         ],
-        version: 2,
+        version: 1,
     },
     MethodInfo {
         name: "git-rebasin",

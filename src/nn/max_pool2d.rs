@@ -84,7 +84,11 @@ fn compare<T: Element>(values: &[T], candidates: &[u32], maxima: &mut [T], pixel
 
 /// The later of two elements if it is larger or NaN.
 fn larger<T: Element>(earlier: T, later: T) -> T {
-    if (later > earlier) | later.nan() { later } else { earlier }
+    if (later > earlier) | later.nan() {
+        later
+    } else {
+        earlier
+    }
 }
 
 /// Maxima of windows of 2x2 side by side, without asking where they are: most pools, and several times as fast.
