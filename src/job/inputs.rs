@@ -8,7 +8,7 @@ use super::model_file::{self, number};
 use crate::arch::{Network, State};
 use crate::checkpoint::CheckpointError;
 use crate::data::{DataError, DataSetInfo, Sets};
-use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
+use crate::manifest::{FusionPool, Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::plan::{Inputs, ModelFile, draw, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
@@ -139,7 +139,8 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
 fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Sets) -> Option<Problem> {
     let settings = &point.settings;
     let (set, parts) = (&settings.fusion_set, settings.split.parts);
-    let sampled = set.file.is_none() && set.indices.is_none() && settings.base.models.is_none();
+    let of_parts = set.from == FusionPool::Model0 && settings.base.models.is_none();
+    let sampled = set.file.is_none() && set.indices.is_none() && of_parts;
     // Parts are uneven, but hardly more than this; large data sets are not loaded just to look.
     let in_doubt = set.samples <= info.train && set.samples * parts * 10 > info.train;
     if !sampled || !in_doubt {
@@ -221,7 +222,8 @@ fn models(
         return Vec::new();
     }
     let mut found = Vec::new();
-    for path in paths {
+    for (model, path) in paths.into_iter().enumerate() {
+        let architecture = settings.network(model);
         let read = files.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
             let bytes = std::fs::read(&path).map_err(|error| Unreadable {
@@ -237,13 +239,13 @@ fn models(
             }),
             Ok((hash, state)) => {
                 let device = candle_core::Device::Cpu;
-                let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
+                let fits = Network::from_state(architecture, &info.shape, info.classes, state, &device);
                 let problem = match fits {
                     Err(error) => Some((
                         error.to_string(),
-                        model_file::seems(&path, &settings.model, (&settings.dataset.name, info)),
+                        model_file::seems(&path, architecture, (&settings.dataset.name, info)),
                     )),
-                    Ok(_) => model_file::other_heads(&path, &settings.model).map(|heads| {
+                    Ok(_) => model_file::other_heads(&path, architecture).map(|heads| {
                         let message = format!("the file's network has {heads} heads");
                         (message, Some(format!("write `heads = {heads}` in `[model]`")))
                     }),
