@@ -14,8 +14,10 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 models=example-base-models/non-iid/MLPs
 
-"${program[@]}" --results "$results" exec experiments/quickstart.toml -E kind=train seeds=1,2 split.parts=[2] >/dev/null
-"${program[@]}" --results "$results" exec experiments/mnist-mlp-non-iid.toml --data-dir "$data" -E kind=train seeds=1 >/dev/null
+# What is not run is reported as missing, at length.
+train() { "${program[@]}" --results "$results" exec "$@" -E kind=train >/dev/null 2>"$results/log" || { cat "$results/log" >&2; exit 1; }; }
+train experiments/quickstart.toml seeds=1,2 'split.parts=[2]'
+train experiments/mnist-mlp-non-iid.toml --data-dir "$data" seeds=1
 rm -rf "$models"
 for checkpoint in "$results"/*/cache/checkpoints/train-model_*.safetensors; do
     name=${checkpoint##*/}
