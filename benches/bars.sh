@@ -29,7 +29,8 @@ import glob, json, sys
 found = {}
 for path in sorted(glob.glob(sys.argv[1] + "/train-*.json")):
     record = json.load(open(path))
-    name = ", ".join(sum((v for k, v in record["axes"].items() if k == "base.augment"), [])) or "none"
+    kinds = record["axes"].get("base.augment") or []
+    name = ", ".join(kind["name"] if isinstance(kind, dict) else kind for kind in kinds) or "none"
     found.setdefault(name, []).append(100 * record["metrics"]["accuracy"])
 for name, values in found.items():
     print(f"runner, augmentation {name}: mean {sum(values) / len(values):.2f} %", [f"{v:.2f}" for v in values])

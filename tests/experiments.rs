@@ -109,7 +109,11 @@ fn epochs_of_base_models() {
         }
     }
     for kind in ["full", "non-iid", "sharded"] {
-        assert!(epochs(&format!("bloodmnist-vgg11-{kind}")).iter().all(|(_, epochs)| *epochs == 100));
+        assert!(
+            epochs(&format!("bloodmnist-vgg11-{kind}"))
+                .iter()
+                .all(|(_, epochs)| *epochs == 100)
+        );
     }
 }
 
@@ -197,12 +201,18 @@ fn data(shared: &Path) -> tempfile::TempDir {
     let mut annotations = String::new();
     for class in 0..200 {
         for i in 0..3 {
-            write(&format!("tiny-imagenet-200/train/n{class:03}/images/n{class:03}_{i}.JPEG"), &image);
+            write(
+                &format!("tiny-imagenet-200/train/n{class:03}/images/n{class:03}_{i}.JPEG"),
+                &image,
+            );
         }
         write(&format!("tiny-imagenet-200/val/images/val_{class}.JPEG"), &image);
         annotations += &format!("val_{class}.JPEG\tn{class:03}\t0\t0\t63\t63\n");
     }
-    write("tiny-imagenet-200/val/val_annotations.txt", annotations.as_bytes());
+    write(
+        "tiny-imagenet-200/val/val_annotations.txt",
+        annotations.as_bytes(),
+    );
     folder
 }
 
@@ -217,8 +227,8 @@ fn blood() -> Vec<u8> {
             (format!("{part}_labels"), format!("({count}, 1)"), labels),
         ];
         for (name, shape, values) in arrays {
-            let stored = zip::write::SimpleFileOptions::default()
-                .compression_method(zip::CompressionMethod::Stored);
+            let stored =
+                zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
             file.start_file(format!("{name}.npy"), stored).expect("a file");
             let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
             while (10 + header.len() + 1) % 64 != 0 {
@@ -226,7 +236,12 @@ fn blood() -> Vec<u8> {
             }
             header.push('\n');
             let length = u16::try_from(header.len()).expect("short").to_le_bytes();
-            for bytes in [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), &values] {
+            for bytes in [
+                b"\x93NUMPY\x01\x00".as_slice(),
+                &length,
+                header.as_bytes(),
+                &values,
+            ] {
                 file.write_all(bytes).expect("written");
             }
         }
@@ -280,8 +295,14 @@ fn every_manifest_is_checked_and_planned_by_the_program() {
             continue;
         }
         // The fixtures have fewer images than the paper's fusion sets.
-        let small = ["bloodmnist", "tiny-imagenet"].iter().any(|set| name.starts_with(set));
-        let samples = if small { "fusion-set.samples=8" } else { "resources.timeout=1d" };
+        let small = ["bloodmnist", "tiny-imagenet"]
+            .iter()
+            .any(|set| name.starts_with(set));
+        let samples = if small {
+            "fusion-set.samples=8"
+        } else {
+            "resources.timeout=1d"
+        };
         for command in [&["check"][..], &["exec", "-n"]] {
             let args = [command, &["--data-dir", &data_dir, &path, samples]].concat();
             let (code, text) = run(&args, results.path());
@@ -310,6 +331,9 @@ fn what_is_not_there_is_said_with_the_way_to_get_it() {
         let path = format!("experiments/{name}.toml");
         let (code, text) = run(&["check", "--data-dir", &folder, &path], empty.path());
         assert_eq!(code, Some(2), "{text}");
-        assert!(text.contains("runner fetch cifar10") || text.contains("matches 0 files"), "{text}");
+        assert!(
+            text.contains("runner fetch cifar10") || text.contains("matches 0 files"),
+            "{text}"
+        );
     }
 }

@@ -63,7 +63,10 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
             Ok(())
         }
         StepFormat::Human => {
-            let names = files.iter().chain(&targets).map(|file| file.display().to_string());
+            let names = files
+                .iter()
+                .chain(&targets)
+                .map(|file| file.display().to_string());
             let rows: Vec<(String, &Record)> = names.zip(before.iter().chain(&tuned)).collect();
             show_table(&rows)
         }

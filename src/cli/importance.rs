@@ -33,20 +33,15 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         PlaceArg::Level => Place::Level,
     };
     step.make()?;
-    let scored = scores(fusion, kind, place, &step.resources, &mut step.listener())
-        .map_err(|error| failed(&error))?;
+    let scored =
+        scores(fusion, kind, place, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
     match args.step.format {
         StepFormat::Json => show_json(&step, fusion, args.place, &scored),
         StepFormat::Human => show_table(kind, &scored),
     }
 }
 
-fn show_json(
-    step: &Step,
-    fusion: &JobSpec,
-    place: PlaceArg,
-    scored: &[ModelScores],
-) -> Result<(), CliError> {
+fn show_json(step: &Step, fusion: &JobSpec, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);

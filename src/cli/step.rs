@@ -230,7 +230,9 @@ fn layers(
         overrides.push(given("seeds", seed.to_string(), format!("--seed {seed}")));
     }
     // `fusion.0` sets a key of a table that has to be there.
-    let fusions = keys.iter().any(|key| key.path.first().is_some_and(|section| section == "fusion"));
+    let fusions = keys
+        .iter()
+        .any(|key| key.path.first().is_some_and(|section| section == "fusion"));
     overrides.extend(keys);
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, Start, VanillaAveraging};
+use super::{
+    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, Start, VanillaAveraging,
+};
 use crate::arch::Plan;
 use crate::importance::Importance;
 
@@ -231,8 +233,14 @@ impl Method {
         match self {
             Self::Ensemble(_) | Self::LogitKd(_) => None,
             Self::VanillaAveraging(_) | Self::GitRebasin(_) | Self::HfLinear(_) => {
-                let shapes = |plan: &Plan| plan.parameters.iter().map(|one| one.shape.clone()).collect::<Vec<_>>();
-                (shapes(first) != shapes(other)).then(|| format!("`{name}` fuses networks of equal shapes only"))
+                let shapes = |plan: &Plan| {
+                    plan.parameters
+                        .iter()
+                        .map(|one| one.shape.clone())
+                        .collect::<Vec<_>>()
+                };
+                (shapes(first) != shapes(other))
+                    .then(|| format!("`{name}` fuses networks of equal shapes only"))
             }
             Self::OtFusion(_) | Self::KfLinear(_) => (first.layers.len() != other.layers.len())
                 .then(|| format!("`{name}` fuses networks of as many layers only")),
@@ -241,7 +249,9 @@ impl Method {
                 if first.len() != other.len() {
                     Some(format!("`{name}` fuses networks of as many levels only"))
                 } else if parameters.start == Start::Second && first != other {
-                    Some(format!("`{name}` with `start = \"second\"` needs a second model as wide as the first"))
+                    Some(format!(
+                        "`{name}` with `start = \"second\"` needs a second model as wide as the first"
+                    ))
                 } else {
                     None
                 }

@@ -77,7 +77,8 @@ impl Resolver<'_> {
                 Some(Value::Dict(_, when)) => Some(when),
                 Some(_) => {
                     let problem = self.layers.problem(&key(WHEN), false, "`when` must be a table");
-                    self.problems.push(problem.hint("for example `when = { parts = 4 }`"));
+                    self.problems
+                        .push(problem.hint("for example `when = { parts = 4 }`"));
                     continue;
                 }
             };
@@ -88,20 +89,31 @@ impl Resolver<'_> {
                 } else if !matches!(value, Value::Dict(..)) {
                     let message = format!("`{name}` must be a table of keys to set");
                     let problem = self.layers.problem(&key(name), false, message);
-                    self.problems
-                        .push(problem.hint("for example `base.epochs = 150`, or `kf-gradient.level = { lr = 1e-4 }`"));
+                    self.problems.push(
+                        problem
+                            .hint("for example `base.epochs = 150`, or `kf-gradient.level = { lr = 1e-4 }`"),
+                    );
                 }
             }
             if set.is_empty() {
                 let problem = self.layers.problem(&at, false, "this adjustment sets nothing");
-                self.problems.push(problem.hint("for example `base.epochs = 150`"));
+                self.problems
+                    .push(problem.hint("for example `base.epochs = 150`"));
             }
             let mut found = Vec::new();
-            axes::find(self.layers, &[], &Value::from(set.clone()), &mut found, &mut Vec::new());
+            axes::find(
+                self.layers,
+                &[],
+                &Value::from(set.clone()),
+                &mut found,
+                &mut Vec::new(),
+            );
             for axis in found {
                 let path = axis.path.join(".");
                 let message = format!("`{path}` must be a single value here");
-                let problem = self.layers.problem(&[&at[..], &axis.path].concat(), false, message);
+                let problem = self
+                    .layers
+                    .problem(&[&at[..], &axis.path].concat(), false, message);
                 self.problems.push(problem.hint(
                     "a list is an axis, and axes stand in the sections themselves; several adjustments with different \
                      `when` set different values",
@@ -136,7 +148,9 @@ impl Resolver<'_> {
         let Some(plain) = plain else { return adjusted };
         let json = serde_json::to_value(&plain).unwrap_or(Json::Null);
         for adjustment in adjustments {
-            let Some(when) = self.condition(adjustment, &json) else { continue };
+            let Some(when) = self.condition(adjustment, &json) else {
+                continue;
+            };
             for (name, value) in &adjustment.set {
                 let Value::Dict(_, keys) = value else { continue };
                 let at = [adjustment.at.as_slice(), std::slice::from_ref(name)].concat();
@@ -165,7 +179,9 @@ impl Resolver<'_> {
 
     /// Nothing where the adjustment does not hold at the point; else what it asks of fusions.
     fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<Option<Selector>> {
-        let Some(when) = &adjustment.when else { return Some(None) };
+        let Some(when) = &adjustment.when else {
+            return Some(None);
+        };
         let at = [adjustment.at.as_slice(), &[WHEN.to_string()]].concat();
         let selector = Selector::parse(self.layers, &at, when, settings, self.problems)?;
         let (base, fusion): (Vec<_>, Vec<_>) = selector
@@ -183,7 +199,11 @@ impl Resolver<'_> {
     }
 
     /// The fusions with the parameters that a point's adjustments give them.
-    pub(super) fn adjusted_fusions(&mut self, keys: &[MethodKeys], fusions: &[FusionPoint]) -> Vec<FusionPoint> {
+    pub(super) fn adjusted_fusions(
+        &mut self,
+        keys: &[MethodKeys],
+        fusions: &[FusionPoint],
+    ) -> Vec<FusionPoint> {
         let mut all: Vec<FusionPoint> = Vec::with_capacity(fusions.len());
         for fusion in fusions {
             let mut changed = fusion.clone();

@@ -114,10 +114,15 @@ impl Resolver<'_> {
         let settings = &point.settings;
         let info = self.sets.info(&settings.dataset).filter(|_| point.sound);
         let plan = |model: &Architecture| info.and_then(|info| model.plan(&info.shape, info.classes).ok());
-        let Some(first) = plan(&settings.model) else { return };
+        let Some(first) = plan(&settings.model) else {
+            return;
+        };
         let other = settings.other_models.as_ref().and_then(plan);
         for fusion in &point.fusions {
-            if let Some(message) = other.as_ref().and_then(|other| fusion.method.mismatch(&first, other)) {
+            if let Some(message) = other
+                .as_ref()
+                .and_then(|other| fusion.method.mismatch(&first, other))
+            {
                 let at = [fusion.entry.as_slice(), &["method".to_string()]].concat();
                 let problem = self.layers.problem(&at, false, message);
                 self.problems.push(problem.hint(

@@ -186,7 +186,9 @@ fn coordinates(points: &mut [Point]) {
             }
         }
         for (name, variants) in seen.iter().filter(|(_, variants)| variants.len() > 1) {
-            let keys = variants.iter().flat_map(|variant| variant.as_object().into_iter().flatten());
+            let keys = variants
+                .iter()
+                .flat_map(|variant| variant.as_object().into_iter().flatten());
             for (key, value) in keys {
                 if key != "importance" && variants.iter().any(|other| other[key.as_str()] != *value) {
                     varying.insert((name, key.clone()));

@@ -38,6 +38,6 @@ pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
 pub use schema::json_schema;
 pub use settings::{
-    BaseSettings, DatasetSettings, FusionPool, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings,
-    ResourceSettings, Settings, SplitSettings,
+    BaseSettings, DatasetSettings, FusionPool, FusionSetSettings, ModelOrder, ModelSetSettings,
+    ReportSettings, ResourceSettings, Settings, SplitSettings,
 };

@@ -114,7 +114,9 @@ impl Resolver<'_> {
                 let sound = self.problems.len() == before;
                 let settings = std::sync::Arc::new(settings);
                 points.push(Point {
-                    before: adjusted.before.map_or_else(|| settings.clone(), std::sync::Arc::new),
+                    before: adjusted
+                        .before
+                        .map_or_else(|| settings.clone(), std::sync::Arc::new),
                     methods: adjusted.methods,
                     settings,
                     axes: found

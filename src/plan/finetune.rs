@@ -46,9 +46,11 @@ impl Builder<'_> {
             Task::Fuse(fuse) | Task::FuseTuned(fuse) => {
                 (Source::Fused((**fuse).clone()), stem(fuse, is_group(&of)), 0)
             }
-            Task::Train(base) | Task::Evaluate(base) => {
-                (Source::Base(base.clone()), format!("model_{}", base.model), base.model)
-            }
+            Task::Train(base) | Task::Evaluate(base) => (
+                Source::Base(base.clone()),
+                format!("model_{}", base.model),
+                base.model,
+            ),
             Task::Finetune(_) => return position,
         };
         let job = JobSpec {

@@ -192,22 +192,34 @@ fn single_trainings_are_those_of_exec() {
         "--out",
         "models",
     ];
-    let trained = bench.run(&[&options[..], &["--format", "json"]].concat()).ok().json();
+    let trained = bench
+        .run(&[&options[..], &["--format", "json"]].concat())
+        .ok()
+        .json();
     for model in 0..2 {
         let (name, record) = bench.record(&format!("train-model_{model}-seed=1"));
         assert_eq!(trained["models"][model]["metrics"], record["metrics"]);
         let name = name.strip_suffix(".json").expect("a record");
         let theirs = bench.path(&format!("results/tiny/cache/checkpoints/{name}.safetensors"));
         let ours = bench.path(&format!("models/model_{model}.safetensors"));
-        assert_eq!(std::fs::read(ours).expect("written"), std::fs::read(theirs).expect("there"));
+        assert_eq!(
+            std::fs::read(ours).expect("written"),
+            std::fs::read(theirs).expect("there")
+        );
     }
     // A second time, the table.
     let table = bench.run(&options).ok().stdout;
     assert_eq!(table.lines().count(), 3, "{table}");
     let evaluate = ["evaluate", "--models", "models/model_*", "--dataset", "digits"];
-    let evaluated = bench.run(&[&evaluate[..], &["--format", "json"]].concat()).ok().json();
+    let evaluated = bench
+        .run(&[&evaluate[..], &["--format", "json"]].concat())
+        .ok()
+        .json();
     for model in 0..2 {
-        assert_eq!(evaluated["models"][model]["metrics"], trained["models"][model]["metrics"]);
+        assert_eq!(
+            evaluated["models"][model]["metrics"],
+            trained["models"][model]["metrics"]
+        );
     }
     assert_eq!(bench.run(&evaluate).ok().stdout, table);
 }
@@ -238,11 +250,29 @@ fn single_models_are_trained_further() {
         assert!(accuracy(model) > accuracy(&model["of"]), "{model}");
         assert!(bench.path(model["file"].as_str().expect("a file")).is_file());
     }
-    let unknown = bench.run(&["finetune", "--models", MODELS, "--dataset", "digits", "--out", "tuned", "--lr", "-1"]);
+    let unknown = bench.run(&[
+        "finetune",
+        "--models",
+        MODELS,
+        "--dataset",
+        "digits",
+        "--out",
+        "tuned",
+        "--lr",
+        "-1",
+    ]);
     unknown.code(2).says("--lr");
     let nothing = bench.run(&["evaluate", "--models", "nothing/*", "--dataset", "digits"]);
     nothing.code(2).says("no file matches `nothing/*`");
-    let typo = bench.run(&["train", "--dataset", "digits", "--split", "non-iidd", "--out", "x"]);
+    let typo = bench.run(&[
+        "train",
+        "--dataset",
+        "digits",
+        "--split",
+        "non-iidd",
+        "--out",
+        "x",
+    ]);
     typo.code(2).says("did you mean `non-iid`?");
     assert!(!bench.path("x").exists());
 }

@@ -35,7 +35,9 @@ kf-gradient.level = { optimizer = "sgd" }
 fn settings(resolved: &Resolved) -> Vec<String> {
     let points = resolved.points.iter().map(|point| {
         let fusions = point.fusions.iter().map(|fusion| {
-            let Method::KfGradient(method) = &fusion.method else { return String::new() };
+            let Method::KfGradient(method) = &fusion.method else {
+                return String::new();
+            };
             let level = &method.level;
             format!(
                 "{:?} {:?} {} {} {:?}",
@@ -48,7 +50,12 @@ fn settings(resolved: &Resolved) -> Vec<String> {
         });
         let fusions: Vec<String> = fusions.collect();
         let settings = &point.settings;
-        format!("{} parts, {} epochs: {}", settings.split.parts, settings.base.epochs, fusions.join("; "))
+        format!(
+            "{} parts, {} epochs: {}",
+            settings.split.parts,
+            settings.base.epochs,
+            fusions.join("; ")
+        )
     });
     points.collect()
 }
@@ -66,7 +73,10 @@ fn values_depend_on_others() {
 
 #[test]
 fn an_adjustment_can_be_told_from_the_command_line_and_by_a_manifest_that_extends() {
-    let changed = resolved(SWEEP, &["adjust.b.base.epochs=1", "adjust.c.kf-gradient.level.lr=2.0"]);
+    let changed = resolved(
+        SWEEP,
+        &["adjust.b.base.epochs=1", "adjust.c.kf-gradient.level.lr=2.0"],
+    );
     assert_snapshot!(settings(&changed).join("\n"), @r#"
     2 parts, 3 epochs: Second Adam 2 7 []
     4 parts, 1 epochs: Second Sgd 2 7 []
@@ -130,24 +140,52 @@ fn the_other_models_are_others() {
 fn methods_that_need_equal_networks_are_refused() {
     let text = "[model]\nhidden = [8]\n[other-models]\nhidden = [4]\n[[fusion]]\nmethod = \"hf-linear\"\n[[fusion]]\nmethod = \"kf-gradient\"\nstart = \"second\"\n";
     assert_snapshot!(digits(text), @"");
-    let deeper = "[model]\nhidden = [8]\n[other-models]\nhidden = [8, 8]\n[[fusion]]\nmethod = \"otfusion\"\n";
+    let deeper =
+        "[model]\nhidden = [8]\n[other-models]\nhidden = [8, 8]\n[[fusion]]\nmethod = \"otfusion\"\n";
     assert_snapshot!(digits(deeper), @"");
 }
 
 #[test]
 fn of_several_manifests_the_last_one_wins() {
     let folder = folder("extends = [\"a.toml\", \"sub/b.toml\"]\nname = \"t\"\n");
-    write(folder.path(), "a.toml", "[dataset]\nname = \"digits\"\n[base]\nepochs = 3\nbatch-size = 7\n");
+    write(
+        folder.path(),
+        "a.toml",
+        "[dataset]\nname = \"digits\"\n[base]\nepochs = 3\nbatch-size = 7\n",
+    );
     std::fs::create_dir(folder.path().join("sub")).expect("made");
-    write(folder.path(), "sub/b.toml", "extends = \"c.toml\"\n[base]\nepochs = 4\n");
-    write(folder.path(), "sub/c.toml", "[base]\nepochs = 5\nbatch-size = 9\n[split]\nparts = 3\n");
+    write(
+        folder.path(),
+        "sub/b.toml",
+        "extends = \"c.toml\"\n[base]\nepochs = 4\n",
+    );
+    write(
+        folder.path(),
+        "sub/c.toml",
+        "[base]\nepochs = 5\nbatch-size = 9\n[split]\nparts = 3\n",
+    );
     let layers = Layers::read(&folder.path().join("m.toml"), Vec::new()).expect("readable");
     let resolved = resolve(&layers).expect("no problems");
     let settings = &resolved.points[0].settings;
-    assert_eq!((settings.base.epochs, settings.base.batch_size, settings.split.parts), (4, 9, 3));
+    assert_eq!(
+        (
+            settings.base.epochs,
+            settings.base.batch_size,
+            settings.split.parts
+        ),
+        (4, 9, 3)
+    );
     // One that is extended twice is no circle.
-    write(folder.path(), "a.toml", "extends = \"sub/c.toml\"\n[dataset]\nname = \"digits\"\n");
+    write(
+        folder.path(),
+        "a.toml",
+        "extends = \"sub/c.toml\"\n[dataset]\nname = \"digits\"\n",
+    );
     assert!(Layers::read(&folder.path().join("m.toml"), Vec::new()).is_ok());
-    write(folder.path(), "sub/b.toml", "extends = [\"c.toml\", \"d.toml\"]\n");
+    write(
+        folder.path(),
+        "sub/b.toml",
+        "extends = [\"c.toml\", \"d.toml\"]\n",
+    );
     assert_snapshot!(report_in(folder.path(), Vec::new(), None), @"");
 }
