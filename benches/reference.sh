@@ -20,11 +20,11 @@ trap 'rm -rf "$scratch"' EXIT
 
 case $dataset in
 mnist)
-    models=MLPs/MNIST experiment=mnist-mlp-non-iid
+    models=MLPs/MNIST experiment=mnist-mlp-reference
     levels='{"optimizer_per_level":"adam","lr_per_level":1e-4,"weight_decay_per_level":1e-4,"epochs_per_level":[25,150]}'
     ;;
 cifar10)
-    models=VGGs/CIFAR-10 experiment=cifar10-vgg11half-non-iid
+    models=VGGs/CIFAR-10 experiment=cifar10-vgg11half-reference
     levels='{"optimizer_per_level":"adam","lr_per_level":1e-3,"weight_decay_per_level":1e-4,"epochs_per_level":[100,100,100,100,100,100,100,100,150]}'
     ;;
 *) echo "error: no data set \`$dataset\` here: mnist or cifar10" >&2 && exit 2 ;;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, VanillaAveraging};
+use super::{
+    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, Start, VanillaAveraging,
+};
 use crate::arch::Plan;
 use crate::importance::Importance;
 
@@ -222,6 +224,39 @@ impl Method {
             | Self::GitRebasin(_)
             | Self::HfLinear(_) => false,
             Self::LogitKd(_) | Self::KfLinear(_) | Self::KfGradient(_) => true,
+        }
+    }
+
+    /// Why the method cannot fuse a network of the skeleton `first` with one of the skeleton `other`.
+    pub fn mismatch(&self, first: &Plan, other: &Plan) -> Option<String> {
+        let name = self.name();
+        let widths = |plan: &Plan| plan.levels.iter().map(|level| level.width).collect::<Vec<_>>();
+        match self {
+            Self::Ensemble(_) | Self::LogitKd(_) => None,
+            Self::VanillaAveraging(_) | Self::GitRebasin(_) | Self::HfLinear(_) => {
+                let shapes = |plan: &Plan| {
+                    plan.parameters
+                        .iter()
+                        .map(|one| one.shape.clone())
+                        .collect::<Vec<_>>()
+                };
+                (shapes(first) != shapes(other))
+                    .then(|| format!("`{name}` fuses networks of equal shapes only"))
+            }
+            Self::OtFusion(_) | Self::KfLinear(_) => (first.layers.len() != other.layers.len())
+                .then(|| format!("`{name}` fuses networks of as many layers only")),
+            Self::KfGradient(parameters) => {
+                let (first, other) = (widths(first), widths(other));
+                if first.len() != other.len() {
+                    Some(format!("`{name}` fuses networks of as many levels only"))
+                } else if parameters.start == Start::Second && first != other {
+                    Some(format!(
+                        "`{name}` with `start = \"second\"` needs a second model as wide as the first"
+                    ))
+                } else {
+                    None
+                }
+            }
         }
     }
 
