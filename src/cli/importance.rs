@@ -15,7 +15,7 @@ use crate::plan::JobSpec;
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     // A method that takes a score, so that models and fusion set are checked as for a fusion by it.
     let mut keys = vec![
-        key("fusion.0.", "method=kf-linear", "--")?,
+        key("fusion.0.", "method=kf-gradient", "--")?,
         key("fusion.0.", &format!("importance={}", args.kind), "--kind: ")?,
         key(
             "fusion.0.",
@@ -53,12 +53,17 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     let scored =
         scores(fusion, what, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
     match args.step.format {
-        StepFormat::Json => show_json(&step, fusion, args.place, &scored),
+        StepFormat::Json => show_json(&step, fusion, args, &scored),
         StepFormat::Human => show_table(kind, &scored),
     }
 }
 
-fn show_json(step: &Step, fusion: &JobSpec, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
+fn show_json(
+    step: &Step,
+    fusion: &JobSpec,
+    args: &ImportanceArgs,
+    scored: &[ModelScores],
+) -> Result<(), CliError> {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);
@@ -72,15 +77,22 @@ fn show_json(step: &Step, fusion: &JobSpec, place: PlaceArg, scored: &[ModelScor
         .iter()
         .map(|model| json!({ "model": model.model, "file": file(&model.model), "scores": scores(model) }))
         .collect();
-    let place = match place {
+    let place = match args.place {
         PlaceArg::Layer => "layer",
         PlaceArg::Level => "level",
     };
+    let mut settings = fusion.identity_settings();
+    // Of a method that stands in for any that would use the scores.
+    if let Value::Object(settings) = &mut settings {
+        settings.remove("fusion");
+    }
     let document = json!({
         "importance": fusion.task.fusion().and_then(|fuse| fuse.method.importance()),
         "place": place,
         "seed": fusion.seed,
-        "settings": fusion.identity_settings(),
+        "normalize": args.normalize,
+        "rescale": args.rescale,
+        "settings": settings,
         "models": models,
     });
     writeln!(std::io::stdout(), "{document:#}")?;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::CliError;
 use super::args::{Global, StepArgs};
 use super::{exec, setup};
-use crate::arch::Hints;
+use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
@@ -242,22 +242,62 @@ fn layers(
         let entry = Value::from(Dict::new());
         dict.insert("fusion".to_string(), Value::from(vec![entry]));
     }
-    if let Some(first) = paths.first()
-        && let Some(model) = inferred(first, &args.dataset, &overrides, sets)?
+    let model = |path: &PathBuf| inferred(path, &args.dataset, &overrides, sets);
+    if let Some((first, others)) = paths.split_first()
+        && let Some(first) = model(first)?
     {
-        dict.insert("model".to_string(), model);
+        dict.insert("model".to_string(), value(&first)?);
+        let says = |item: &Override| item.path.first().is_some_and(|table| table == "other-models");
+        if !overrides.iter().any(says)
+            && let Some(other) = second_architecture(&first, others, &model)?
+        {
+            dict.insert("other-models".to_string(), value(&other)?);
+        }
     }
     Ok(Layers::in_memory(dict, overrides)?)
 }
 
-/// `[model]` as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
+fn value(architecture: &Architecture) -> Result<Value, CliError> {
+    Value::serialize(architecture).map_err(|error| CliError::Internal(error.to_string()))
+}
+
+/// The architecture of all models but the first, where it is another.
+fn second_architecture(
+    first: &Architecture,
+    others: &[PathBuf],
+    model: &dyn Fn(&PathBuf) -> Result<Option<Architecture>, CliError>,
+) -> Result<Option<Architecture>, CliError> {
+    let mut found: Option<(&PathBuf, Architecture)> = None;
+    for path in others {
+        let Some(other) = model(path)? else {
+            return Ok(None);
+        };
+        match &found {
+            None => found = Some((path, other)),
+            Some((_, before)) if *before == other => {}
+            Some((before, _)) => {
+                return Err(CliError::usage(
+                    format!(
+                        "`{}` and `{}` are of two architectures",
+                        before.display(),
+                        path.display()
+                    ),
+                    "all models but the first have to be of one architecture, which may differ from the first's",
+                ));
+            }
+        }
+    }
+    Ok(found.map(|(_, other)| other).filter(|other| other != first))
+}
+
+/// The architecture as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
 /// or where the file cannot be read, which is reported with all other problems later.
 fn inferred(
     path: &Path,
     dataset: &str,
     overrides: &[Override],
     sets: &Sets,
-) -> Result<Option<Value>, CliError> {
+) -> Result<Option<Architecture>, CliError> {
     let given = |key: &str| {
         let says = |item: &Override| item.path.get(1).is_none_or(|name| name == key);
         overrides
@@ -291,10 +331,7 @@ fn inferred(
             "give it with `--set model.heads=N`",
         ));
     }
-    let value = Value::serialize(&model.architecture);
-    value
-        .map(Some)
-        .map_err(|error| CliError::Internal(error.to_string()))
+    Ok(Some(model.architecture))
 }
 
 const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";

@@ -20,9 +20,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::{Needs, require};
 use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, require_equal_shapes};
+use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::assign;
@@ -53,8 +54,8 @@ impl GitRebasin {
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "git-rebasin";
-        require_equal_shapes(METHOD, inputs.models)?;
         require_chains(METHOD, inputs.models)?;
+        require(METHOD, Needs::Shapes, inputs.models)?;
         let models = folded(inputs.models)?;
         let inputs = &Inputs {
             models: &models,

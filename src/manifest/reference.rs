@@ -419,7 +419,7 @@ fn type_name(schema: &Value) -> String {
         Some("array")
             if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" =>
         {
-            "tables, see below".to_string()
+            "list of tables".to_string()
         }
         Some("array") => format!("list of {}", type_name(&schema["items"])),
         Some(name) => format!("{name}{bounds}"),

@@ -295,3 +295,57 @@ fn single_models_are_trained_further() {
     typo.code(2).says("did you mean `non-iid`?");
     assert!(!bench.path("x").exists());
 }
+
+#[test]
+fn models_of_two_widths_fuse_without_being_told_so() {
+    let bench = Bench::new();
+    let train = |hidden: &str, out: &str| {
+        let args = [
+            "train",
+            "--dataset",
+            "digits",
+            "--set",
+            "base.epochs=2",
+            "--set",
+            hidden,
+        ];
+        bench.run(&[&args[..], &["--out", out]].concat()).ok();
+    };
+    train("model.hidden=[8]", "a");
+    train("model.hidden=[6]", "b");
+    train("model.hidden=[5]", "c");
+    let file = |folder: &str| {
+        let mut files = std::fs::read_dir(bench.path(folder)).expect("folder").flatten();
+        files.next().expect("a file").path()
+    };
+    for (at, folder) in ["a", "b", "b", "c"].iter().enumerate() {
+        std::fs::copy(file(folder), bench.path(&format!("m_{at}.safetensors"))).expect("copied");
+    }
+    let fuse = |models: &str, method: &str| {
+        let args = [
+            "fuse",
+            "--models",
+            models,
+            "--dataset",
+            "digits",
+            "--samples",
+            "50",
+        ];
+        bench.run(
+            &[
+                &args[..],
+                &["--method", method, "--param", "rescale-importance=0"],
+            ]
+            .concat(),
+        )
+    };
+    for method in ["kf-linear", "otfusion", "kf-gradient"] {
+        fuse("m_[012].safetensors", method).ok();
+    }
+    fuse("m_[01].safetensors", "hf-linear")
+        .code(2)
+        .says("layer `fc1` is [8, 64] in `[model]` and [6, 64] in `[other-models]`");
+    fuse("m_?.safetensors", "kf-linear")
+        .code(2)
+        .says("are of two architectures");
+}

@@ -427,3 +427,8 @@ fn values_of_selectors_that_no_combination_has() {
     "#
     );
 }
+
+#[test]
+fn parameters_that_do_nothing_or_name_what_is_not_there_are_refused_together() {
+    assert_snapshot!(digits("[split]\nparts = 2\n[[fusion]]\nmethod = \"otfusion\"\nground = \"weights\"\nnorm-acts = true\nalign-to = 2\n[[fusion]]\nmethod = \"hf-linear\"\ncutoff = 1.0\n[[fusion]]\nmethod = \"kf-gradient\"\nstart-model = 4\nkd-temperature = 2.0\nskip-levels = [0, 7]\nreset-levels = [0]\nperturbation = 0.5\nperturbations = [0.1]\n"), @"");
+}
