@@ -230,14 +230,13 @@ pub(super) fn resources(
     global: &Global,
 ) -> Resources {
     let limits = &experiment.manifest.resources;
-    let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
     Resources {
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
-        timeout: duration(&limits.timeout),
-        checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+        timeout: limits.timeout(),
+        checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
         store: store.clone(),
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),
