@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
+use super::resources::ResourceSettings;
 use super::settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
-    SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
