@@ -16,12 +16,14 @@ mod fetch;
 mod groups;
 mod inferred;
 mod interrupt;
+mod living;
 mod reports;
 mod rerun;
 mod same;
 mod sequential;
 mod speed;
 mod steps;
+mod survival;
 mod training;
 mod views;
 

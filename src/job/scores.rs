@@ -48,15 +48,17 @@ pub fn scores(
     context.phase("score")?;
     let mut scored = Vec::with_capacity(bases.len());
     for base in bases {
-        let scores = kind.scores(&base.network, &data.images, labels, place)?;
+        let scores = kind.scores(&base.made.network, &data.images, labels, place)?;
         let names: Vec<String> = match place {
             Place::Layer => base
+                .made
                 .network
                 .layers()
                 .iter()
                 .map(|layer| layer.name.clone())
                 .collect(),
             Place::Level => base
+                .made
                 .network
                 .levels()
                 .iter()

@@ -33,7 +33,7 @@ pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
-pub use resources::ResourceSettings;
+pub use resources::{NotifySettings, ResourceSettings};
 pub use schema::json_schema;
 pub use settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings, Settings,

@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 17] = [
+pub(super) const TOP_KEYS: [&str; 18] = [
     "name",
     "description",
     "extends",
@@ -26,6 +26,7 @@ pub(super) const TOP_KEYS: [&str; 17] = [
     "include",
     "exclude",
     "resources",
+    "notify",
     "report",
 ];
 

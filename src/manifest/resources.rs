@@ -35,6 +35,18 @@ pub struct ResourceSettings {
     pub gpus: Option<f64>,
 }
 
+/// A command that hears how an `exec` ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NotifySettings {
+    /// Run by `sh` at the end of every `exec`, whatever the end, such as
+    /// `"mail -s \"$NOTIFY_MESSAGE\" me@example.org"`. The variables are `NOTIFY_EXPERIMENT`, `NOTIFY_STATUS` (`ok`, `failed`,
+    /// `interrupted`, `error`) and `NOTIFY_MESSAGE`, one line; standard input is a JSON object with the counts of jobs. A
+    /// command that fails, or takes longer than a minute, is a warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
 impl ResourceSettings {
     /// Longest time of a job.
     pub fn timeout(&self) -> Option<Duration> {

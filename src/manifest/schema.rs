@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
-use super::resources::ResourceSettings;
+use super::resources::{NotifySettings, ResourceSettings};
 use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
@@ -80,6 +80,7 @@ pub fn json_schema() -> Value {
             "include": selector("Combinations to add, by key and value."),
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
             "resources": plain::<ResourceSettings>(),
+            "notify": plain::<NotifySettings>(),
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
         },
         "$defs": definitions,

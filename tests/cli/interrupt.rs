@@ -1,7 +1,6 @@
 //! Runs that are stopped, killed, or meet another.
 
 use super::*;
-use rand::RngExt;
 
 /// The models of the first point are done at once, those of the second never.
 fn endless() -> Bench {
@@ -85,38 +84,4 @@ fn of_two_runs_at_once_the_second_refuses_or_waits() {
     let status = bench.run(&["status", "tiny"]).ok().stdout;
     assert!(!status.contains("running"), "{status}");
     assert_eq!(before, owner());
-}
-
-#[test]
-fn killed_at_any_moment_the_next_run_finishes_as_if_nothing_had_happened() {
-    let undisturbed = Bench::new();
-    let since = Instant::now();
-    undisturbed.exec(&["-j", "2"]).ok();
-    let duration = since.elapsed().as_secs_f64();
-    let expected = undisturbed.records();
-    let tables =
-        |bench: &Bench| std::fs::read_to_string(bench.path("results/tiny/summary.json")).expect("summary");
-    let mut rng = runner::seed::generator(1, "kill", &[]);
-    for _ in 0..4 {
-        let bench = Bench::new();
-        for _ in 0..3 {
-            let child = bench.start(&["-j", "2"]);
-            std::thread::sleep(Duration::from_secs_f64(duration * rng.random::<f64>() * 0.7));
-            signal(&child, "-KILL");
-            child.wait_with_output().expect("ends");
-            // Whatever is there is whole: `records` fails on a torn file.
-            for (name, record) in bench.records() {
-                assert_eq!(record, expected[&name]);
-            }
-        }
-        bench.exec(&["-j", "2"]).ok();
-        assert_eq!(bench.records(), expected);
-        assert_eq!(tables(&bench), tables(&undisturbed));
-        let left: Vec<_> = bench
-            .files()
-            .into_iter()
-            .filter(|file| file.contains(".tmp-"))
-            .collect();
-        assert_eq!(left, Vec::<String>::new());
-    }
 }
