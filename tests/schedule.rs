@@ -222,7 +222,12 @@ fn what_took_long_before_starts_first() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let store = Store::open(folder.path()).expect("store");
     for (name, seconds) in [("m1/2", 50.0), ("ensemble/1", 100.0), ("vanilla/1", 3.0)] {
-        let job = case.plan.jobs.iter().find(|job| short(job) == name).expect("there");
+        let job = case
+            .plan
+            .jobs
+            .iter()
+            .find(|job| short(job) == name)
+            .expect("there");
         let record = skipped(job, "", &Provenance::default()).expect("a record");
         let seconds = [("total".to_string(), seconds)].into();
         store.save(Record { seconds, ..record }).expect("saved");
@@ -230,7 +235,16 @@ fn what_took_long_before_starts_first() {
     // The same of the other seed is likely to take as long.
     let costs = Costs::of_store(&Store::open(folder.path()).expect("store"));
     let ran = Case { costs, ..case }.run();
-    let order = ["m1/1", "m1/2", "m0/1", "m0/2", "ensemble/1", "ensemble/2", "vanilla/1", "vanilla/2"];
+    let order = [
+        "m1/1",
+        "m1/2",
+        "m0/1",
+        "m0/2",
+        "ensemble/1",
+        "ensemble/2",
+        "vanilla/1",
+        "vanilla/2",
+    ];
     assert_eq!(ran.started, order);
 }
 

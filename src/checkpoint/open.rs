@@ -145,7 +145,8 @@ fn torch(path: &Path, opened: Opened, limits: &Limits) -> File {
 
 fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointError> {
     let metadata = plain.header.metadata.clone();
-    let malformed = |key: &str, error: String| CheckpointError::entry(path, format!("metadata `{key}`"), error);
+    let malformed =
+        |key: &str, error: String| CheckpointError::entry(path, format!("metadata `{key}`"), error);
     let read = |key| metadata.get(key).map(|json| (key, json));
     let meta: Option<Meta> = read(native::KEY)
         .map(|(key, json)| native::read_meta(json).map_err(|e| malformed(key, e)))

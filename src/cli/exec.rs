@@ -33,7 +33,9 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment(&args.manifest, global)?;
     let mut selection = selection(args)?;
     let reports = &experiment.manifest.reports;
-    selection.predictions = reports.iter().any(|report| report.test.as_deref() == Some("mcnemar"));
+    selection.predictions = reports
+        .iter()
+        .any(|report| report.test.as_deref() == Some("mcnemar"));
     if args.dry_run {
         let store = experiment.store.clone().with_ledger();
         let decisions = decide(&experiment.plan, &store, &selection);
@@ -43,7 +45,12 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let mut summary = Summary::new(&experiment);
     let end = run_all(&experiment, &selection, &mut summary, args, global);
     if !matches!(end, Err(CliError::NothingSelected)) {
-        notify(&experiment.manifest.notify, &experiment.manifest.name, &summary, &end);
+        notify(
+            &experiment.manifest.notify,
+            &experiment.manifest.name,
+            &summary,
+            &end,
+        );
     }
     end
 }
@@ -64,7 +71,8 @@ fn run_all(
     summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
     if todo.is_empty()
-        && let Some(kept) = kept::fingerprint(experiment, path, &decisions).and_then(|f| kept::recall(&store, &f))
+        && let Some(kept) =
+            kept::fingerprint(experiment, path, &decisions).and_then(|f| kept::recall(&store, &f))
     {
         return show_outcome(experiment, &store, summary, &kept.tables, args.format);
     }

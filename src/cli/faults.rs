@@ -26,7 +26,9 @@ pub fn init() -> Result<(), CliError> {
         )
     })?;
     let steps = AtomicU64::new(0);
-    inject(Box::new(move |step| plan.at(steps.fetch_add(1, Ordering::Relaxed), step)));
+    inject(Box::new(move |step| {
+        plan.at(steps.fetch_add(1, Ordering::Relaxed), step)
+    }));
     Ok(())
 }
 

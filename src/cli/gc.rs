@@ -69,8 +69,16 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
             living.add(job.name.clone());
         }
     }
-    let folders = [store.records(), store.checkpoints(), store.predictions(), store.logs()];
-    let mut stale: Vec<Stale> = folders.iter().flat_map(|folder| stale_in(folder, &living)).collect();
+    let folders = [
+        store.records(),
+        store.checkpoints(),
+        store.predictions(),
+        store.logs(),
+    ];
+    let mut stale: Vec<Stale> = folders
+        .iter()
+        .flat_map(|folder| stale_in(folder, &living))
+        .collect();
     stale.sort_by(|a, b| a.path.cmp(&b.path));
     if !args.dry_run {
         for file in &stale {
@@ -165,7 +173,11 @@ fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
             for file in stale {
                 writeln!(out, "{:>12}  {}", file.bytes, file.path.display())?;
             }
-            let verb = if args.dry_run { "would be removed" } else { "removed" };
+            let verb = if args.dry_run {
+                "would be removed"
+            } else {
+                "removed"
+            };
             writeln!(out, "{} files, {total} bytes {verb}", stale.len())?;
         }
     }

@@ -49,9 +49,16 @@ const SCHEMA: u32 = 1;
 
 /// Everything that index and tables are made of; nothing where a job's record was not found as it was last time, or where
 /// tables are made of more than records.
-pub fn fingerprint(experiment: &Experiment, path: &std::path::Path, decisions: &[Decision]) -> Option<String> {
+pub fn fingerprint(
+    experiment: &Experiment,
+    path: &std::path::Path,
+    decisions: &[Decision],
+) -> Option<String> {
     let reports = &experiment.manifest.reports;
-    if reports.iter().any(|report| report.test.as_deref() == Some("mcnemar")) {
+    if reports
+        .iter()
+        .any(|report| report.test.as_deref() == Some("mcnemar"))
+    {
         return None;
     }
     let mut hasher = blake3::Hasher::new();

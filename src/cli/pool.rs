@@ -84,7 +84,11 @@ impl Pool {
         }
         // The program as it is now, though another build may have taken its place.
         let this = std::path::Path::new("/proc/self/exe");
-        let program = if this.exists() { this.to_path_buf() } else { std::env::current_exe()? };
+        let program = if this.exists() {
+            this.to_path_buf()
+        } else {
+            std::env::current_exe()?
+        };
         let device = resources.device_name.clone();
         let command = move || {
             let mut command = Command::new(&program);

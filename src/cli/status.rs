@@ -23,7 +23,11 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let mut jobs = Vec::with_capacity(index.jobs.len());
     let mut seen = BTreeSet::new();
     // A job may stand at several places of the tables.
-    let entries: Vec<&IndexEntry> = index.jobs.iter().filter(|entry| seen.insert(&entry.job)).collect();
+    let entries: Vec<&IndexEntry> = index
+        .jobs
+        .iter()
+        .filter(|entry| seen.insert(&entry.job))
+        .collect();
     let states: Vec<_> = entries.par_iter().map(|entry| state(&store, entry)).collect();
     for (entry, (state, error)) in entries.into_iter().zip(states) {
         *counts.entry(state).or_default() += 1;
@@ -69,7 +73,10 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
 
 /// What is known of a job, and its error. Records that are as the ledger knows them, by size and time, are not read.
 fn state(store: &Store, entry: &IndexEntry) -> (&'static str, Option<String>) {
-    if store.glance(&entry.job, &entry.key).is_some_and(|known| known.status == Status::Ok) {
+    if store
+        .glance(&entry.job, &entry.key)
+        .is_some_and(|known| known.status == Status::Ok)
+    {
         return (Status::Ok.as_str(), None);
     }
     match store.lookup(&entry.job, &entry.key) {

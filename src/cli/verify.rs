@@ -46,7 +46,13 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
     let resources = resources(&experiment, &store, &provenance, global);
     let limits = &experiment.manifest.resources;
     let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
-    let mut executor = pool.start(todo.len(), WorkerKind::Threads, limits, global.log_format, &resources)?;
+    let mut executor = pool.start(
+        todo.len(),
+        WorkerKind::Threads,
+        limits,
+        global.log_format,
+        &resources,
+    )?;
     let costs = Costs::of_store(&experiment.store);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), Format::Human);
@@ -77,11 +83,17 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|&job| {
             let name = &experiment.plan.jobs[job].name;
-            if let Some(record) = recorded[job].as_ref().filter(|record| is_damaged(&experiment.store, record)) {
+            if let Some(record) = recorded[job]
+                .as_ref()
+                .filter(|record| is_damaged(&experiment.store, record))
+            {
                 return Verdict {
                     job: name.clone(),
                     same: false,
-                    text: format!("has a damaged checkpoint: `runner exec --force={}` makes it anew", record.job),
+                    text: format!(
+                        "has a damaged checkpoint: `runner exec --force={}` makes it anew",
+                        record.job
+                    ),
                 };
             }
             judge(

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use super::args::Global;
 use super::exec::stop_flag;
 use super::{CliError, setup};
-use super::args::Global;
 use crate::result::{Kind, Lock, Lookup, Stamp, Status, Store};
 
 /// How often the folder is looked at, at most.
@@ -97,7 +97,10 @@ impl Job {
             Lookup::Found(record) => {
                 self.state = State::Ended(record.status);
                 self.seconds = record.seconds.get("total").copied().unwrap_or_default();
-                self.error = record.error.map(|error| error.chain.join(": ")).unwrap_or_default();
+                self.error = record
+                    .error
+                    .map(|error| error.chain.join(": "))
+                    .unwrap_or_default();
             }
         }
         // A job that failed again is news, too.
@@ -117,7 +120,10 @@ impl Watched {
     fn new(store: &Store) -> Result<Self, CliError> {
         let index = store.load_index()?;
         let mut seen = BTreeSet::new();
-        let jobs = index.jobs.into_iter().filter(|entry| seen.insert(entry.job.clone()));
+        let jobs = index
+            .jobs
+            .into_iter()
+            .filter(|entry| seen.insert(entry.job.clone()));
         let mut watched = Self {
             experiment: index.experiment,
             jobs: jobs
@@ -144,7 +150,13 @@ impl Watched {
     fn look(&mut self, store: &Store) -> Vec<String> {
         let first = self.past.len() == 1 && self.past[0].1 == 0;
         let news: Vec<bool> = self.jobs.par_iter_mut().map(|job| job.look(store)).collect();
-        let new = || self.jobs.iter().zip(&news).filter(|(_, new)| **new).map(|(job, _)| job);
+        let new = || {
+            self.jobs
+                .iter()
+                .zip(&news)
+                .filter(|(_, new)| **new)
+                .map(|(job, _)| job)
+        };
         let ended = new().filter(|job| matches!(job.state, State::Ended(Status::Ok | Status::Failed)));
         let (n, seconds) = ended.fold((0, 0.0), |(n, sum), job| (n + 1, sum + job.seconds));
         self.past.push_back((Instant::now(), n, seconds));
@@ -187,7 +199,10 @@ impl Watched {
 
     /// Jobs per second, and what is likely left.
     fn pace(&self) -> (f64, Option<Duration>) {
-        let over = self.past.front().map_or(0.0, |(start, _, _)| start.elapsed().as_secs_f64());
+        let over = self
+            .past
+            .front()
+            .map_or(0.0, |(start, _, _)| start.elapsed().as_secs_f64());
         let ended: usize = self.past.iter().map(|(_, n, _)| n).sum();
         let worked: f64 = self.past.iter().map(|(_, _, seconds)| seconds).sum();
         if ended == 0 || over < 0.1 {
@@ -241,7 +256,10 @@ impl Stage {
     fn text(&self) -> String {
         let mut text = format!("{}/{}", self.ended(), self.all);
         let named = [(self.failed, "failed"), (self.skipped, "skipped")];
-        let named = named.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let named = named
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"));
         let named: Vec<String> = named.collect();
         if !named.is_empty() {
             text = format!("{text} ({})", named.join(", "));
@@ -324,8 +342,14 @@ impl View {
             let _ = all.clear();
         }
         let stages = seen.stages();
-        let stages = stages.iter().map(|(kind, stage)| format!("{} {}", kind.as_str(), stage.text()));
-        write_line(&format!("{}: {}", seen.experiment, stages.collect::<Vec<_>>().join(", ")));
+        let stages = stages
+            .iter()
+            .map(|(kind, stage)| format!("{} {}", kind.as_str(), stage.text()));
+        write_line(&format!(
+            "{}: {}",
+            seen.experiment,
+            stages.collect::<Vec<_>>().join(", ")
+        ));
     }
 }
 

@@ -114,6 +114,9 @@ fn work(spec: &JobSpec, resources: &Resources, stop: &AtomicBool) -> Result<(), 
         Ok(_) => Err(CliError::JobsFailed),
         Err(JobError::Cancelled) => Err(CliError::Interrupted),
         Err(JobError::Store(error)) => Err(error.into()),
-        Err(error) => Err(CliError::usage(super::error::chain(&error), "the results folder cannot be written")),
+        Err(error) => Err(CliError::usage(
+            super::error::chain(&error),
+            "the results folder cannot be written",
+        )),
     }
 }

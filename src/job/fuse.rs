@@ -34,7 +34,12 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
     let counts: Vec<Vec<u64>> = bases
         .iter()
         .map(|base| {
-            let all = base.made.meta.train_indices.iter().chain(&base.made.meta.val_indices);
+            let all = base
+                .made
+                .meta
+                .train_indices
+                .iter()
+                .chain(&base.made.meta.val_indices);
             class_counts(&set, all.map(|&i| i as usize))
         })
         .collect();

@@ -69,7 +69,9 @@ impl ModelCache {
         }
         let mut total: usize = slots.iter().map(|(_, size, _)| size).sum();
         while slots.len() > MOST || (total > BUDGET && slots.len() > 1) {
-            let Some((_, size, _)) = slots.pop_front() else { return };
+            let Some((_, size, _)) = slots.pop_front() else {
+                return;
+            };
             total -= size;
         }
     }

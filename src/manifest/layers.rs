@@ -9,7 +9,7 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Tag, Value};
 
 use super::locate::{SourceFile, location_of_span};
-use super::{ResourceSettings, Location, ManifestError, Problem};
+use super::{Location, ManifestError, Problem, ResourceSettings};
 
 /// Largest manifest.
 const MAX_BYTES: u64 = 4 << 20;

@@ -144,7 +144,11 @@ pub(super) struct Builder<'a> {
 }
 
 /// What the settings of a job depend on, besides those of its point.
-type TaskId = (std::mem::Discriminant<Task>, bool, Option<(String, Option<usize>)>);
+type TaskId = (
+    std::mem::Discriminant<Task>,
+    bool,
+    Option<(String, Option<usize>)>,
+);
 
 impl Builder<'_> {
     fn bases(&mut self, point: &Point, seed: u64) -> Vec<usize> {
@@ -308,11 +312,19 @@ impl Builder<'_> {
     fn canonical_settings(&mut self, job: &JobSpec) -> Arc<str> {
         // The same settings are the same value in memory: jobs of one point share it, and the plan keeps it.
         let point = Arc::as_ptr(&job.settings) as usize;
-        let fusion = job.task.fusion().map(|fuse| (serde_json::to_string(&fuse.method), fuse.first));
+        let fusion = job
+            .task
+            .fusion()
+            .map(|fuse| (serde_json::to_string(&fuse.method), fuse.first));
         let fusion = fusion.and_then(|(method, first)| Some((method.ok()?, first)));
-        let task = (std::mem::discriminant(&job.task), job.task.base().is_some(), fusion);
+        let task = (
+            std::mem::discriminant(&job.task),
+            job.task.base().is_some(),
+            fusion,
+        );
         let made = self.settings.entry((point, task));
-        made.or_insert_with(|| canonical_json(&job.identity_settings()).into()).clone()
+        made.or_insert_with(|| canonical_json(&job.identity_settings()).into())
+            .clone()
     }
 
     /// Notes that a job stands at a second place.

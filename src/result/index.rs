@@ -55,7 +55,10 @@ impl Index {
     /// Whether a file's content, of the schema with a checksum, fits it. Line ends may be those of another system.
     pub(super) fn is_sound(bytes: &[u8]) -> bool {
         let bytes: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != b'\r').collect();
-        let Some(end) = bytes.windows(CHECKSUM.len()).rposition(|window| window == CHECKSUM) else {
+        let Some(end) = bytes
+            .windows(CHECKSUM.len())
+            .rposition(|window| window == CHECKSUM)
+        else {
             return false;
         };
         let rest = &bytes[end + CHECKSUM.len()..];

@@ -117,7 +117,11 @@ impl Ledger {
             open: false,
             sink: Mutex::new(None),
         };
-        (ledger, lines.len(), torn || !text.is_empty() && !text.ends_with('\n'))
+        (
+            ledger,
+            lines.len(),
+            torn || !text.is_empty() && !text.ends_with('\n'),
+        )
     }
 
     /// What is known of the job's record.

@@ -56,7 +56,8 @@ impl Predictions {
             ("labels", Classes::of(&self.labels)),
             ("predicted", Classes::of(&self.predicted)),
         ];
-        let head = serde_json::to_string(&self.head(key)).map_err(|error| SafeTensorError::IoError(error.into()))?;
+        let head =
+            serde_json::to_string(&self.head(key)).map_err(|error| SafeTensorError::IoError(error.into()))?;
         serialize(tensors, Some(HashMap::from([(ENTRY.to_string(), head)])))
     }
 
@@ -149,10 +150,16 @@ mod tests {
 
     #[test]
     fn files_of_the_first_version_are_read() {
-        let tensors = [("labels", Classes::of(&[1, 2])), ("predicted", Classes::of(&[1, 1]))];
+        let tensors = [
+            ("labels", Classes::of(&[1, 2])),
+            ("predicted", Classes::of(&[1, 1])),
+        ];
         let metadata = HashMap::from([("key".to_string(), "job".to_string())]);
         let bytes = serialize(tensors, Some(metadata)).expect("serialised");
-        assert_eq!(Predictions::from_bytes(&bytes, "job").expect("read").predicted, [1, 1]);
+        assert_eq!(
+            Predictions::from_bytes(&bytes, "job").expect("read").predicted,
+            [1, 1]
+        );
         assert_eq!(Predictions::from_bytes(&bytes, "other"), None);
     }
 }

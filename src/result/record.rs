@@ -212,7 +212,11 @@ impl Record {
         let sound = seal.as_ref().and_then(Value::as_str) == Some(hash(&value).as_str());
         let record: Self = serde_json::from_value(value)?;
         Ok(sound.then(|| Self {
-            seal: seal.as_ref().and_then(Value::as_str).unwrap_or_default().to_string(),
+            seal: seal
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_string(),
             ..record
         }))
     }
@@ -238,7 +242,9 @@ impl Record {
 }
 
 fn hash(value: &Value) -> String {
-    blake3::hash(canonical_json(value).as_bytes()).to_hex().to_string()
+    blake3::hash(canonical_json(value).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// JSON with sorted keys and no white space: equal values give equal bytes, whatever serde's feature flags are.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir, write_atomic,
-    write_soon,
+    Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir,
+    write_atomic, write_soon,
 };
 
 /// Paths of one experiment's results, and the reading and writing of them.
@@ -229,7 +229,11 @@ impl Store {
             return Ok(record);
         }
         let parsed = Record::parse(&bytes);
-        let schema = parsed.as_ref().ok().and_then(Option::as_ref).map(|record| record.schema);
+        let schema = parsed
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map(|record| record.schema);
         check_schema(&path, schema, &bytes)?;
         let record = parsed.map_err(|source| StoreError::Json {
             what: "record",
@@ -318,11 +322,13 @@ fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Result<(), Sto
         value.get("schema").and_then(Value::as_u64)
     });
     match found {
-        Some(found) if !(u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA)).contains(&found) => Err(StoreError::Schema {
-            path: path.to_path_buf(),
-            found,
-            expected: SCHEMA,
-        }),
+        Some(found) if !(u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA)).contains(&found) => {
+            Err(StoreError::Schema {
+                path: path.to_path_buf(),
+                found,
+                expected: SCHEMA,
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::fusion::Method;
-use crate::plan::{JobSpec, Task};
+use crate::plan::JobSpec;
 use crate::result::Store;
 
 /// Likely durations, from what earlier jobs took.
@@ -35,7 +34,7 @@ impl Costs {
     pub fn of(&self, job: &JobSpec) -> f64 {
         let known = self.by_name.get(stem(&job.name));
         let known = known.or_else(|| self.by_class.get(class(&job.name)));
-        known.copied().unwrap_or_else(|| guess(&job.task))
+        known.copied().unwrap_or_else(|| job.task.likely_seconds())
     }
 }
 
@@ -46,20 +45,10 @@ fn stem(job: &str) -> &str {
 
 /// `train-model_3` of `train-model_3-parts=4-seed=1-06be1f55`: what stands before the axes.
 fn class(job: &str) -> &str {
-    let end = job.find('=').map_or(job.len(), |end| job[..end].rfind('-').unwrap_or(end));
+    let end = job
+        .find('=')
+        .map_or(job.len(), |end| job[..end].rfind('-').unwrap_or(end));
     &job[..end]
-}
-
-fn guess(task: &Task) -> f64 {
-    match task {
-        Task::Train(_) | Task::Finetune(_) => 10.0,
-        Task::Evaluate(_) => 1.0,
-        Task::Fuse(fuse) | Task::FuseTuned(fuse) => match fuse.method {
-            Method::KfGradient(_) | Method::LogitKd(_) => 5.0,
-            Method::VanillaAveraging(_) | Method::Ensemble(_) => 1.0,
-            _ => 2.0,
-        },
-    }
 }
 
 #[cfg(test)]
@@ -69,7 +58,13 @@ mod tests {
     #[test]
     fn a_class_is_what_stands_before_the_axes() {
         assert_eq!(class("train-model_3-parts=4-seed=1-06be1f55"), "train-model_3");
-        assert_eq!(class("fuse-kf-gradient-importance=uniform-seed=1-06be1f55"), "fuse-kf-gradient");
-        assert_eq!(stem("train-model_3-parts=4-seed=1-06be1f55"), "train-model_3-parts=4-seed=1");
+        assert_eq!(
+            class("fuse-kf-gradient-importance=uniform-seed=1-06be1f55"),
+            "fuse-kf-gradient"
+        );
+        assert_eq!(
+            stem("train-model_3-parts=4-seed=1-06be1f55"),
+            "train-model_3-parts=4-seed=1"
+        );
     }
 }

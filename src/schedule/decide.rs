@@ -230,7 +230,11 @@ impl Success {
 impl Found {
     /// Whether its checkpoint is there and is the one the record speaks of.
     fn has_checkpoint(&self, store: &Store, name: &str) -> bool {
-        let Some(record) = self.success.as_ref().and_then(|success| store.load(&success.job).ok()) else {
+        let Some(record) = self
+            .success
+            .as_ref()
+            .and_then(|success| store.load(&success.job).ok())
+        else {
             return false;
         };
         let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
@@ -269,7 +273,10 @@ fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> 
             None => earlier().changed(store, job),
         },
     };
-    Found { reason, success: None }
+    Found {
+        reason,
+        success: None,
+    }
 }
 
 /// Names of the records on disk, for jobs that have none under their own name.

@@ -126,7 +126,12 @@ struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    fn new(plan: &'a Plan, todo: &BTreeSet<usize>, options: &'a Options<'a>, finished: &'a AtomicUsize) -> Self {
+    fn new(
+        plan: &'a Plan,
+        todo: &BTreeSet<usize>,
+        options: &'a Options<'a>,
+        finished: &'a AtomicUsize,
+    ) -> Self {
         let dependents = plan.dependents();
         let mut ahead = vec![0u64; plan.jobs.len()];
         // Backwards: jobs come after those they need.
@@ -166,10 +171,7 @@ impl Dispatcher<'_> {
                 executor.cancel();
                 stopping = Some(Instant::now());
             }
-            let enough = self
-                .options
-                .max_fail
-                .is_some_and(|max| self.failures >= max);
+            let enough = self.options.max_fail.is_some_and(|max| self.failures >= max);
             let starting = stopping.is_none() && !enough;
             if starting {
                 self.end_delays();
@@ -221,7 +223,8 @@ impl Dispatcher<'_> {
             if *tries < self.options.retries {
                 let backoff = self.options.backoff.saturating_mul(1 << (*tries).min(16));
                 *tries += 1;
-                self.delayed.insert((Instant::now() + backoff.min(LONGEST_BACKOFF), job));
+                self.delayed
+                    .insert((Instant::now() + backoff.min(LONGEST_BACKOFF), job));
                 return;
             }
         }

@@ -152,7 +152,9 @@ impl Processes {
     fn look(&mut self) {
         self.looked = Instant::now();
         for running in self.running.values_mut().filter(|running| running.over.is_none()) {
-            let used = self.memory.and_then(|_| peak_memory(&running.process.id().to_string()));
+            let used = self
+                .memory
+                .and_then(|_| peak_memory(&running.process.id().to_string()));
             running.provenance.peak_memory = used.or(running.provenance.peak_memory);
             let over = match (self.memory, used, self.resources.timeout) {
                 (Some(limit), Some(used), _) if used > limit => JobError::Memory { used, limit },
@@ -264,7 +266,11 @@ impl Executor for Processes {
         self.cancelled = true;
         for running in self.running.values_mut() {
             // One that has ended meanwhile need not be told.
-            let _ = running.process.stdin.as_mut().map(|stdin| stdin.write_all(b"stop\n"));
+            let _ = running
+                .process
+                .stdin
+                .as_mut()
+                .map(|stdin| stdin.write_all(b"stop\n"));
         }
     }
 }

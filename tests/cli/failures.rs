@@ -134,13 +134,16 @@ fn a_job_that_takes_too_long_fails() {
 /// One of two networks is far larger than the other.
 #[test]
 fn a_job_that_takes_too_much_memory_is_ended_and_the_rest_goes_on() {
-    let bench = Bench::with(&TINY
-        .replace("epochs = 3", "epochs = 1")
-        .replace("hidden = [8]", "hidden = [[8], [4000, 2000]]"));
+    let bench = Bench::with(
+        &TINY
+            .replace("epochs = 3", "epochs = 1")
+            .replace("hidden = [8]", "hidden = [[8], [4000, 2000]]"),
+    );
     let run = bench.exec(&["-j", "2", "resources.memory=100M", "-E", "kind=train,seed=1"]);
-    let run = run.code(100).says("4 jobs").says("2 failed");
+    let run = run.code(100).says(" 2 run, 2 failed, ");
     assert!(
-        run.stderr.contains("of memory, more than the 100 MiB of `resources.memory`"),
+        run.stderr
+            .contains("of memory, more than the 100 MiB of `resources.memory`"),
         "{}",
         run.stderr
     );
@@ -155,7 +158,13 @@ fn a_job_that_takes_too_much_memory_is_ended_and_the_rest_goes_on() {
 #[test]
 fn a_process_that_takes_too_long_fails_alone() {
     let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = [1, 10000000]"));
-    let run = bench.exec(&["--workers", "processes", "resources.timeout=1s", "-E", "kind=train,seed=1"]);
+    let run = bench.exec(&[
+        "--workers",
+        "processes",
+        "resources.timeout=1s",
+        "-E",
+        "kind=train,seed=1",
+    ]);
     run.code(100).says("the job took longer than 1s").says("2 failed");
     let bench = Bench::new();
     let run = bench.exec(&["--workers", "threads", "resources.memory=4G", "-E", "kind=train"]);

@@ -16,11 +16,14 @@ fn watching_without_a_terminal_tells_failures_and_ends_with_the_run() {
     until("it has begun", || bench.path("results/tiny/index.json").exists());
     let watch = bench.run(&["watch", "tiny"]).code(100);
     Run::of(exec.wait_with_output().expect("ends")).code(100);
-    assert!(watch.stderr.contains("failed: train-model_0-lr="), "{}", watch.stderr);
+    assert!(
+        watch.stderr.contains("failed: train-model_0-lr="),
+        "{}",
+        watch.stderr
+    );
     let last = watch.stderr.lines().last().expect("a line");
     assert_eq!(
-        last,
-        "tiny: train 8/8 (4 failed), fuse 12/12 (6 skipped)",
+        last, "tiny: train 8/8 (4 failed), fuse 12/12 (6 skipped)",
         "{}",
         watch.stderr
     );
@@ -34,7 +37,8 @@ fn watching_without_a_terminal_tells_failures_and_ends_with_the_run() {
 
 #[test]
 fn a_command_hears_of_the_end() {
-    let command = r#"notify.command="cat >heard.json; printf '%s|%s' \"$NOTIFY_STATUS\" \"$NOTIFY_MESSAGE\" >heard""#;
+    let command =
+        r#"notify.command="cat >heard.json; printf '%s|%s' \"$NOTIFY_STATUS\" \"$NOTIFY_MESSAGE\" >heard""#;
     let bench = Bench::new();
     let heard = || std::fs::read_to_string(bench.path("heard")).expect("it was told");
     bench.exec(&[command]).ok();
@@ -43,13 +47,21 @@ fn a_command_hears_of_the_end() {
         "ok|tiny: ok, 10 jobs, 0 up to date, 10 run, 0 failed, 0 skipped"
     );
     let document: Value =
-        serde_json::from_str(&std::fs::read_to_string(bench.path("heard.json")).expect("document")).expect("JSON");
+        serde_json::from_str(&std::fs::read_to_string(bench.path("heard.json")).expect("document"))
+            .expect("JSON");
     assert_eq!(document["experiment"], "tiny");
     assert_eq!(document["status"], "ok");
     assert_eq!(document["ok"], 10);
     bench.exec(&[command, "-f", "resources.timeout=1ns"]).code(100);
-    assert!(heard().starts_with("failed|tiny: failed, 10 jobs, 0 up to date, 0 run, 4 failed"), "{}", heard());
-    bench.exec(&["notify.command=exit 3"]).ok().says("warning: the command of `[notify]` failed: exit status: 3");
+    assert!(
+        heard().starts_with("failed|tiny: failed, 10 jobs, 0 up to date, 0 run, 4 failed"),
+        "{}",
+        heard()
+    );
+    bench
+        .exec(&["notify.command=exit 3"])
+        .ok()
+        .says("warning: the command of `[notify]` failed: exit status: 3");
     bench
         .exec(&["notify.comand=true"])
         .code(2)
@@ -66,7 +78,10 @@ fn what_belongs_to_no_job_is_cleared_away_and_nothing_else() {
     assert_eq!(bench.files(), files, "all of it is in use");
     bench.exec(&["base.epochs=2"]).ok();
     let all = bench.files();
-    let dry = bench.run(&["gc", "tiny", "--dry-run", "--format", "json"]).ok().json();
+    let dry = bench
+        .run(&["gc", "tiny", "--dry-run", "--format", "json"])
+        .ok()
+        .json();
     assert_eq!(bench.files(), all, "a dry run removes nothing");
     let listed = dry["files"].as_array().expect("a list").len();
     // Ten records, predictions and logs; eight checkpoints: an ensemble has none.
@@ -75,7 +90,15 @@ fn what_belongs_to_no_job_is_cleared_away_and_nothing_else() {
     let run = bench.run(&["gc", "tiny.toml"]).ok();
     assert!(run.stdout.starts_with("0 files"), "{}", run.stdout);
     let run = bench.run(&["gc"]).ok();
-    assert!(run.stdout.lines().last().expect("a line").starts_with("38 files, "), "{}", run.stdout);
+    assert!(
+        run.stdout
+            .lines()
+            .last()
+            .expect("a line")
+            .starts_with("38 files, "),
+        "{}",
+        run.stdout
+    );
     let after = bench.records();
     assert_eq!(after.len(), 10);
     assert!(after.keys().all(|name| !before.contains_key(name)));

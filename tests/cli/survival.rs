@@ -76,7 +76,11 @@ impl Expected {
         bench.exec(args).ok().says("0 failed");
         assert_eq!(bench.records(), self.records);
         assert_eq!(summary(bench), self.summary);
-        let left: Vec<_> = bench.files().into_iter().filter(|file| file.contains(".tmp-")).collect();
+        let left: Vec<_> = bench
+            .files()
+            .into_iter()
+            .filter(|file| file.contains(".tmp-"))
+            .collect();
         assert_eq!(left, Vec::<String>::new());
     }
 }
@@ -89,7 +93,12 @@ fn summary(bench: &Bench) -> String {
 fn forget(bench: &Bench, rng: &mut ChaCha8Rng) {
     for folder in ["records", "cache/checkpoints"] {
         let entries = std::fs::read_dir(bench.path("results/tiny").join(folder));
-        let mut paths: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut paths: Vec<PathBuf> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         paths.sort();
         for path in paths {
             if rng.random::<f64>() < 0.4 {
@@ -101,9 +110,16 @@ fn forget(bench: &Bench, rng: &mut ChaCha8Rng) {
 
 /// The worker processes of a run.
 fn children(parent: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let numbers = |list: String| list.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<u32>>();
+    let numbers = |list: String| {
+        list.split_whitespace()
+            .filter_map(|n| n.parse().ok())
+            .collect::<Vec<u32>>()
+    };
     lists.flat_map(numbers).collect()
 }
 
@@ -126,7 +142,11 @@ fn killed(name: &str, times: usize, args: &[&str], workers_too: bool) {
         let mut child = bench.start(args);
         std::thread::sleep(Duration::from_secs_f64(expected.seconds * rng.random::<f64>()));
         let running = child.try_wait().expect("status").is_none();
-        let victims = if workers_too && rng.random::<bool>() { children(child.id()) } else { Vec::new() };
+        let victims = if workers_too && rng.random::<bool>() {
+            children(child.id())
+        } else {
+            Vec::new()
+        };
         let worker = (!victims.is_empty()).then(|| victims[rng.random_range(0..victims.len())]);
         kill(worker.unwrap_or(child.id()));
         child.wait_with_output().expect("ends");
@@ -199,12 +219,19 @@ fn writing_fails_now_and_then() {
                 Some(2) => {
                     broken += 1;
                     let known = ["No space left on device", "Input/output error"];
-                    assert!(known.iter().any(|text| run.stderr.contains(text)), "{faults}: {}", run.stderr);
+                    assert!(
+                        known.iter().any(|text| run.stderr.contains(text)),
+                        "{faults}: {}",
+                        run.stderr
+                    );
                 }
                 _ => panic!("{faults}: {run:?}"),
             }
             expected.holds_for(&bench);
-            assert!(bench.records().values().all(|record| record["status"] == "ok"), "{faults}");
+            assert!(
+                bench.records().values().all(|record| record["status"] == "ok"),
+                "{faults}"
+            );
         }
         expected.recovers(&bench, &["-j", "2"]);
     }
@@ -280,7 +307,11 @@ fn a_flipped_bit_in_a_checkpoint_is_seen_and_the_job_run_again() {
     flip(&path, &mut rng);
     bench.exec(&[]).ok().says(" 0 run, ");
     let verify = bench.run(&["verify", "tiny.toml", "--allow-dirty"]).code(100);
-    assert!(verify.stdout.contains("has a damaged checkpoint"), "{}", verify.stdout);
+    assert!(
+        verify.stdout.contains("has a damaged checkpoint"),
+        "{}",
+        verify.stdout
+    );
     let job = path.file_stem().expect("a name").to_string_lossy().into_owned();
     bench.exec(&[&format!("--force={job}")]).ok().says(", 1 run, ");
     bench.run(&["verify", "tiny.toml", "--allow-dirty"]).ok();
@@ -296,7 +327,10 @@ fn a_flipped_bit_in_the_state_of_a_training_is_seen() {
         let mut command = bench.std(&["exec", "tiny.toml", "-j", "1"]);
         command.env("RUNNER_FAULTS", format!("at={},kinds=death", 12 + at));
         command.output().expect("starts");
-        let states = bench.files().into_iter().filter(|file| file.contains(".training-") && !file.contains(".tmp-"));
+        let states = bench
+            .files()
+            .into_iter()
+            .filter(|file| file.contains(".training-") && !file.contains(".tmp-"));
         let Some(state) = states.last() else { continue };
         flip(Path::new(&state), &mut rng);
         seen += 1;
@@ -362,8 +396,13 @@ fn several_at_once_on_one_folder_run_each_job_once() {
     for child in children {
         let run = Run::of(child.wait_with_output().expect("ends")).ok();
         let counts = run.stderr.lines().last().expect("a line").to_string();
-        let number = counts.split(" up to date, ").nth(1).and_then(|rest| rest.split(' ').next());
-        ran += number.and_then(|number| number.parse::<usize>().ok()).expect("a number");
+        let number = counts
+            .split(" up to date, ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        ran += number
+            .and_then(|number| number.parse::<usize>().ok())
+            .expect("a number");
     }
     assert_eq!(ran, bench.records().len());
 }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs, SelectArgs,
-    StatusArgs, VerifyArgs, WatchArgs, WorkerArgs, WorkerKind,
+    ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs,
+    SelectArgs, StatusArgs, VerifyArgs, WatchArgs, WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
