@@ -170,8 +170,8 @@ fn the_runner_is_killed_at_a_hundred_moments() {
 }
 
 #[test]
-fn the_runner_or_a_worker_process_is_killed_at_sixty_moments() {
-    killed("kill-processes", 60, &["-j", "2", "--workers", "processes"], true);
+fn the_runner_or_a_worker_process_is_killed_at_forty_moments() {
+    killed("kill-processes", 40, &["-j", "2", "--workers", "processes"], true);
 }
 
 /// Every step of writing a file is a moment of its own, however short.
