@@ -25,21 +25,22 @@ for part in train test; do
 done
 sed -e "s|SCRATCH|$scratch|" -e "s/SEEDS/$(seq -s, 1 "$seeds")/" benches/scale.toml >"$scratch/scale.toml"
 
-# row NAME LIMIT COMMAND...: seconds and peak memory of one run.
+# row NAME LIMIT COMMAND...: seconds, processor seconds and peak memory of one run.
 row() {
     local name=$1 limit=$2
     shift 2
-    command time -f '%e %M' -o "$scratch/time" "$@" >/dev/null 2>"$scratch/log" || { cat "$scratch/log" >&2; exit 1; }
-    read -r seconds kilobytes <"$scratch/time"
-    echo "| $name | $limit | $seconds | $((kilobytes / 1024)) |"
+    command time -f '%e %U %S %M' -o "$scratch/time" "$@" >/dev/null 2>"$scratch/log" || { cat "$scratch/log" >&2; exit 1; }
+    read -r seconds user system kilobytes <"$scratch/time"
+    processor=$(awk -v u="$user" -v s="$system" 'BEGIN { print u + s }')
+    echo "| $name | $limit | $seconds | $processor | $((kilobytes / 1024)) |"
 }
 
 runner=("$bin" --results "$scratch/results")
 echo "$("$bin" --version), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, $(date -u +%F)," \
-    "$(df --output=fstype "$scratch" | tail -1), $((seeds * 100)) jobs"
+    "$(df --output=fstype "$scratch" | tail -1), $((seeds * 100)) jobs, load $(cut -d' ' -f1 /proc/loadavg)"
 echo
-echo "| what | limit | s | MB |"
-echo "| --- | --- | --: | --: |"
+echo "| what | limit | s | processor s | MB |"
+echo "| --- | --- | --: | --: | --: |"
 row "plan: \`list\`" "5 s, 500 MB" "${runner[@]}" list "$scratch/scale.toml"
 row "plan with reasons: \`exec --dry-run\`" "5 s, 500 MB" "${runner[@]}" exec --dry-run "$scratch/scale.toml"
 row "run" "$((seeds * 100 / 2000)) s" "${runner[@]}" exec "$scratch/scale.toml"

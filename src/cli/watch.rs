@@ -338,8 +338,10 @@ impl View {
     }
 
     fn end(self, seen: &Watched) {
-        if let Some((all, _, _)) = &self.bars {
-            let _ = all.clear();
+        if let Some((_, bars, last)) = &self.bars {
+            for bar in bars.iter().chain([last]) {
+                bar.finish_and_clear();
+            }
         }
         let stages = seen.stages();
         let stages = stages
