@@ -72,9 +72,10 @@ fn bytes(text: &str) -> Option<u64> {
         .strip_suffix("IB")
         .or_else(|| unit.strip_suffix('B'))
         .unwrap_or(unit);
-    let power = ["K", "M", "G", "T"].iter().position(|known| *known == unit)?;
+    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let (_, power) = units.into_iter().find(|(known, _)| *known == unit)?;
     let number: f64 = number.trim().parse().ok()?;
-    let bytes = number * 1024_f64.powi(power as i32 + 1);
+    let bytes = number * 2_f64.powi(power);
     (bytes >= 1.0 && bytes < 2_f64.powi(60)).then_some(bytes as u64)
 }
 

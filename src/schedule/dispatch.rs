@@ -80,8 +80,9 @@ pub fn dispatch(
     let finished = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (end, ended) = channel::<()>();
-        let settler = scope.spawn(|| settle(options.store, &finished, ended));
-        let mut outcome = Dispatcher::new(plan, todo, options, &finished).run(executor, on_event);
+        let finished = &finished;
+        let settler = scope.spawn(move || settle(options.store, finished, &ended));
+        let mut outcome = Dispatcher::new(plan, todo, options, finished).run(executor, on_event);
         drop(end);
         if let Ok(Err(error)) = settler.join() {
             outcome.halt.get_or_insert(Halt::Broken(error.into()));
@@ -91,7 +92,7 @@ pub fn dispatch(
 }
 
 /// Puts what was written on the disk, now and then and at the end, in a thread of its own: nobody waits for it.
-fn settle(store: &Store, finished: &AtomicUsize, ended: Receiver<()>) -> Result<(), StoreError> {
+fn settle(store: &Store, finished: &AtomicUsize, ended: &Receiver<()>) -> Result<(), StoreError> {
     let mut settled = 0;
     loop {
         let last = ended.recv_timeout(SETTLE) == Err(RecvTimeoutError::Disconnected);
