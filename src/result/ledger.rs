@@ -120,7 +120,7 @@ impl Ledger {
         (
             ledger,
             lines.len(),
-            torn || !text.is_empty() && !text.ends_with('\n'),
+            torn || (!text.is_empty() && !text.ends_with('\n')),
         )
     }
 
