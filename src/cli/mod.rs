@@ -5,10 +5,12 @@ mod check;
 mod compare;
 mod config;
 mod error;
+mod evaluate;
 mod exec;
 mod export;
 mod faults;
 mod fetch;
+mod finetune;
 mod fuse;
 mod gc;
 mod import;
@@ -32,6 +34,7 @@ mod status;
 mod step;
 mod table;
 mod threads;
+mod train;
 mod verify;
 mod watch;
 mod worker;
@@ -69,7 +72,12 @@ pub fn main() -> ExitCode {
         Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),
         Command::Verify(args) => threads::set(pool_of(&args.manifest, args.jobs).cores),
         // One job: all cores.
-        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) => {
+        Command::Worker(_)
+        | Command::Train(_)
+        | Command::Fuse(_)
+        | Command::Finetune(_)
+        | Command::Evaluate(_)
+        | Command::Importance(_) => {
             threads::set(Pool::new(Some(1), &ResourceSettings::default(), false).cores);
         }
         _ => {}
@@ -87,7 +95,10 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args),
         Command::Methods(args) => methods::run(args),
         Command::Fetch(args) => fetch::run(args, &cli.global),
+        Command::Train(args) => train::run(args, &cli.global),
         Command::Fuse(args) => fuse::run(args, &cli.global),
+        Command::Finetune(args) => finetune::run(args, &cli.global),
+        Command::Evaluate(args) => evaluate::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
         Command::Watch(args) => watch::run(&args.experiment, &cli.global),

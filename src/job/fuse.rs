@@ -15,7 +15,7 @@ use crate::arch::Network;
 use crate::data::{self, DataSet};
 use crate::event::JobEvent;
 use crate::fusion::{self, Compat, Fused, Inputs, Method};
-use crate::manifest::ModelOrder;
+use crate::manifest::{FusionPool, ModelOrder};
 use crate::plan::{Fuse, JobSpec};
 use crate::seed;
 
@@ -162,14 +162,12 @@ pub(super) fn fusion_set(
     let sample = match (&settings.indices, bases.first()) {
         (Some(indices), _) => indices.clone(),
         (None, Some(first)) => {
-            let mut pool: Vec<usize> = first
-                .made
-                .meta
-                .train_indices
-                .iter()
-                .chain(&first.made.meta.val_indices)
-                .map(|&i| i as usize)
-                .collect();
+            let meta = &first.made.meta;
+            let of_first = || meta.train_indices.iter().chain(&meta.val_indices);
+            let mut pool: Vec<usize> = match settings.from {
+                FusionPool::Model0 => of_first().map(|&i| i as usize).collect(),
+                FusionPool::TrainingSet => (0..set.train.len()).collect(),
+            };
             pool.sort_unstable();
             let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
             data::balanced_sample(&pool, set.train.labels(), set.classes, settings.samples, &mut rng)

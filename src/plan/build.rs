@@ -140,7 +140,7 @@ pub(super) struct Builder<'a> {
     device: &'a str,
     pub(super) plan: Plan,
     known: HashMap<String, usize>,
-    settings: HashMap<(usize, TaskId), Arc<str>>,
+    settings: HashMap<(usize, TaskId), (Arc<Settings>, Arc<str>)>,
 }
 
 /// What the settings of a job depend on, besides those of its point.
@@ -193,7 +193,7 @@ impl Builder<'_> {
                     name: format!("model_{model}"),
                     key: String::new(),
                     task,
-                    settings: settings.clone(),
+                    settings: settings.of_model(model),
                     seed: own.flatten().unwrap_or(seed),
                     method_seed: None,
                     axes: axes.clone(),
@@ -310,7 +310,7 @@ impl Builder<'_> {
 
     /// [`JobSpec::identity_settings`] as canonical JSON, made once for jobs that differ in seeds and models alone.
     fn canonical_settings(&mut self, job: &JobSpec) -> Arc<str> {
-        // The same settings are the same value in memory: jobs of one point share it, and the plan keeps it.
+        // The same settings are the same value in memory: jobs of one point share it.
         let point = Arc::as_ptr(&job.settings) as usize;
         let fusion = job
             .task
@@ -323,8 +323,12 @@ impl Builder<'_> {
             fusion,
         );
         let made = self.settings.entry((point, task));
-        made.or_insert_with(|| canonical_json(&job.identity_settings()).into())
-            .clone()
+        let (_, text) = made.or_insert_with(|| {
+            let text = canonical_json(&job.identity_settings());
+            // Held, so that no other settings come to lie at the same address.
+            (job.settings.clone(), text.into())
+        });
+        text.clone()
     }
 
     /// Notes that a job stands at a second place.

@@ -15,7 +15,7 @@ pub use exec::{
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{FuseArgs, ImportanceArgs, PlaceArg, StepArgs};
+pub use step::{EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, PlaceArg, StepArgs, TrainArgs};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -111,8 +111,14 @@ pub enum Command {
     Gc(GcArgs),
     /// Download data sets into the data folder
     Fetch(FetchArgs),
+    /// Train models, without a manifest
+    Train(TrainArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
+    /// Train models from files further, without a manifest
+    Finetune(FinetuneArgs),
+    /// Evaluate models from files on the test set, without a manifest
+    Evaluate(EvaluateArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
     /// Show what is in checkpoints: safetensors, or PyTorch's of any age
