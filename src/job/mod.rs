@@ -10,6 +10,7 @@ mod finetune;
 mod fuse;
 pub mod inputs;
 mod model_file;
+mod models;
 mod progress;
 mod run;
 mod samples;
@@ -18,5 +19,5 @@ mod train;
 
 pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;
-pub use run::{execute, place, places, run, skipped};
+pub use run::{execute, failed, peak_memory, place, places, run, skipped, started_now};
 pub use scores::{ModelScores, scores};

@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 19] = [
+pub(super) const TOP_KEYS: [&str; 20] = [
     "name",
     "description",
     "extends",
@@ -28,6 +28,7 @@ pub(super) const TOP_KEYS: [&str; 19] = [
     "include",
     "exclude",
     "resources",
+    "notify",
     "report",
 ];
 

@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `base`, `fusion-set`, `fusion`, `finetune`, `include`, `exclude`, `resources`, `report`
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `notify`, `report`
     "#);
 }
 
@@ -251,6 +251,32 @@ fn empty_selector_and_timeout_that_is_none() {
        |           ^^^^^^
 
     hint: for example `timeout = "30m"` or `"1h 30m"`
+    "#);
+}
+
+#[test]
+fn resources_that_are_none() {
+    assert_snapshot!(digits("\n[resources]\ncores = 0\ngpus = 1.5\n"), @r"
+    error: `resources.cores` must be between 1 and 4096, not 0
+      --> m.toml:7:9
+       |
+     7 | cores = 0
+       |         ^
+
+    error: `resources.gpus` must be between 0 and 1, not 1.5
+      --> m.toml:8:8
+       |
+     8 | gpus = 1.5
+       |        ^^^
+    ");
+    assert_snapshot!(digits("\n[resources]\nmemory = \"4 gigs\"\n"), @r#"
+    error: `resources.memory` is not an amount of memory
+      --> m.toml:7:10
+       |
+     7 | memory = "4 gigs"
+       |          ^^^^^^^^
+
+    hint: a number and one of K, M, G, T: for example `memory = "4G"` or `"512M"`
     "#);
 }
 

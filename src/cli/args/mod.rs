@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    ConfigArgs, ExecArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs, SelectArgs,
-    StatusArgs, VerifyArgs, WorkerArgs,
+    ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs,
+    SelectArgs, StatusArgs, VerifyArgs, WatchArgs, WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
@@ -93,6 +93,8 @@ pub enum Command {
     Methods(MethodsArgs),
     /// Show what is finished, failed or missing
     Status(StatusArgs),
+    /// Show how a running experiment comes along, whoever runs it
+    Watch(WatchArgs),
     /// Show the log of a job
     Logs(LogsArgs),
     /// Render tables from results
@@ -105,6 +107,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run an experiment again, elsewhere, and compare with its results
     Verify(VerifyArgs),
+    /// Remove results that belong to no job any more
+    Gc(GcArgs),
     /// Download data sets into the data folder
     Fetch(FetchArgs),
     /// Train models, without a manifest
