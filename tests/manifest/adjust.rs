@@ -68,7 +68,7 @@ fn values_depend_on_others() {
     "#);
     // They are no axes: names of jobs do not tell them.
     let names = plan(SWEEP, &[]);
-    assert_eq!(stems(&names)[5], "fuse-kf-gradient-uniform-parts=4-seed=1");
+    assert_eq!(stems(&names)[7], "fuse-kf-gradient-uniform-parts=4-seed=1");
 }
 
 #[test]
