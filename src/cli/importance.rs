@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
 use super::step::{Step, failed, key};
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, scores};
 use crate::plan::JobSpec;
 
@@ -17,7 +17,23 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     let mut keys = vec![
         key("fusion.0.", "method=kf-linear", "--")?,
         key("fusion.0.", &format!("importance={}", args.kind), "--kind: ")?,
+        key(
+            "fusion.0.",
+            &format!("normalize-importance={}", args.normalize),
+            "--normalize: ",
+        )?,
     ];
+    if let Some(lowest) = args.rescale {
+        keys.push(key(
+            "fusion.0.",
+            &format!("rescale-importance={lowest}"),
+            "--rescale: ",
+        )?);
+    }
+    let prepare = Preparation {
+        normalise: args.normalize,
+        rescale: args.rescale,
+    };
     if let Some(samples) = args.samples {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
@@ -33,8 +49,9 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         PlaceArg::Level => Place::Level,
     };
     step.make()?;
+    let what = (kind, place, prepare);
     let scored =
-        scores(fusion, kind, place, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
+        scores(fusion, what, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
     match args.step.format {
         StepFormat::Json => show_json(&step, fusion, args.place, &scored),
         StepFormat::Human => show_table(kind, &scored),

@@ -120,6 +120,7 @@ pub const METHODS: &[MethodInfo] = &[
         parameters: &[
             "importance",
             "normalize-importance",
+            "rescale-importance",
             "level",
             "head",
             "levels",
@@ -320,6 +321,7 @@ mod tests {
                 ..KfLinear::default()
             }),
             Method::KfGradient(Box::new(KfGradient {
+                rescale_importance: Some(0.1),
                 head: Some(LevelSettings::default()),
                 levels: vec![LevelSettings::default()],
                 perturbations: vec![0.0],

@@ -127,6 +127,21 @@ fn scores_of_neurons() {
         conductance["models"],
         scores(&["--kind", "deeplift", "--place", "layer"])["models"]
     );
+    // Prepared as a method would.
+    let prepared = scores(&["--kind", "deeplift", "--normalize", "--rescale", "0.5"]);
+    for layer in prepared["models"][0]["scores"]
+        .as_object()
+        .expect("layers")
+        .values()
+    {
+        let scores: Vec<f64> = serde_json::from_value(layer.clone()).expect("numbers");
+        let (least, most) = (
+            scores.iter().copied().fold(f64::INFINITY, f64::min),
+            scores.iter().copied().fold(0.0, f64::max),
+        );
+        assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{scores:?}");
+        assert!((least / most - 0.5).abs() < 1e-12, "{scores:?}");
+    }
     let table = bench
         .run(&same("importance", &["--kind", "feature-ablation"]))
         .ok()
@@ -155,6 +170,10 @@ fn what_cannot_be_done_is_said_before_anything_runs() {
         .run(&same("importance", &["--kind", "condutance"]))
         .code(2)
         .says("did you mean `conductance`?");
+    bench
+        .run(&same("importance", &["--kind", "uniform", "--rescale", "1.5"]))
+        .code(2)
+        .says("--rescale");
     let three = "results/tiny/cache/checkpoints/train-model_*.safetensors";
     fuse(&[
         "--method",

@@ -120,6 +120,12 @@ pub struct ImportanceArgs {
     /// Whose outputs are scored
     #[arg(long, value_name = "PLACE", default_value = "level")]
     pub place: PlaceArg,
+    /// Scale the scores of each layer or level to sum 1
+    #[arg(long)]
+    pub normalize: bool,
+    /// Map the scores of each layer or level linearly onto [R, 1], before they are normalised
+    #[arg(long, value_name = "R")]
+    pub rescale: Option<f64>,
     /// Size of the fusion set, drawn from what model 0 was trained on
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
