@@ -59,8 +59,11 @@ impl<'a> Decoder<'a> {
                         at.push(name.clone());
                     }
                     // A list below an unknown key is no axis: the key itself is at fault.
-                    let mut place = self.with_element(&at[..at.len() - 1]);
-                    place.push(name.clone());
+                    let place = self.elsewhere(&at).unwrap_or_else(|| {
+                        let mut place = self.with_element(&at[..at.len() - 1]);
+                        place.push(name.clone());
+                        place
+                    });
                     problems.push(unknown_key(self.layers, &place, valid));
                     if !remove(&mut dict, &key) {
                         return None;
@@ -122,11 +125,17 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Where the value stands, if not where it belongs.
+    fn elsewhere(&self, at: &[String]) -> Option<Vec<String>> {
+        let (own, elsewhere) = self.moved.iter().rev().find(|(own, _)| at.starts_with(own))?;
+        Some([elsewhere, &at[own.len()..]].concat())
+    }
+
     /// The path within the axis' element that is being tried, if `at` is an axis or lies in one; or where else its
     /// value stands.
     pub fn with_element(&self, at: &[String]) -> Vec<String> {
-        if let Some((own, elsewhere)) = self.moved.iter().rev().find(|(own, _)| at.starts_with(own)) {
-            return [elsewhere, &at[own.len()..]].concat();
+        if let Some(elsewhere) = self.elsewhere(at) {
+            return elsewhere;
         }
         let mut path = at.to_vec();
         if let Some(i) = self.axes.iter().position(|axis| at.starts_with(&axis.path)) {

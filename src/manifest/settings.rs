@@ -156,7 +156,7 @@ pub struct FusionSetSettings {
     /// Size of a class-balanced sample.
     #[schemars(range(min = 1))]
     pub samples: usize,
-    /// What it is a sample of.
+    /// What it is a sample of. Default: `model-0`.
     #[serde(skip_serializing_if = "is_default")]
     pub from: FusionPool,
     /// A recorded set instead: a safetensors file with `fusion.images` (normalised, [N, C, H, W]) and

@@ -277,10 +277,9 @@ fn single_models_are_trained_further() {
         "digits",
         "--out",
         "tuned",
-        "--lr",
-        "-1",
+        "--lr=1,-1",
     ]);
-    unknown.code(2).says("--lr");
+    unknown.code(2).says("must be at least 0");
     let nothing = bench.run(&["evaluate", "--models", "nothing/*", "--dataset", "digits"]);
     nothing.code(2).says("no file matches `nothing/*`");
     let typo = bench.run(&[

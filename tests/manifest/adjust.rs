@@ -68,7 +68,7 @@ fn values_depend_on_others() {
     "#);
     // They are no axes: names of jobs do not tell them.
     let names = plan(SWEEP, &[]);
-    assert_eq!(stems(&names)[5], "fuse-kf-gradient-uniform-parts=4-seed=1");
+    assert_eq!(stems(&names)[7], "fuse-kf-gradient-uniform-parts=4-seed=1");
 }
 
 #[test]
@@ -112,17 +112,107 @@ fn some_fusions_of_a_method_are_adjusted() {
 
 #[test]
 fn what_cannot_be_adjusted_says_why() {
-    assert_snapshot!(digits("[adjust]\nepochs = 3\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nbase.epochs = [1, 2]\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nbase.epoch = 1\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nbases.epochs = 1\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nwhen = { part = 2 }\nbase.epochs = 1\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nwhen = { seed = 2 }\nbase.epochs = 1\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nwhen = { method = \"kf-linear\" }\nbase.epochs = 1\n"), @"");
-    assert_snapshot!(digits("[adjust.a]\nbase.epochs = \"many\"\n"), @"");
+    assert_snapshot!(
+        digits("[adjust]\nepochs = 3\n"),
+        @r#"
+        error: `adjust.epochs` must be a table
+          --> m.toml:6:1
+           |
+         6 | epochs = 3
+           | ^^^^^^
+
+        hint: adjustments have names: `[adjust.four-parts]` with `when = { parts = 4 }` and `base.epochs = 150`
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nbase.epochs = [1, 2]\n"),
+        @r#"
+        error: `base.epochs` must be a single value here
+          --> m.toml:6:15
+           |
+         6 | base.epochs = [1, 2]
+           |               ^^^^^^
+
+        hint: a list is an axis, and axes stand in the sections themselves; several adjustments with different `when` set different values
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nbase.epoch = 1\n"),
+        @r#"
+        error: unknown key `epoch`
+          --> m.toml:6:6
+           |
+         6 | base.epoch = 1
+           |      ^^^^^
+
+        hint: did you mean `epochs`?
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nbases.epochs = 1\n"),
+        @r#"
+        error: unknown key `bases`
+          --> m.toml:6:1
+           |
+         6 | bases.epochs = 1
+           | ^^^^^
+
+        hint: did you mean `base`?
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nwhen = { part = 2 }\nbase.epochs = 1\n"),
+        @r#"
+        error: unknown key `part`
+          --> m.toml:6:10
+           |
+         6 | when = { part = 2 }
+           |          ^^^^
+
+        hint: did you mean `parts`?
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nwhen = { seed = 2 }\nbase.epochs = 1\n"),
+        @r#"
+        error: `when` cannot speak of seeds: all seeds are treated alike
+          --> m.toml:6:8
+           |
+         6 | when = { seed = 2 }
+           |        ^^^^^^^^^^^^
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nwhen = { method = \"kf-linear\" }\nbase.epochs = 1\n"),
+        @r#"
+        error: `when` speaks of fusions, but this is set for models, too
+          --> m.toml:7:1
+           |
+         7 | base.epochs = 1
+           | ^^^^
+
+        hint: make two adjustments of it, one of them for methods alone
+        "#
+    );
+    assert_snapshot!(
+        digits("[adjust.a]\nbase.epochs = \"many\"\n"),
+        @r#"
+        error: `base.epochs` must be a whole number, 0 or more, not "many"
+          --> m.toml:6:15
+           |
+         6 | base.epochs = "many"
+           |               ^^^^^^
+        "#
+    );
     assert_snapshot!(
         digits("[[fusion]]\nmethod = \"kf-gradient\"\n[adjust.a]\nkf-gradient.level.epochs = -1\n"),
-        @""
+        @r#"
+        error: `fusion.0.level.epochs` must be a whole number, 0 or more, not -1
+          --> m.toml:8:28
+           |
+         8 | kf-gradient.level.epochs = -1
+           |                            ^^
+        "#
     );
 }
 
@@ -131,7 +221,13 @@ fn the_other_models_are_others() {
     let text = "name = \"t\"\n[dataset]\nname = \"digits\"\n[model]\nhidden = [8]\n[other-models]\nhidden = [[4], [16]]\n[[fusion]]\nmethod = \"kf-linear\"\n";
     let plan = plan(text, &[]);
     // The first model is the same at both points.
-    assert_snapshot!(stems(&plan).join("\n"), @"");
+    assert_snapshot!(stems(&plan).join("\n"), @r"
+    train-model_0-hidden=-4--seed=1
+    train-model_1-hidden=-4--seed=1
+    fuse-kf-linear-uniform-hidden=-4--seed=1
+    train-model_1-hidden=-16--seed=1
+    fuse-kf-linear-uniform-hidden=-16--seed=1
+    ");
     let hidden = |job: usize| plan.jobs[job].identity_settings()["model"]["hidden"].to_string();
     assert_eq!([hidden(0), hidden(1), hidden(3)], ["[8]", "[4]", "[16]"]);
 }
@@ -139,10 +235,34 @@ fn the_other_models_are_others() {
 #[test]
 fn methods_that_need_equal_networks_are_refused() {
     let text = "[model]\nhidden = [8]\n[other-models]\nhidden = [4]\n[[fusion]]\nmethod = \"hf-linear\"\n[[fusion]]\nmethod = \"kf-gradient\"\nstart = \"second\"\n";
-    assert_snapshot!(digits(text), @"");
+    assert_snapshot!(digits(text), @r#"
+    error: `hf-linear` fuses networks of equal shapes only
+      --> m.toml:10:10
+        |
+     10 | method = "hf-linear"
+        |          ^^^^^^^^^^^
+
+    hint: `[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`
+
+    error: `kf-gradient` with `start = "second"` needs a second model as wide as the first
+      --> m.toml:12:10
+        |
+     12 | method = "kf-gradient"
+        |          ^^^^^^^^^^^^^
+
+    hint: `[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`
+    "#);
     let deeper =
         "[model]\nhidden = [8]\n[other-models]\nhidden = [8, 8]\n[[fusion]]\nmethod = \"otfusion\"\n";
-    assert_snapshot!(digits(deeper), @"");
+    assert_snapshot!(digits(deeper), @r#"
+    error: `otfusion` fuses networks of as many layers only
+      --> m.toml:10:10
+        |
+     10 | method = "otfusion"
+        |          ^^^^^^^^^^
+
+    hint: `[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`
+    "#);
 }
 
 #[test]
@@ -187,5 +307,13 @@ fn of_several_manifests_the_last_one_wins() {
         "sub/b.toml",
         "extends = [\"c.toml\", \"d.toml\"]\n",
     );
-    assert_snapshot!(report_in(folder.path(), Vec::new(), None), @"");
+    assert_snapshot!(report_in(folder.path(), Vec::new(), None), @r#"
+    error: cannot read the manifest `sub/d.toml`: No such file or directory (os error 2)
+      --> sub/b.toml:1:22
+       |
+     1 | extends = ["c.toml", "d.toml"]
+       |                      ^^^^^^^^
+
+    hint: check the path; `experiments/` holds the manifests that come with the project
+    "#);
 }
