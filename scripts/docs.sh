@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, docs/pictures/, and the blocks of README.md and
-# docs/reports.md between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
+# docs/reports/ between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
 #
 #   bash scripts/docs.sh          everything but the quickstart's output
 #   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
@@ -46,12 +46,26 @@ grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manife
 block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
 
 # From the committed results alone.
-runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table docs/reports.md
+tables=docs/reports/tables.md
+runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table $tables
+runner table cifar10-vgg11half-non-iid --metric accuracy --baseline kf-gradient/uniform --test wilcoxon |
+    block baseline-table $tables
+runner table mnist-mlp-non-iid --metric accuracy --columns normalised_accuracy,fuse_seconds,peak_memory,samples |
+    block cost-table $tables
+runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy --format macros | grep -F 'KFGradientUniform' |
+    fenced latex | block macros $tables
+studies=results/studies
 rm -rf docs/pictures
-runner plot mnist-mlp-non-iid --figure bars,models,classes --format svg --out "$scratch/pictures" >/dev/null
 mkdir docs/pictures
-for picture in bars-2-models models-accuracy classes-4-models; do
-    cp "$scratch/pictures/$picture.svg" docs/pictures/
+drawn="$scratch/pictures"
+runner plot mnist-mlp-non-iid --format svg --out "$drawn" >/dev/null
+runner plot cifar10-vit-full --figure ablation --format svg --out "$drawn" >/dev/null
+for study in interpolation neurons; do
+    runner plot "$studies/$study.json" --format svg --out "$drawn" >/dev/null
+done
+for picture in bars-2-models models-accuracy confusion-2-models classes-4-models training-fusion-4-models \
+    ablation-accuracy interpolation neurons; do
+    cp "$drawn/$picture.svg" docs/pictures/
 done
 
 if [ "${1:-}" = --run ]; then

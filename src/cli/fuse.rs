@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{FuseArgs, Global, StepFormat};
-use super::step::Step;
+use super::plot;
+use super::step::{Step, check_folder};
 use crate::fusion::Method;
 use crate::plan::Task;
-use crate::report::Metric;
-use crate::result::{Record, write_atomic};
+use crate::report::{FigureOptions, Metric, Results, figures};
+use crate::result::{Index, IndexEntry, Record, SCHEMA, write_atomic};
 
 /// Runs the command.
 pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
@@ -22,15 +23,23 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
     if let Some(seed) = args.method_seed {
         fusion.push((format!("method-seeds={seed}"), "--".to_string()));
     }
-    let step = Step::new(&args.step, &fusion, global)?;
+    let step = Step::new(&args.models, &args.step, &fusion, global)?;
     if let Some(out) = &args.out {
         check_out(&step, out)?;
     }
+    args.plot.as_deref().map(plot::check).transpose()?;
     let bases = step.import()?;
     let fused = step.run(&step.fusion)?;
     if let Some(out) = &args.out {
         let bytes = std::fs::read(step.resources.store.checkpoint_path(&fused.job))?;
         write_atomic(out, &bytes)?;
+    }
+    if let Some(path) = &args.plot {
+        let results = results(&step, &bases, &fused)?;
+        let options = FigureOptions::default();
+        for figure in figures(&results, "bars", &options)? {
+            write_atomic(path, &plot::drawn(&figure, path)?)?;
+        }
     }
     match args.step.format {
         StepFormat::Json => show_json(&step, &bases, &fused, args.out.as_deref()),
@@ -46,14 +55,28 @@ fn check_out(step: &Step, out: &Path) -> Result<(), CliError> {
             "leave out `--out`",
         ));
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(CliError::usage(
-            format!("the folder of `--out {}` does not exist", out.display()),
-            "make it first",
-        ));
-    }
-    Ok(())
+    check_folder("--out", out)
+}
+
+/// The records as an experiment's.
+fn results(step: &Step, bases: &[Record], fused: &Record) -> Result<Results, CliError> {
+    let records: Vec<Record> = bases.iter().chain([fused]).cloned().collect();
+    let entry = |record: &Record| IndexEntry {
+        job: record.job.clone(),
+        key: record.key.clone(),
+        kind: record.kind,
+        place: None,
+    };
+    let index = Index {
+        schema: SCHEMA,
+        experiment: fused.method.clone().unwrap_or_default(),
+        dataset: step.fusion.settings.dataset.name.clone(),
+        manifest: String::new(),
+        manifest_hash: String::new(),
+        tables: Vec::new(),
+        jobs: records.iter().map(entry).collect(),
+    };
+    Ok(Results::new(index, records)?)
 }
 
 fn show_json(step: &Step, bases: &[Record], fused: &Record, out: Option<&Path>) -> Result<(), CliError> {

@@ -6,36 +6,84 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::step::{Step, failed};
+use super::plot;
+use super::step::{Step, check_folder, failed};
 use crate::importance::{Importance, Place};
-use crate::job::{ModelScores, scores};
+use crate::job::{ModelScores, neurons, scores};
+use crate::manifest::nearest;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
-    // A method that takes a score, so that models and fusion set are checked as for a fusion by it.
+    let kinds: Vec<Importance> = args
+        .kind
+        .iter()
+        .map(|name| kind(name))
+        .collect::<Result<_, _>>()?;
+    // A method that takes a score, so that models and fusion set are checked as for a fusion by it; one that takes
+    // networks of any kind.
     let fusion = [
-        ("method=kf-linear".to_string(), "--".to_string()),
-        (format!("importance={}", args.kind), "--kind: ".to_string()),
+        ("method=kf-gradient".to_string(), "--".to_string()),
+        (
+            format!(
+                "importance={}",
+                kinds.first().copied().unwrap_or_default().as_str()
+            ),
+            "--".to_string(),
+        ),
     ];
-    let step = Step::new(&args.step, &fusion, global)?;
-    let fusion = step.fusion.task.fusion();
-    let kind = fusion
-        .and_then(|fuse| fuse.method.importance())
-        .unwrap_or_default();
+    let step = Step::new(&args.models, &args.step, &fusion, global)?;
+    args.plot.as_deref().map(plot::check).transpose()?;
+    args.out
+        .as_deref()
+        .map(|out| check_folder("--out", out))
+        .transpose()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
     };
     step.import()?;
-    let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener())
-        .map_err(|error| failed(&error))?;
-    match args.step.format {
-        StepFormat::Json => show_json(&step, kind, args.place, &scored),
-        StepFormat::Human => show_table(kind, &scored),
+    if args.plot.is_some() || args.out.is_some() {
+        let study = neurons(
+            &step.fusion,
+            step.studied(),
+            &kinds,
+            (args.level, args.images),
+            &step.resources,
+            &mut step.listener(),
+        );
+        let study = study.map_err(|error| failed(&error))?;
+        plot::study(study, args.out.as_deref(), args.plot.as_deref())?;
     }
+    let mut documents = Vec::new();
+    for (at, &kind) in kinds.iter().enumerate() {
+        let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener());
+        let scored = scored.map_err(|error| failed(&error))?;
+        match args.step.format {
+            StepFormat::Json => documents.push(document(&step, kind, args.place, &scored)),
+            StepFormat::Human => show_table(kind, &scored, at > 0)?,
+        }
+    }
+    match documents.as_slice() {
+        [] => {}
+        [one] => writeln!(std::io::stdout(), "{one:#}")?,
+        several => writeln!(std::io::stdout(), "{:#}", json!(several))?,
+    }
+    Ok(())
 }
 
-fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
+fn kind(name: &str) -> Result<Importance, CliError> {
+    let known = Importance::ALL.map(Importance::as_str);
+    let found = Importance::ALL.into_iter().find(|kind| kind.as_str() == name);
+    found.ok_or_else(|| {
+        let hint = match nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known.join(", ")),
+        };
+        CliError::usage(format!("unknown importance `{name}`"), hint)
+    })
+}
+
+fn document(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScores]) -> Value {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);
@@ -53,20 +101,21 @@ fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScor
         PlaceArg::Layer => "layer",
         PlaceArg::Level => "level",
     };
-    let document = json!({
+    json!({
         "importance": kind,
         "place": place,
         "seed": step.fusion.seed,
         "settings": step.fusion.identity_settings(),
         "models": models,
-    });
-    writeln!(std::io::stdout(), "{document:#}")?;
-    Ok(())
+    })
 }
 
 /// A line per model and layer: how many neurons, and the range of their scores.
-fn show_table(kind: Importance, scored: &[ModelScores]) -> Result<(), CliError> {
+fn show_table(kind: Importance, scored: &[ModelScores], apart: bool) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
+    if apart {
+        writeln!(out)?;
+    }
     let widest =
         |names: &mut dyn Iterator<Item = &String>| names.map(|name| name.chars().count()).max().unwrap_or(0);
     let model = widest(&mut scored.iter().map(|model| &model.model)).max("model".len());

@@ -12,6 +12,7 @@ mod fuse;
 mod import;
 mod importance;
 mod inspect;
+mod interpolate;
 mod list;
 mod logging;
 mod logs;
@@ -53,7 +54,9 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
         Command::Verify(args) => threads::set(args.jobs),
-        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) => threads::set(Some(1)),
+        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) | Command::Interpolate(_) => {
+            threads::set(Some(1))
+        }
         _ => {}
     }
     logging::init(&cli.global);
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(args, &cli.global),
         Command::Fuse(args) => fuse::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
+        Command::Interpolate(args) => interpolate::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),

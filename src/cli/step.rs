@@ -18,7 +18,7 @@ use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::result::{Failure, Provenance, Record, Status, Store};
+use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -36,9 +36,14 @@ pub struct Step {
 impl Step {
     /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
     /// the way the user gave it.
-    pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
+    pub fn new(
+        models: &[String],
+        args: &StepArgs,
+        fusion: &[(String, String)],
+        global: &Global,
+    ) -> Result<Self, CliError> {
         let sets = &setup::sets(global);
-        let layers = layers(args, fusion, sets)?;
+        let layers = layers(models, args, fusion, sets)?;
         let cache_dir = setup::cache_dir();
         let (manifest, problems) = resolve_partly(&layers, sets);
         let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
@@ -113,6 +118,21 @@ impl Step {
         }
     }
 
+    /// The models' files and what they hold, for a study.
+    pub fn studied(&self) -> Vec<StudiedModel> {
+        let models = self.bases.iter().zip(self.files());
+        let of = |(job, file): (&Arc<JobSpec>, PathBuf)| StudiedModel {
+            file: file.display().to_string(),
+            blake3: job
+                .inputs
+                .iter()
+                .find(|input| input.role.starts_with("model_"))
+                .map(|input| input.hash.clone())
+                .unwrap_or_default(),
+        };
+        models.map(of).collect()
+    }
+
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
@@ -135,21 +155,30 @@ fn problem(failure: Failure) -> CliError {
 }
 
 /// The manifest: environment variables, then the options, then `--set`.
-fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<Layers, CliError> {
-    let paths: Vec<PathBuf> = match glob::glob(&args.models) {
-        Ok(paths) => paths.flatten().collect(),
-        Err(error) => {
-            return Err(CliError::usage(
-                format!("`{}` is not a pattern: {error}", args.models),
-                HINT,
-            ));
+fn layers(
+    models: &[String],
+    args: &StepArgs,
+    fusion: &[(String, String)],
+    sets: &Sets,
+) -> Result<Layers, CliError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for pattern in models {
+        let before = paths.len();
+        match glob::glob(pattern) {
+            Ok(found) => paths.extend(found.flatten()),
+            Err(error) => {
+                return Err(CliError::usage(
+                    format!("`{pattern}` is not a pattern: {error}"),
+                    HINT,
+                ));
+            }
         }
-    };
+        if paths.len() == before {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
+        }
+    }
     let Some(first) = paths.first() else {
-        return Err(CliError::usage(
-            format!("no file matches `{}`", args.models),
-            HINT,
-        ));
+        return Err(CliError::usage("no models are given", HINT));
     };
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
@@ -157,10 +186,10 @@ fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<L
         origin,
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let models = format!("--models {}", args.models);
+    let origin = format!("--models {}", models.join(" "));
     let mut overrides = setup::environment()?;
-    overrides.push(given("split.parts", paths.len().to_string(), models.clone()));
-    overrides.push(given("base.models", quoted(&args.models), models));
+    overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
+    overrides.push(given("base.models", quoted(&models.join("\n")), origin));
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
     if let Some(samples) = args.samples {
@@ -238,4 +267,16 @@ fn inferred(
         .map_err(|error| CliError::Internal(error.to_string()))
 }
 
-const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";
+/// What would only turn out after the work: a folder of `--out` or `--plot` that does not exist.
+pub fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(CliError::usage(
+            format!("the folder of `{option} {}` does not exist", path.display()),
+            "make it first",
+        ));
+    }
+    Ok(())
+}
+
+const HINT: &str = "give the models' files, or a pattern in quotes, for example `--models 'dir/model_*.pt'`";

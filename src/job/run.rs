@@ -162,7 +162,7 @@ fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
     }
 }
 
-fn started_now(provenance: &Provenance) -> Provenance {
+pub(super) fn started_now(provenance: &Provenance) -> Provenance {
     Provenance {
         started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         ..provenance.clone()
@@ -176,7 +176,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Peak resident memory of this process in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -92,10 +92,7 @@ fn link(root: &Path, manifest: &Path) -> Option<String> {
 }
 
 fn drawn(results: &Results) -> Result<Vec<Value>, ReportError> {
-    let options = FigureOptions {
-        metric: Metric::Accuracy,
-        axis: None,
-    };
+    let options = FigureOptions::default();
     let mut drawn = Vec::new();
     for name in FIGURES {
         let made = match figures(results, name, &options) {

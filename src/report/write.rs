@@ -54,15 +54,20 @@ pub fn load(store: &Store) -> Result<Results, ReportError> {
         Lookup::Corrupt(error) => Some(Err(error)),
     });
     let records = records.collect::<Result<Vec<Record>, _>>()?;
-    let summary = Summary::from_records(&index, &records)?;
-    Ok(Results {
-        index,
-        records,
-        summary,
-    })
+    Results::new(index, records)
 }
 
 impl Results {
+    /// Aggregates records that the index names.
+    pub fn new(index: Index, records: Vec<Record>) -> Result<Self, ReportError> {
+        let summary = Summary::from_records(&index, &records)?;
+        Ok(Self {
+            index,
+            records,
+            summary,
+        })
+    }
+
     /// Reads what the jobs answered on the test examples, for tests that need it; what is not in the cache stays unknown.
     #[must_use]
     pub fn with_predictions(mut self, store: &Store) -> Self {
@@ -77,11 +82,6 @@ impl Results {
         }
         self
     }
-}
-
-/// The statistics of [`load`].
-pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
-    Ok(load(store)?.summary)
 }
 
 /// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`.

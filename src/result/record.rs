@@ -180,24 +180,25 @@ impl Record {
     /// Computes and stores the checksum.
     #[must_use]
     pub fn seal(mut self) -> Self {
-        self.checksum = self.digest();
+        self.checksum = digest(&self);
         self
     }
 
     /// Whether the checksum fits the content.
     pub fn is_sound(&self) -> bool {
-        self.checksum == self.digest()
+        self.checksum == digest(self)
     }
+}
 
-    fn digest(&self) -> String {
-        let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
-        if let Value::Object(fields) = &mut value {
-            fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum"));
-        }
-        blake3::hash(canonical_json(&value).as_bytes())
-            .to_hex()
-            .to_string()
+/// blake3 of what a file of results says, without what two equal runs may differ in.
+pub(super) fn digest(content: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(content).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum"));
     }
+    blake3::hash(canonical_json(&value).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// JSON with sorted keys and no white space: equal values give equal bytes, whatever serde's feature flags are.

@@ -215,7 +215,11 @@ pub fn safe_name(text: &str) -> String {
         .collect()
 }
 
-fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn pretty<T: serde::Serialize>(
+    what: &'static str,
+    path: &Path,
+    value: &T,
+) -> Result<Vec<u8>, StoreError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json {
         what,
         path: path.to_path_buf(),
@@ -226,7 +230,7 @@ fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Re
 }
 
 /// What carries the version of its format.
-trait Versioned: DeserializeOwned {
+pub(super) trait Versioned: DeserializeOwned {
     fn schema(&self) -> u32;
 }
 
@@ -243,7 +247,7 @@ impl Versioned for Index {
 }
 
 /// Reads JSON so that a file of another schema version is named as such, whether or not it has today's shape.
-fn read_json<T: Versioned>(what: &'static str, path: &Path) -> Result<T, StoreError> {
+pub(super) fn read_json<T: Versioned>(what: &'static str, path: &Path) -> Result<T, StoreError> {
     let bytes = fs::read(path).map_err(|source| StoreError::io("read", path, source))?;
     let parsed = serde_json::from_slice::<T>(&bytes);
     let found = match &parsed {

@@ -5,13 +5,7 @@ use runner::report::{Results, compare};
 use super::*;
 
 fn results(records: Vec<Record>) -> Results {
-    let index = index(&records);
-    let summary = Summary::from_records(&index, &records).expect("summary");
-    Results {
-        index,
-        records,
-        summary,
-    }
+    Results::new(index(&records), records).expect("results")
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub use exec::{
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{FuseArgs, ImportanceArgs, PlaceArg, StepArgs};
+pub use step::{AlignArg, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -111,6 +111,8 @@ pub enum Command {
     Fuse(FuseArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
+    /// Follow the loss on the straight line between two models from files, aligned and not
+    Interpolate(InterpolateArgs),
     /// Show what is in checkpoints: safetensors, or PyTorch's of any age
     Inspect(InspectArgs),
     /// Convert a checkpoint for other programs
