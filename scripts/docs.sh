@@ -48,7 +48,7 @@ block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
 # From the committed results alone.
 tables=docs/reports/tables.md
 runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table $tables
-runner table cifar10-vgg11half-non-iid --metric accuracy --baseline kf-gradient/uniform --test wilcoxon |
+runner table cifar10-vgg11half-non-iid --metric accuracy --baseline kf-gradient/uniform |
     block baseline-table $tables
 runner table mnist-mlp-non-iid --metric accuracy --columns normalised_accuracy,fuse_seconds,peak_memory,samples |
     block cost-table $tables

@@ -166,7 +166,9 @@ fn individuals(table: &Table) -> Vec<Vec<Text>> {
             (Some(a), Some(b)) => b.total_cmp(&a),
             (a, b) => b.is_some().cmp(&a.is_some()),
         });
-        let cells = found.into_iter().map(|(_, cell)| text(cell, head.metric, table.precision));
+        let cells = found
+            .into_iter()
+            .map(|(_, cell)| text(cell, head.metric, table.precision));
         cells.collect()
     };
     table.columns.iter().enumerate().map(column).collect()

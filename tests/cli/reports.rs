@@ -223,7 +223,13 @@ fn no_empty_table_is_written() {
     }
     // Who asks for no tables in the manifest still gets one.
     write(&|index| index["tables"] = serde_json::json!([]));
-    assert!(bench.run(&["table", "tiny"]).ok().stdout.contains("test accuracy (%)"));
+    assert!(
+        bench
+            .run(&["table", "tiny"])
+            .ok()
+            .stdout
+            .contains("test accuracy (%)")
+    );
     write(&|index| index["schema"] = 2.into());
     for command in ["table", "plot", "report"] {
         bench
@@ -240,7 +246,11 @@ fn no_empty_table_is_written() {
         (["--baseline", "kf-linear"], "no row `kf-linear`"),
         (["--axis", "model.hidden"], "no axis `model.hidden`"),
     ] {
-        let template: &[&str] = if args[0] == "--axis" { &["--template", "ablation"] } else { &[] };
+        let template: &[&str] = if args[0] == "--axis" {
+            &["--template", "ablation"]
+        } else {
+            &[]
+        };
         let run = bench.run(&[&["table", "tiny"], &args[..], template].concat());
         assert_eq!(run.stdout, "", "{args:?}");
         run.code(2).says(message);

@@ -43,7 +43,11 @@ fn what_prints_alike_and_what_lies_within_a_standard_error_is_marked_alike() {
     ]);
     assert_eq!(marks(&several), [BEST, BEST, SECOND]);
     // A single run that is best by less than another's standard error, .01.
-    let once = methods(&[("hf-linear", &[0.935]), ("kf-linear", &[0.91, 0.93, 0.95]), ("kf-gradient", &[0.9])]);
+    let once = methods(&[
+        ("hf-linear", &[0.935]),
+        ("kf-linear", &[0.91, 0.93, 0.95]),
+        ("kf-gradient", &[0.9]),
+    ]);
     assert_eq!(marks(&once), [BEST, BEST, SECOND]);
     assert_eq!(
         marks(&methods(&[("hf-linear", &[0.9]), ("ensemble", &[0.99])])),

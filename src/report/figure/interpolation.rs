@@ -65,10 +65,13 @@ fn curve(found: &Interpolation, (at, line): (usize, &Line), metric: Metric) -> C
             })
         });
     Curve {
-        name: format!(
-            "{name}: loss barrier {:.4} at {:.2}",
-            line.barrier, line.barrier_at
-        ),
+        name: match line.barrier > 0.0 {
+            true => format!(
+                "{name}: loss barrier {:.4} at {:.2}",
+                line.barrier, line.barrier_at
+            ),
+            false => format!("{name}: no loss barrier"),
+        },
         colour: at,
         dash: at,
         mark: Some(at),

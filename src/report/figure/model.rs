@@ -252,7 +252,7 @@ impl Curve {
 
     /// One in so many points is marked.
     pub(super) fn mark_every(&self) -> usize {
-        const MARKS: usize = 30;
+        const MARKS: usize = 25;
         self.points.len().div_ceil(MARKS)
     }
 

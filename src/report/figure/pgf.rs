@@ -38,7 +38,17 @@ impl Figure {
         out.push_str("\\begin{tikzpicture}\n");
         let _ = writeln!(
             out,
-            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={apart:.1}cm, vertical sep=2cm}}, tick align=outside, tick pos=left, tick label style={{font=\\footnotesize}}, label style={{font=\\small}}, title style={{font=\\small}}, legend style={{font=\\footnotesize, draw=none, at={{(0,0)}}, anchor=north west, yshift=-1.1cm}}, legend cell align=left, legend columns=2]"
+            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={apart:.1}cm, vertical sep=2cm}}, tick align=outside, tick pos=left, tick label style={{font=\\footnotesize}}, label style={{font=\\small}}, title style={{font=\\small}}, legend style={{font=\\footnotesize, draw=none, at={{(0,0)}}, anchor=north west, yshift=-1.1cm}}, legend cell align=left, legend columns={}]",
+            // Names of curves are long.
+            if self
+                .panels
+                .iter()
+                .any(|panel| matches!(panel.chart, Chart::Lines(_)))
+            {
+                2
+            } else {
+                -1
+            }
         );
         // One legend, below the last row.
         let with_legend = across * down.saturating_sub(1);
@@ -117,7 +127,8 @@ impl Bars {
         let names: Vec<String> = self.bars.iter().map(|bar| bar.label.clone()).collect();
         let _ = writeln!(
             out,
-            "xbar, bar width=5pt, bar shift=0pt, xmin=0, y dir=reverse, {}, width=6cm, height={:.1}cm, enlarge y limits={{abs=0.7}}]",
+            "xbar, bar width=5pt, bar shift=0pt, xmin=0, xmax={}, y dir=reverse, {}, width=6cm, height={:.1}cm, enlarge y limits={{abs=0.7}}]",
+            self.axis().high,
             ticks('y', &names),
             2.0 + self.bars.len() as f64 * 0.36,
         );
@@ -155,7 +166,28 @@ impl Lines {
             Ticks::Round => String::new(),
             Ticks::Named(names) => format!(", {}", ticks('x', names)),
         };
-        let mode = if self.is_logarithmic() { ", ymode=log" } else { "" };
+        let mode = if self.is_logarithmic() {
+            // Left alone, pgfplots marks powers such as 10^-1.5.
+            let (_, axis) = self.axes();
+            let marks = axis
+                .ticks
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",");
+            let names = axis
+                .ticks
+                .iter()
+                .map(|tick| axis.format(*tick))
+                .collect::<Vec<_>>()
+                .join(",");
+            let (low, high) = (axis.low, axis.high);
+            format!(
+                ", ymode=log, ymin={low}, ymax={high}, ytick={{{marks}}}, yticklabels={{{names}}}, minor tick style={{draw=none}}"
+            )
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             out,
             "xlabel={{{}}}, ylabel={{{}}}{ticks}{mode}, grid=major, grid style={{gray!25}}, width=8cm, height=6cm]",
@@ -243,7 +275,7 @@ impl Matrix {
         );
         let _ = writeln!(
             out,
-            "\\addplot[matrix plot*, mesh/cols={}, point meta=explicit] table[meta=share] {{\nx y share",
+            "\\addplot[matrix plot*, mesh/cols={}, point meta=explicit, forget plot] table[meta=share] {{\nx y share",
             self.columns.len()
         );
         let cells = || {

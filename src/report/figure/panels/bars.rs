@@ -43,13 +43,18 @@ impl Bars {
         }
     }
 
-    pub(super) fn draw(&self, scene: &mut Scene, (left, top): (f64, f64), width: f64) {
+    /// The axis of values.
+    pub(in crate::report::figure) fn axis(&self) -> Axis {
         let ends = self.bars.iter().filter_map(|bar| bar.value);
         let longest = ends
             .map(|(value, spread)| value + spread.unwrap_or(0.0))
             .fold(0.0, f64::max)
             .min(self.most.unwrap_or(f64::INFINITY));
-        let axis = Axis::round(0.0, longest, 5);
+        Axis::round(0.0, longest, 5)
+    }
+
+    pub(super) fn draw(&self, scene: &mut Scene, (left, top): (f64, f64), width: f64) {
+        let axis = self.axis();
         let (labels, values) = (self.labels(), self.values());
         let (x0, room) = (left + labels, width - labels - values);
         let at = |value: f64| x0 + axis.share(value).clamp(0.0, 1.0) * room;

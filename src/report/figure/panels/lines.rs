@@ -56,7 +56,8 @@ impl Lines {
         frame.close(scene);
     }
 
-    fn axes(&self) -> (Axis, Axis) {
+    /// The horizontal and the vertical axis.
+    pub(in crate::report::figure) fn axes(&self) -> (Axis, Axis) {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let spread = |point: &Point| point.spread.unwrap_or(0.0);
         let low = points()
