@@ -119,7 +119,7 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
         error
             .hint()
             .expect("hint")
-            .contains("did you mean `Vanilla averaging`?")
+            .contains("did you mean `vanilla-averaging`?")
     );
     // One set of base models: runs of the methods, a method without randomness having one.
     let random = |name: &'static str, method_seed: u64, accuracy: f64| {

@@ -69,7 +69,7 @@ fn csv_and_json() {
     base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
     base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false,false,
     base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false,false,
-    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,false,
+    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
     network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
     ");
 }

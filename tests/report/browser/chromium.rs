@@ -102,7 +102,7 @@ impl Browser {
             &json!({"url": format!("file://{}", file.display())}),
         );
         for _ in 0..600 {
-            let ready = self.value("Number(document.documentElement.dataset.ready ?? -1)");
+            let ready = self.value("Number(document.documentElement?.dataset.ready ?? -1)");
             if let Some(ready) = ready.as_f64().filter(|ready| *ready >= 0.0) {
                 return ready;
             }
