@@ -3,7 +3,7 @@
 # docs/reports/ between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
 #
 #   bash scripts/docs.sh          everything but the quickstart's output
-#   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
+#   bash scripts/docs.sh --run    the quickstart's output, too, in a temporary folder, and docs/page.png, by a Chromium
 #
 # BIN names a program built already; `cargo run` may have to build what `cargo test` built with other features.
 set -euo pipefail
@@ -69,7 +69,12 @@ for picture in bars-2-models models-accuracy confusion-2-models classes-4-models
 done
 
 if [ "${1:-}" = --run ]; then
-    program=(cargo run --quiet --release --)
+    [ -n "${BIN:-}" ] || program=(cargo run --quiet --release --)
+    # No two browsers draw the same pixels, so that this is not compared.
+    runner report mnist-mlp-non-iid --out "$scratch/report.html" >/dev/null
+    chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \
+        --user-data-dir="$scratch/profile" --window-size=1100,1000 --screenshot=docs/page.png \
+        "file://$scratch/report.html" 2>/dev/null
     { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log"
       grep '^quickstart:' "$scratch/log" | sed "s|$scratch/||"; } | fenced text | block quickstart-output
 fi
