@@ -26,7 +26,7 @@ doc:
 # Run the two experiments whose results are committed; the second needs ../shared
 experiments:
     cargo run --release -- exec experiments/quickstart.toml
-    cargo run --release -- exec experiments/mnist-mlp-non-iid.toml
+    cargo run --release -- exec experiments/mnist-mlp-reference.toml
 
 # Measure; needs hyperfine and GNU time
 bench:

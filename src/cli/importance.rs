@@ -4,13 +4,13 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::plot;
-use super::step::{Step, check_folder, failed};
-use crate::importance::{Importance, Place};
+use super::step::{Step, check_folder, failed, key};
+use super::{CliError, plot};
+use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, neurons, scores};
 use crate::manifest::nearest;
+use crate::plan::JobSpec;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
@@ -19,34 +19,49 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|name| kind(name))
         .collect::<Result<_, _>>()?;
+    let first = kinds.first().copied().unwrap_or_default();
     // A method that takes a score, so that models and fusion set are checked as for a fusion by it; one that takes
     // networks of any kind.
-    let fusion = [
-        ("method=kf-gradient".to_string(), "--".to_string()),
-        (
-            format!(
-                "importance={}",
-                kinds.first().copied().unwrap_or_default().as_str()
-            ),
-            "--".to_string(),
-        ),
+    let mut keys = vec![
+        key("fusion.0.", "method=kf-gradient", "--")?,
+        key("fusion.0.", &format!("importance={}", first.as_str()), "--kind: ")?,
+        key(
+            "fusion.0.",
+            &format!("normalize-importance={}", args.normalize),
+            "--normalize: ",
+        )?,
     ];
-    let step = Step::new(&args.models, &args.step, &fusion, global)?;
+    if let Some(lowest) = args.rescale {
+        keys.push(key(
+            "fusion.0.",
+            &format!("rescale-importance={lowest}"),
+            "--rescale: ",
+        )?);
+    }
+    let prepare = Preparation {
+        normalise: args.normalize,
+        rescale: args.rescale,
+    };
+    if let Some(samples) = args.samples {
+        keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
+    }
+    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     args.plot.as_deref().map(plot::check).transpose()?;
     args.out
         .as_deref()
         .map(|out| check_folder("--out", out))
         .transpose()?;
+    let fusion = step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
     };
-    step.import()?;
+    step.make()?;
     if args.plot.is_some() || args.out.is_some() {
         let study = neurons(
-            &step.fusion,
+            fusion,
             step.studied(),
-            &kinds,
+            (kinds.as_slice(), prepare),
             (args.level, args.images),
             &step.resources,
             &mut step.listener(),
@@ -56,10 +71,11 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     }
     let mut documents = Vec::new();
     for (at, &kind) in kinds.iter().enumerate() {
-        let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener());
+        let what = (kind, place, prepare);
+        let scored = scores(fusion, what, &step.resources, &mut step.listener());
         let scored = scored.map_err(|error| failed(&error))?;
         match args.step.format {
-            StepFormat::Json => documents.push(document(&step, kind, args.place, &scored)),
+            StepFormat::Json => documents.push(document(&step, (fusion, kind), args.place, &scored)),
             StepFormat::Human => show_table(kind, &scored, at > 0)?,
         }
     }
@@ -83,7 +99,12 @@ fn kind(name: &str) -> Result<Importance, CliError> {
     })
 }
 
-fn document(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScores]) -> Value {
+fn document(
+    step: &Step,
+    (fusion, kind): (&JobSpec, Importance),
+    place: PlaceArg,
+    scored: &[ModelScores],
+) -> Value {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);
@@ -104,8 +125,8 @@ fn document(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScore
     json!({
         "importance": kind,
         "place": place,
-        "seed": step.fusion.seed,
-        "settings": step.fusion.identity_settings(),
+        "seed": fusion.seed,
+        "settings": fusion.identity_settings(),
         "models": models,
     })
 }

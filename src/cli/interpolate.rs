@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args::{AlignArg, Global, InterpolateArgs, StepFormat};
-use super::step::{Step, check_folder, failed};
+use super::step::{Step, check_folder, failed, key};
 use super::{CliError, plot};
 use crate::job::interpolation;
 use crate::report::Metric;
@@ -13,25 +13,28 @@ use crate::result::{Findings, Interpolation, Study};
 /// Runs the command.
 pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
     // Files, and no patterns.
-    let models = [&args.first, &args.second].map(|path| literal(path));
-    let [first, second] = models;
+    let models = [literal(&args.first)?, literal(&args.second)?].join("\n");
     let method = match args.align {
         AlignArg::GitRebasin => "git-rebasin",
         AlignArg::None => "vanilla-averaging",
     };
-    let mut fusion = vec![(format!("method={method}"), "--align: ".to_string())];
+    let mut keys = vec![key("fusion.0.", &format!("method={method}"), "--align: ")?];
     for text in &args.parameters {
-        fusion.push((text.clone(), "--param ".to_string()));
+        keys.push(key("fusion.0.", text, "--param ")?);
     }
-    let step = Step::new(&[first?, second?], &args.step, &fusion, global)?;
+    if let Some(samples) = args.samples {
+        keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
+    }
+    let step = Step::new(&args.step, Some(&models), keys, global)?;
+    let fusion = step.fusion()?;
     args.plot.as_deref().map(plot::check).transpose()?;
     args.out
         .as_deref()
         .map(|out| check_folder("--out", out))
         .transpose()?;
-    step.import()?;
+    step.make()?;
     let study = interpolation(
-        &step.fusion,
+        fusion,
         step.studied(),
         args.points.into(),
         &step.resources,

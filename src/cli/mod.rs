@@ -5,9 +5,11 @@ mod check;
 mod compare;
 mod config;
 mod error;
+mod evaluate;
 mod exec;
 mod export;
 mod fetch;
+mod finetune;
 mod fuse;
 mod import;
 mod importance;
@@ -28,6 +30,7 @@ mod status;
 mod step;
 mod table;
 mod threads;
+mod train;
 mod verify;
 mod worker;
 
@@ -54,9 +57,13 @@ pub fn main() -> ExitCode {
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
         Command::Verify(args) => threads::set(args.jobs),
-        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) | Command::Interpolate(_) => {
-            threads::set(Some(1))
-        }
+        Command::Worker(_)
+        | Command::Train(_)
+        | Command::Fuse(_)
+        | Command::Finetune(_)
+        | Command::Evaluate(_)
+        | Command::Importance(_)
+        | Command::Interpolate(_) => threads::set(Some(1)),
         _ => {}
     }
     logging::init(&cli.global);
@@ -68,7 +75,10 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args),
         Command::Methods(args) => methods::run(args),
         Command::Fetch(args) => fetch::run(args, &cli.global),
+        Command::Train(args) => train::run(args, &cli.global),
         Command::Fuse(args) => fuse::run(args, &cli.global),
+        Command::Finetune(args) => finetune::run(args, &cli.global),
+        Command::Evaluate(args) => evaluate::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
         Command::Interpolate(args) => interpolate::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),

@@ -1,5 +1,6 @@
-//! One step from the command line: a manifest of one fusion in memory, its jobs run in a folder that goes away.
+//! One step from the command line: a small manifest in memory, its jobs run in a folder that goes away.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,14 +19,15 @@ use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel};
+use crate::report::Metric;
+use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
-    /// Imports of the models, in order.
+    /// Trainings or imports of the models, in order.
     pub bases: Vec<Arc<JobSpec>>,
     /// What is done with them.
-    pub fusion: Arc<JobSpec>,
+    pub others: Vec<Arc<JobSpec>>,
     /// What jobs run with.
     pub resources: Resources,
     stop: Arc<AtomicBool>,
@@ -34,16 +36,16 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
-    /// the way the user gave it.
+    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any: patterns, one a
+    /// line.
     pub fn new(
-        models: &[String],
         args: &StepArgs,
-        fusion: &[(String, String)],
+        models: Option<&str>,
+        keys: Vec<Override>,
         global: &Global,
     ) -> Result<Self, CliError> {
         let sets = &setup::sets(global);
-        let layers = layers(models, args, fusion, sets)?;
+        let layers = layers(args, models, keys, sets)?;
         let cache_dir = setup::cache_dir();
         let (manifest, problems) = resolve_partly(&layers, sets);
         let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
@@ -52,23 +54,17 @@ impl Step {
         let found = inputs::gather(&layers, &manifest, sets)?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
-        let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
+        let (bases, others) = plan
             .jobs
             .into_iter()
-            .partition(|job| matches!(job.task, Task::Fuse(_)));
-        let (Some(fusion), true) = (fusions.pop(), fusions.is_empty()) else {
-            return Err(CliError::usage(
-                "these settings are several fusions, but this command does one",
-                "put them into a manifest and use `runner exec`",
-            ));
-        };
+            .partition(|job| matches!(job.task, Task::Train(_) | Task::Evaluate(_)));
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
         let limits = &manifest.resources;
         let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
-            fusion,
+            others,
             resources: Resources {
                 device,
                 device_name: device_name.clone(),
@@ -89,8 +85,19 @@ impl Step {
         })
     }
 
-    /// Imports the models; their records.
-    pub fn import(&self) -> Result<Vec<Record>, CliError> {
+    /// The only thing that is done with the models.
+    pub fn fusion(&self) -> Result<&Arc<JobSpec>, CliError> {
+        match self.others.as_slice() {
+            [fusion] => Ok(fusion),
+            _ => Err(CliError::usage(
+                "these settings are several fusions, but this command does one",
+                "put them into a manifest and use `runner exec`",
+            )),
+        }
+    }
+
+    /// Trains or imports the models; their records.
+    pub fn make(&self) -> Result<Vec<Record>, CliError> {
         self.bases.iter().map(|job| self.run(job)).collect()
     }
 
@@ -116,6 +123,12 @@ impl Step {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    /// Copies the network that a job made.
+    pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
+        let bytes = std::fs::read(self.resources.store.checkpoint_path(&record.job))?;
+        Ok(write_atomic(to, &bytes)?)
     }
 
     /// The models' files and what they hold, for a study.
@@ -154,67 +167,97 @@ fn problem(failure: Failure) -> CliError {
     problem.into()
 }
 
+/// A key with the way the user gave it. `text` is `key=value`, below `prefix`, which has a dot at its end or is empty.
+pub fn key(prefix: &str, text: &str, origin: &str) -> Result<Override, CliError> {
+    let origin = format!("{origin}{text}");
+    let parsed = Override::parse(&format!("{prefix}{text}"), "")?;
+    Ok(Override { origin, ..parsed })
+}
+
+/// A folder to write models to, made if need be: what would only turn out after hours.
+pub fn output_folder(folder: &Path) -> Result<(), CliError> {
+    let probe = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    probe.map(drop).map_err(|error| {
+        CliError::usage(
+            format!("`{}` cannot be written to: {error}", folder.display()),
+            "give another folder with `--out DIR`",
+        )
+    })
+}
+
+/// A line per model with its metrics.
+pub fn show_table(rows: &[(String, &Record)]) -> Result<(), CliError> {
+    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let widest = widths.max().unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    write!(out, "{:widest$}", "")?;
+    for metric in Metric::ALL {
+        write!(out, "  {:>13}", metric.title())?;
+    }
+    writeln!(out)?;
+    for (name, record) in rows {
+        write!(out, "{name:widest$}")?;
+        for metric in Metric::ALL {
+            let value = metric.of(record);
+            let text = value.map_or("--".to_string(), |value| metric.format(value, None));
+            write!(out, "  {text:>13}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 /// The manifest: environment variables, then the options, then `--set`.
 fn layers(
-    models: &[String],
     args: &StepArgs,
-    fusion: &[(String, String)],
+    models: Option<&str>,
+    keys: Vec<Override>,
     sets: &Sets,
 ) -> Result<Layers, CliError> {
     let mut paths: Vec<PathBuf> = Vec::new();
-    for pattern in models {
+    for pattern in models.iter().flat_map(|models| models.lines()) {
         let before = paths.len();
-        match glob::glob(pattern) {
-            Ok(found) => paths.extend(found.flatten()),
-            Err(error) => {
-                return Err(CliError::usage(
-                    format!("`{pattern}` is not a pattern: {error}"),
-                    HINT,
-                ));
-            }
-        }
+        let found = glob::glob(pattern);
+        let found =
+            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), HINT))?;
+        paths.extend(found.flatten());
         if paths.len() == before {
             return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
         }
     }
-    let Some(first) = paths.first() else {
-        return Err(CliError::usage("no models are given", HINT));
-    };
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
         value,
         origin,
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let origin = format!("--models {}", models.join(" "));
     let mut overrides = setup::environment()?;
-    overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
-    overrides.push(given("base.models", quoted(&models.join("\n")), origin));
+    if let Some(patterns) = models {
+        let origin = format!("--models {}", patterns.replace('\n', " "));
+        overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
+        overrides.push(given("base.models", quoted(patterns), origin));
+    }
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
-    if let Some(samples) = args.samples {
-        let origin = format!("--samples {samples}");
-        overrides.push(given("fusion-set.samples", samples.to_string(), origin));
-    }
     if let Some(seed) = args.seed {
         overrides.push(given("seeds", seed.to_string(), format!("--seed {seed}")));
     }
-    for (text, origin) in fusion {
-        let mut item = Override::parse(text, origin)?;
-        if item.path != ["method-seeds"] {
-            item.path.splice(0..0, ["fusion".to_string(), "0".to_string()]);
-        }
-        overrides.push(item);
-    }
+    // `fusion.0` sets a key of a table that has to be there.
+    let fusions = keys
+        .iter()
+        .any(|key| key.path.first().is_some_and(|section| section == "fusion"));
+    overrides.extend(keys);
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
     }
-    let entry = Value::from(Dict::new());
-    let mut dict = Dict::from([
-        ("name".to_string(), Value::from("step")),
-        ("fusion".to_string(), Value::from(vec![entry])),
-    ]);
-    if let Some(model) = inferred(first, &args.dataset, &overrides, sets)? {
+    let mut dict = Dict::from([("name".to_string(), Value::from("step"))]);
+    if fusions {
+        let entry = Value::from(Dict::new());
+        dict.insert("fusion".to_string(), Value::from(vec![entry]));
+    }
+    if let Some(first) = paths.first()
+        && let Some(model) = inferred(first, &args.dataset, &overrides, sets)?
+    {
         dict.insert("model".to_string(), model);
     }
     Ok(Layers::in_memory(dict, overrides)?)

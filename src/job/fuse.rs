@@ -14,7 +14,7 @@ use crate::checkpoint::{self, Meta};
 use crate::data::{self, DataSet};
 use crate::event::JobEvent;
 use crate::fusion::{self, Compat, Fused, Inputs, Method};
-use crate::manifest::ModelOrder;
+use crate::manifest::{FusionPool, ModelOrder};
 use crate::plan::{Dependency, Fuse, JobSpec};
 use crate::result::Record;
 use crate::seed;
@@ -193,13 +193,11 @@ pub(super) fn fusion_set(
     let sample = match (&settings.indices, bases.first()) {
         (Some(indices), _) => indices.clone(),
         (None, Some(first)) => {
-            let mut pool: Vec<usize> = first
-                .meta
-                .train_indices
-                .iter()
-                .chain(&first.meta.val_indices)
-                .map(|&i| i as usize)
-                .collect();
+            let of_first = || first.meta.train_indices.iter().chain(&first.meta.val_indices);
+            let mut pool: Vec<usize> = match settings.from {
+                FusionPool::Model0 => of_first().map(|&i| i as usize).collect(),
+                FusionPool::TrainingSet => (0..set.train.len()).collect(),
+            };
             pool.sort_unstable();
             let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
             data::balanced_sample(&pool, set.train.labels(), set.classes, settings.samples, &mut rng)

@@ -11,7 +11,7 @@ use super::{Context, JobError, Resources};
 use crate::data::DataSet;
 use crate::event::JobEvent;
 use crate::fusion::{GitRebasin, Inputs, KfGradient, Method, barrier, interpolate};
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::plan::{Fuse, JobSpec, Task};
 use crate::result::{
     Findings, Interpolation, Line, Metrics, Neurons, Provenance, SCHEMA, ScoredNeurons, StudiedModel, Study,
@@ -135,7 +135,7 @@ fn alignment(parameters: &GitRebasin) -> String {
 pub fn neurons(
     spec: &JobSpec,
     models: Vec<StudiedModel>,
-    kinds: &[Importance],
+    (kinds, prepare): (&[Importance], Preparation),
     (level, images): (usize, [usize; 2]),
     resources: &Resources,
     on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
@@ -185,7 +185,9 @@ pub fn neurons(
         let mut scores = Vec::with_capacity(planes.len());
         for base in &material.bases {
             let all = kind.scores(&base.network, samples, labels, Place::Level)?;
-            scores.push(all.get(level).cloned().unwrap_or_default());
+            let mut own = all.get(level).cloned().unwrap_or_default();
+            prepare.apply(&mut own);
+            scores.push(own);
             material.context.report(JobEvent::Tick)?;
         }
         let width = scores.first().map_or(0, Vec::len);

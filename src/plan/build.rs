@@ -184,7 +184,7 @@ impl Builder<'_> {
                     name: format!("model_{model}"),
                     key: String::new(),
                     task,
-                    settings: settings.clone(),
+                    settings: settings.of_model(model),
                     seed: own.flatten().unwrap_or(seed),
                     method_seed: None,
                     axes: axes.clone(),

@@ -15,7 +15,10 @@ pub use exec::{
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{AlignArg, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs};
+pub use step::{
+    AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs,
+    TrainArgs,
+};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -107,8 +110,14 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Download data sets into the data folder
     Fetch(FetchArgs),
+    /// Train models, without a manifest
+    Train(TrainArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
+    /// Train models from files further, without a manifest
+    Finetune(FinetuneArgs),
+    /// Evaluate models from files on the test set, without a manifest
+    Evaluate(EvaluateArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
     /// Follow the loss on the straight line between two models from files, aligned and not

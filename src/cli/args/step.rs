@@ -1,4 +1,4 @@
-//! One step without a manifest: `fuse`, `importance`, `interpolate`.
+//! One step without a manifest: `train`, `fuse`, `finetune`, `evaluate`, `importance`, `interpolate`.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,13 @@ use clap::{Args, ValueEnum};
 
 use super::StepFormat;
 
-/// Data of a command that needs no manifest.
+/// What every command that needs no manifest takes.
 #[derive(Debug, Args)]
 pub struct StepArgs {
     /// Name of the data set
     #[arg(long, value_name = "NAME")]
     pub dataset: String,
-    /// Size of the fusion set, drawn from what model 0 was trained on
-    #[arg(long, value_name = "N")]
-    pub samples: Option<usize>,
-    /// Seed of the fusion set
+    /// Seed of splits, fusion sets, initialisation and batches
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Any key of a manifest; those of `model` are needed only where the files do not tell the architecture
@@ -29,12 +26,75 @@ pub struct StepArgs {
     pub format: StepFormat,
 }
 
-/// Arguments of `fuse`.
+/// Models of a command that needs no manifest.
 #[derive(Debug, Args)]
-pub struct FuseArgs {
+pub struct ModelArgs {
     /// Files of the models, or patterns in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub models: Vec<String>,
+}
+
+impl ModelArgs {
+    /// All patterns, one a line, as `base.models` has them.
+    pub fn patterns(&self) -> String {
+        self.models.join("\n")
+    }
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// How the training set is divided: full, non-iid, sharded, stratified or random
+    #[arg(long, value_name = "KIND", default_value = "full")]
+    pub split: String,
+    /// Number of parts, one model each
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub parts: usize,
+    /// Epochs of training
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Folder for the models, `model_0.safetensors` and so on; made if need be
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// Arguments of `finetune`.
+#[derive(Debug, Args)]
+pub struct FinetuneArgs {
+    /// Learning rates to try, separated by commas
+    #[arg(long, value_name = "LR", value_delimiter = ',')]
+    pub lr: Vec<f64>,
+    /// Numbers of epochs to try, separated by commas; of all pairs the best one on validation samples counts
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub epochs: Vec<usize>,
+    /// Folder for the models, safetensors with the names of the original files; made if need be
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// Arguments of `fuse`.
+#[derive(Debug, Args)]
+pub struct FuseArgs {
     /// Fusion method; `runner methods` lists them
     #[arg(long, value_name = "NAME")]
     pub method: String,
@@ -50,7 +110,13 @@ pub struct FuseArgs {
     /// Where to draw the models' and the fused one's metrics as bars: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Data.
+    /// Size of the fusion set, drawn from what model 0 was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
 }
@@ -58,15 +124,18 @@ pub struct FuseArgs {
 /// Arguments of `importance`.
 #[derive(Debug, Args)]
 pub struct ImportanceArgs {
-    /// Files of the models, or patterns in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
-    pub models: Vec<String>,
     /// Scores: uniform, conductance, deeplift, feature-ablation; several are joined by `,`
     #[arg(long, value_name = "NAME", required = true, value_delimiter = ',')]
     pub kind: Vec<String>,
     /// Whose outputs are scored
     #[arg(long, value_name = "PLACE", default_value = "level")]
     pub place: PlaceArg,
+    /// Scale the scores of each layer or level to sum 1
+    #[arg(long)]
+    pub normalize: bool,
+    /// Map the scores of each layer or level linearly onto [R, 1], before they are normalised
+    #[arg(long, value_name = "R")]
+    pub rescale: Option<f64>,
     /// Where to draw the neurons of a level in the plane of two test images' activations, their score as size, their
     /// cluster as colour: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
@@ -80,7 +149,13 @@ pub struct ImportanceArgs {
     /// The two test images of that figure, by number
     #[arg(long, value_name = "I,J", default_value = "0,1", value_parser = pair)]
     pub images: [usize; 2],
-    /// Data.
+    /// Size of the fusion set, drawn from what model 0 was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
 }
@@ -107,7 +182,10 @@ pub struct InterpolateArgs {
     /// Where to draw the curves: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Data.
+    /// Size of the fusion set, drawn from what the first model was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
 }

@@ -55,7 +55,7 @@ pub struct Lines {
     pub y: String,
     /// Where the horizontal axis is marked.
     pub ticks: Ticks,
-    /// Whether the vertical axis is logarithmic, where all values are above 0.
+    /// Whether the vertical axis is logarithmic, where all values are above 0 and span a factor of ten.
     pub logarithmic: bool,
     /// Named curves.
     pub curves: Vec<Curve>,
@@ -231,14 +231,19 @@ impl Figure {
 }
 
 impl Lines {
-    /// Whether its vertical axis can be, and is to be, logarithmic.
+    /// Whether its vertical axis is logarithmic: where that is asked for, possible, and of use.
     pub(super) fn is_logarithmic(&self) -> bool {
-        self.logarithmic
-            && self
-                .curves
+        let values = || {
+            self.curves
                 .iter()
                 .flat_map(|curve| &curve.points)
-                .all(|point| point.y > 0.0)
+                .map(|point| point.y)
+        };
+        let (least, most) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(f64::NEG_INFINITY, f64::max),
+        );
+        self.logarithmic && least > 0.0 && most >= 10.0 * least
     }
 }
 
