@@ -51,7 +51,7 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         .as_deref()
         .map(|out| check_folder("--out", out))
         .transpose()?;
-    let fusion = step.fusion()?;
+    let fusion: &JobSpec = step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
