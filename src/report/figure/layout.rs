@@ -1,7 +1,7 @@
 //! From a figure to a scene: the panels in a grid, the legend below.
 
 use super::model::{Figure, Sample};
-use super::palette::{BARS, DASHES, Rgb, series, shade};
+use super::palette::{DASHES, series, shade};
 use super::panels::Size;
 use super::scene::{Anchor, Ink, Mark, Scene};
 use super::text;
@@ -92,16 +92,16 @@ fn draw_sample(scene: &mut Scene, sample: Sample, (x, y): (f64, f64)) {
                 scene.point(middle, mark, 1.0, ink, 1.0);
             }
         }
-        Sample::Bar(kind) => draw_box(scene, (x, y), BARS[kind % BARS.len()]),
-        Sample::Shade(value) => draw_box(scene, (x, y), shade(value.sqrt())),
+        Sample::Bar(kind) => draw_box(scene, (x, y), Ink::Bar(kind)),
+        Sample::Shade(value) => draw_box(scene, (x, y), Ink::Colour(shade(value.sqrt()))),
         Sample::Shape(shape) => scene.point(middle, shape, 1.4, Ink::Muted, 1.0),
         Sample::Cross => scene.cross(middle, Ink::Text),
     }
 }
 
-fn draw_box(scene: &mut Scene, (x, y): (f64, f64), colour: Rgb) {
+fn draw_box(scene: &mut Scene, (x, y): (f64, f64), ink: Ink) {
     let (left, right, high, low) = (x + 12.0, x + SAMPLE, y - 6.0, y + 6.0);
-    scene.rect((left, high), (right - left, low - high), Ink::Colour(colour));
+    scene.rect((left, high), (right - left, low - high), ink);
     let border = vec![
         (left, high),
         (right, high),

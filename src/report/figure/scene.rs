@@ -27,6 +27,8 @@ pub enum Ink {
     Grid,
     /// One colour on any page.
     Colour(Rgb),
+    /// The colour of a kind of bar: that of the palette on paper; a dark page has its own.
+    Bar(usize),
 }
 
 /// The side of a place on which words stand.

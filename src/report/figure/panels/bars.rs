@@ -4,7 +4,6 @@ use super::{SMALL, Size};
 use crate::report::figure::axis::Axis;
 use crate::report::figure::layout::SIZE;
 use crate::report::figure::model::{Bar, Bars};
-use crate::report::figure::palette::BARS;
 use crate::report::figure::scene::{Anchor, Ink, Scene};
 use crate::report::figure::text;
 
@@ -69,7 +68,7 @@ impl Bars {
             let middle = y + BAR / 2.0;
             scene.text((x0 - 6.0, middle), &bar.label, SIZE, Anchor::End, Ink::Text);
             if let Some((value, spread)) = bar.value {
-                let ink = Ink::Colour(BARS[bar.kind % BARS.len()]);
+                let ink = Ink::Bar(bar.kind);
                 scene.rect((x0, y + 3.0), (at(value) - x0, BAR - 6.0), ink);
                 if let Some(spread) = spread {
                     let (low, high) = (at(value - spread), at(value + spread));
