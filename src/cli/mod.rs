@@ -16,6 +16,7 @@ mod gc;
 mod import;
 mod importance;
 mod inspect;
+mod interpolate;
 mod kept;
 mod list;
 mod logging;
@@ -77,7 +78,8 @@ pub fn main() -> ExitCode {
         | Command::Fuse(_)
         | Command::Finetune(_)
         | Command::Evaluate(_)
-        | Command::Importance(_) => {
+        | Command::Importance(_)
+        | Command::Interpolate(_) => {
             threads::set(Pool::new(Some(1), &ResourceSettings::default(), false).cores);
         }
         _ => {}
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Finetune(args) => finetune::run(args, &cli.global),
         Command::Evaluate(args) => evaluate::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
+        Command::Interpolate(args) => interpolate::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
         Command::Watch(args) => watch::run(&args.experiment, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),

@@ -20,7 +20,7 @@ use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inpu
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
-use crate::result::{Failure, Provenance, Record, Status, Store, write_atomic};
+use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -36,7 +36,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any.
+    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any: patterns, one a
+    /// line.
     pub fn new(
         args: &StepArgs,
         models: Option<&str>,
@@ -129,6 +130,21 @@ impl Step {
         Ok(write_atomic(to, &bytes)?)
     }
 
+    /// The models' files and what they hold, for a study.
+    pub fn studied(&self) -> Vec<StudiedModel> {
+        let models = self.bases.iter().zip(self.files());
+        let of = |(job, file): (&Arc<JobSpec>, PathBuf)| StudiedModel {
+            file: file.display().to_string(),
+            blake3: job
+                .inputs
+                .iter()
+                .find(|input| input.role.starts_with("model_"))
+                .map(|input| input.hash.clone())
+                .unwrap_or_default(),
+        };
+        models.map(of).collect()
+    }
+
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
@@ -197,17 +213,17 @@ fn layers(
     keys: Vec<Override>,
     sets: &Sets,
 ) -> Result<Layers, CliError> {
-    let paths: Vec<PathBuf> = match models.map(glob::glob) {
-        None => Vec::new(),
-        Some(Ok(paths)) => paths.flatten().collect(),
-        Some(Err(error)) => {
-            let pattern = models.unwrap_or_default();
-            return Err(CliError::usage(
-                format!("`{pattern}` is not a pattern: {error}"),
-                HINT,
-            ));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for pattern in models.iter().flat_map(|models| models.lines()) {
+        let before = paths.len();
+        let found = glob::glob(pattern);
+        let found =
+            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), HINT))?;
+        paths.extend(found.flatten());
+        if paths.len() == before {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
         }
-    };
+    }
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
         value,
@@ -215,13 +231,10 @@ fn layers(
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut overrides = setup::environment()?;
-    if let Some(pattern) = models {
-        if paths.is_empty() {
-            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
-        }
-        let origin = format!("--models {pattern}");
+    if let Some(patterns) = models {
+        let origin = format!("--models {}", patterns.replace('\n', " "));
         overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
-        overrides.push(given("base.models", quoted(pattern), origin));
+        overrides.push(given("base.models", quoted(patterns), origin));
     }
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
@@ -333,4 +346,16 @@ fn inferred(
     Ok(Some(model.architecture))
 }
 
-const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";
+/// What would only turn out after the work: a folder of `--out` or `--plot` that does not exist.
+pub fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(CliError::usage(
+            format!("the folder of `{option} {}` does not exist", path.display()),
+            "make it first",
+        ));
+    }
+    Ok(())
+}
+
+const HINT: &str = "give the models' files, or a pattern in quotes, for example `--models 'dir/model_*.pt'`";

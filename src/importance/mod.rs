@@ -45,6 +45,14 @@ pub enum Importance {
 }
 
 impl Importance {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Uniform,
+        Self::Conductance,
+        Self::Deeplift,
+        Self::FeatureAblation,
+    ];
+
     /// As in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -67,6 +67,16 @@ pub enum JobError {
         /// What is wrong.
         problem: String,
     },
+    /// A study asks for what there is not.
+    #[error("there is no {what} {at}: they go from 0 to {}", count.saturating_sub(1))]
+    NoSuch {
+        /// Of what.
+        what: &'static str,
+        /// Its number.
+        at: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// Sampling the fusion set.
     #[error("sampling the fusion set")]
     Sample(#[source] DataError),

@@ -59,11 +59,7 @@ const PAGE: &str = "report.html";
 const COMPILED_IN: [(&str, Format, &str); 8] = [
     ("methods-by-split", Format::Latex, METHODS_TEX),
     ("methods-by-split", Format::Markdown, METHODS_MD),
-    (
-        "kf-gradient-only",
-        Format::Latex,
-        include_str!("../../templates/kf-gradient-only.tex"),
-    ),
+    ("kf-gradient-only", Format::Latex, METHODS_TEX),
     (
         "kf-gradient-only",
         Format::Markdown,

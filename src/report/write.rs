@@ -63,15 +63,20 @@ fn load_with(store: &Store, keep: impl Fn(Record) -> Record + Sync) -> Result<Re
         Lookup::Corrupt(error) => Some(Err(error)),
     });
     let records = records.collect::<Result<Vec<Record>, _>>()?;
-    let summary = Summary::from_records(&index, &records)?;
-    Ok(Results {
-        index,
-        records,
-        summary,
-    })
+    Results::new(index, records)
 }
 
 impl Results {
+    /// Aggregates records that the index names.
+    pub fn new(index: Index, records: Vec<Record>) -> Result<Self, ReportError> {
+        let summary = Summary::from_records(&index, &records)?;
+        Ok(Self {
+            index,
+            records,
+            summary,
+        })
+    }
+
     /// Reads what the jobs answered on the test examples, for tests that need it; what is not in the cache stays unknown.
     #[must_use]
     pub fn with_predictions(mut self, store: &Store) -> Self {
@@ -86,11 +91,6 @@ impl Results {
         }
         self
     }
-}
-
-/// The statistics of [`load`].
-pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
-    Ok(load(store)?.summary)
 }
 
 /// What tables are made of. Records of large sweeps need a gigabyte for the rest.

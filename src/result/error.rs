@@ -87,11 +87,12 @@ impl StoreError {
                 _ => None,
             },
             Self::Json { .. } | Self::Checksum { .. } => {
-                Some("restore the file from version control, or run `runner exec` again to recompute it")
+                Some("restore the file from version control, or run the command that wrote it again")
             }
-            Self::Schema { .. } => {
-                Some("it may be a newer program's: use that one, or run `runner exec` again to recompute it")
-            }
+            Self::Schema { found, expected, .. } if *found > u64::from(*expected) => Some(
+                "a newer version of this program wrote it: update, or run the command that wrote it again",
+            ),
+            Self::Schema { .. } => Some("run the command that wrote it again"),
             Self::Locked { .. } => Some("wait for it to finish, or use `--wait`"),
         }
     }

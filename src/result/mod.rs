@@ -8,6 +8,7 @@
 //! | `index.json` | the jobs of the last plan, in manifest order, and the tables asked for | yes |
 //! | `records/<job>.json` | one [`Record`] per job, checksummed | yes |
 //! | `summary.json`, `tables/`, `plots/`, `report.html` | what `report/` makes of them | yes |
+//! | `*.json` elsewhere | one [`Study`] of a single step, wherever it was told to be | if you like |
 //! | `cache/` | checkpoints, predictions, logs, the [`Ledger`], temporary files | no (it carries its own `.gitignore`) |
 
 mod atomic;
@@ -18,6 +19,7 @@ mod lock;
 mod predictions;
 mod record;
 mod store;
+mod study;
 
 pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
 pub use error::StoreError;
@@ -30,3 +32,4 @@ pub use record::{
     canonical_json,
 };
 pub use store::{Lookup, Store, safe_name};
+pub use study::{Findings, Interpolation, Line, Neurons, ScoredNeurons, StudiedModel, Study};

@@ -195,9 +195,9 @@ impl Record {
     #[must_use]
     pub fn seal(mut self) -> Self {
         self.schema = SCHEMA;
-        self.checksum = self.digest();
+        self.checksum = digest(&self);
         self.seal = String::new();
-        self.seal = hash(&self.value());
+        self.seal = hash(&value(&self));
         self
     }
 
@@ -223,22 +223,23 @@ impl Record {
 
     /// Whether the checksum fits the content.
     pub fn is_sound(&self) -> bool {
-        self.checksum == self.digest()
+        self.checksum == digest(self)
     }
+}
 
-    fn digest(&self) -> String {
-        let mut value = self.value();
-        if let Value::Object(fields) = &mut value {
-            fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum" | "seal"));
-            // Equal results have equal checksums, whichever version of the format they are written in.
-            fields.insert("schema".to_string(), Value::from(1));
-        }
-        hash(&value)
+/// blake3 of what a file of results says, without what two equal runs may differ in.
+pub(super) fn digest(content: &impl Serialize) -> String {
+    let mut value = value(content);
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum" | "seal"));
+        // Equal results have equal checksums, whichever version of the format they are written in.
+        fields.insert("schema".to_string(), Value::from(1));
     }
+    hash(&value)
+}
 
-    fn value(&self) -> Value {
-        serde_json::to_value(self).unwrap_or(Value::Null)
-    }
+fn value(content: &impl Serialize) -> Value {
+    serde_json::to_value(content).unwrap_or(Value::Null)
 }
 
 fn hash(value: &Value) -> String {

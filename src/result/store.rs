@@ -305,7 +305,11 @@ pub fn safe_name(text: &str) -> String {
         .collect()
 }
 
-fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn pretty<T: serde::Serialize>(
+    what: &'static str,
+    path: &Path,
+    value: &T,
+) -> Result<Vec<u8>, StoreError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json {
         what,
         path: path.to_path_buf(),
@@ -316,7 +320,7 @@ fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Re
 }
 
 /// Has a file of a schema version that this program does not read named as such, whether or not it has today's shape.
-fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Result<(), StoreError> {
     let found = found.map(u64::from).or_else(|| {
         let value = serde_json::from_slice::<Value>(bytes).ok()?;
         value.get("schema").and_then(Value::as_u64)

@@ -26,11 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-<<<<<<< HEAD
     hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `notify`, `report`
-=======
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `report`
->>>>>>> exp
     "#);
 }
 

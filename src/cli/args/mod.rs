@@ -15,7 +15,10 @@ pub use exec::{
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, PlaceArg, StepArgs, TrainArgs};
+pub use step::{
+    AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs,
+    TrainArgs,
+};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -121,6 +124,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
+    /// Follow the loss on the straight line between two models from files, aligned and not
+    Interpolate(InterpolateArgs),
     /// Show what is in checkpoints: safetensors, or PyTorch's of any age
     Inspect(InspectArgs),
     /// Convert a checkpoint for other programs
