@@ -5,7 +5,8 @@
 //! the networks themselves, bit for bit. Whoever compares an aligned network with its original folds `BatchNorm` before,
 //! so that both lines have the same kind of parameters.
 
-use super::{FusionError, require_equal_shapes};
+use super::FusionError;
+use super::compare::{Needs, require};
 use crate::arch::Network;
 
 /// The network at `alpha` on the line from `a` to `b`.
@@ -13,7 +14,7 @@ pub fn interpolate(a: &Network, b: &Network, alpha: f64) -> Result<Network, Fusi
     if alpha == 0.0 || alpha == 1.0 {
         return Ok(if alpha == 0.0 { a } else { b }.clone());
     }
-    require_equal_shapes("interpolation", &[a.clone(), b.clone()])?;
+    require("interpolation", Needs::Shapes, &[a.clone(), b.clone()])?;
     let mut network = a.clone();
     for (tensor, other) in network.tensors.iter_mut().zip(&b.tensors) {
         if tensor.dtype().is_float() {

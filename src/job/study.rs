@@ -74,7 +74,7 @@ pub fn interpolation(
     let provenance = started_now(&resources.provenance);
     let (mut material, task) = load(spec, resources, on_event)?;
     // Both lines have the same kind of parameters.
-    let folded = |base: &Base| base.network.folded();
+    let folded = |base: &Base| base.made.network.folded();
     let networks = material.bases.iter().map(folded).collect::<Result<Vec<_>, _>>()?;
     let [first, second] = networks.as_slice() else {
         return Err(lacks(spec, "two models"));
@@ -163,7 +163,7 @@ pub fn neurons(
     let mut planes = Vec::with_capacity(material.bases.len());
     let mut name = String::new();
     for base in &material.bases {
-        let levels = base.network.levels();
+        let levels = base.made.network.levels();
         let Some(found) = levels.get(level) else {
             return Err(JobError::NoSuch {
                 what: "level",
@@ -172,7 +172,7 @@ pub fn neurons(
             });
         };
         name.clone_from(&found.name);
-        planes.push(plane(&base.network.level_outputs(&pair)?[level])?);
+        planes.push(plane(&base.made.network.level_outputs(&pair)?[level])?);
     }
     let activations = planes
         .iter()
@@ -184,14 +184,14 @@ pub fn neurons(
     for &kind in kinds {
         let mut scores = Vec::with_capacity(planes.len());
         for base in &material.bases {
-            let all = kind.scores(&base.network, samples, labels, Place::Level)?;
+            let all = kind.scores(&base.made.network, samples, labels, Place::Level)?;
             let mut own = all.get(level).cloned().unwrap_or_default();
             prepare.apply(&mut own);
             scores.push(own);
             material.context.report(JobEvent::Tick)?;
         }
         let width = scores.first().map_or(0, Vec::len);
-        let found = KfGradient::default().cluster(&name, width, &planes, &scores)?;
+        let found = KfGradient::default().cluster(&name, width, &planes, &scores, 0)?;
         scored.push(ScoredNeurons {
             importance: kind.as_str().to_string(),
             scores,
