@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::provenance::manifest_hash;
 use super::setup::Experiment;
 use crate::report::Rendered;
-use crate::result::{Store, write_soon};
+use crate::result::{Stamp, Store, write_soon};
 use crate::schedule::Decision;
 
 /// What was made of the records, and of which.
@@ -67,6 +67,11 @@ pub fn fingerprint(
         hasher.update(bytes);
     };
     add(env!("CARGO_PKG_VERSION").as_bytes());
+    // Another build may make other tables of the same.
+    let program = std::env::current_exe().ok();
+    if let Some(stamp) = program.as_deref().and_then(Stamp::of) {
+        add(format!("{stamp:?}").as_bytes());
+    }
     add(manifest_hash(&experiment.manifest).as_bytes());
     add(path.as_os_str().as_encoded_bytes());
     add(experiment.templates.digest().as_bytes());
