@@ -5,10 +5,19 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::process::Process;
+
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
-/// Beginning of the names of temporary files; what a killed process leaves is known by it.
+/// Beginning of the names of temporary files; the process that writes them follows, then a number and the target's name.
 pub const TEMPORARY: &str = ".tmp-";
+
+/// Whether a file of this name was left by a process of this machine that has ended. What processes of other machines
+/// write may still be written.
+pub fn is_abandoned(name: &str) -> bool {
+    let tag = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split('-').next());
+    tag.is_some_and(Process::tagged_is_gone)
+}
 
 /// Writes `parts`, one after the other, to `path`: temporary file in the same folder, fsync, rename, fsync of the
 /// folder.
@@ -33,7 +42,7 @@ pub fn write_atomic_with<E>(
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", std::process::id()));
+    let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", Process::current().tag()));
     let written = File::create_new(&temporary)
         .map_err(&failed)
         .and_then(|mut file| {

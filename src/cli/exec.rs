@@ -1,6 +1,6 @@
 //! `runner exec`: plan, run what is missing, aggregate, render.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,29 +9,51 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::CliError;
-use super::args::{ExecArgs, Format, Global, Rerun};
+use super::args::{ExecArgs, Format, Global, Rerun, Where};
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
+use super::slurm;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
+use crate::plan::Plan;
 use crate::report::{Rendered, render_all};
 use crate::result::{
-    Index, IndexEntry, Lock, Provenance, SCHEMA, Status, Store, StoreError, TableRequest, create_dir,
+    Claims, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing,
 };
-use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
+use crate::schedule::{
+    Claiming, Decision, GRACE, Halt, Local, Options, Outcome, Reason, Seen, Selection, adopt, decide, dispatch,
+    seen,
+};
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
-    let experiment = setup::experiment(&args.manifest, global)?;
+    let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
     let selection = selection(args)?;
+    if args.executor == Where::Slurm {
+        slurm::refuse_local_options(args)?;
+    }
     if args.dry_run {
         let decisions = decide(&experiment.plan, &experiment.store, &selection);
         require_some(&decisions, &selection)?;
         return show_plan(&experiment, &decisions, args.format);
     }
-    create_dir(&experiment.store.cache())?;
-    let _lock = lock(&experiment.store, args.wait)?;
+    let claims = Arc::new(Claims::open(
+        &experiment.store.claims(),
+        slurm::own_job(),
+        Timing::default(),
+    )?);
+    let mut waiting = |owner: &str| {
+        let root = experiment.store.root().display();
+        let _ = writeln!(std::io::stderr(), "`{root}` is worked on by {owner}; waiting");
+    };
+    // Slices of one plan run beside each other: they claim the jobs themselves.
+    let work = match selection.slice {
+        None => "exec".to_string(),
+        Some(slice) => format!("exec-slice-{}-of-{}", slice.part, slice.of),
+    };
+    let _work = claims.guard(&work, args.wait, &mut waiting)?;
+    let preparing = claims.guard("exec-prepares", true, &mut waiting)?;
     let store = Store::open(experiment.store.root())?;
     let decisions = decide(&experiment.plan, &store, &selection);
     require_some(&decisions, &selection)?;
@@ -39,16 +61,29 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     setup::refuse_foreign_results(&store, &args.manifest.manifest, &experiment.manifest.name)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(&experiment, &args.manifest.manifest))?;
+    let cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
 
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
+    let before = before(&experiment.plan, &store, &decisions);
+    if args.executor == Where::Slurm && !todo.is_empty() {
+        let work = slurm::Work {
+            experiment: &experiment,
+            store: &store,
+            todo,
+            before: &before,
+            decisions: &decisions,
+        };
+        return slurm::submit(work, args, global);
+    }
+    drop(preparing);
     let outcome = if todo.is_empty() {
         Outcome::default()
     } else {
-        run_jobs(&experiment, &store, &todo, args, global)?
+        run_jobs(&experiment, &store, &todo, (claims.clone(), before), args, global)?
     };
     let summary = Summary {
         jobs: experiment.plan.jobs.len(),
-        cached: decisions.iter().filter(|d| d.reason == Reason::Cached).count(),
+        cached,
         ok: outcome.count(Status::Ok),
         failed: outcome.count(Status::Failed),
         skipped: outcome.count(Status::Skipped),
@@ -121,14 +156,14 @@ fn require_some(decisions: &[Decision], selection: &Selection) -> Result<(), Cli
     }
 }
 
-fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
-    match Lock::acquire(&store.lock_path()) {
-        Err(error @ StoreError::Locked { .. }) if wait => {
-            let _ = writeln!(std::io::stderr(), "{error}; waiting");
-            Ok(Lock::wait(&store.lock_path())?)
-        }
-        other => Ok(other?),
-    }
+/// The records there are of jobs that are to run: these are no reason not to.
+fn before(plan: &Plan, store: &Store, decisions: &[Decision]) -> BTreeMap<usize, Seen> {
+    let jobs = plan.jobs.iter().zip(decisions).enumerate();
+    jobs.filter(|(_, (_, decision))| {
+        decision.run && !matches!(decision.reason, Reason::New | Reason::Changed(_))
+    })
+    .filter_map(|(position, (job, _))| Some((position, seen(store, &job.name)?)))
+    .collect()
 }
 
 fn index(experiment: &Experiment, path: &Path) -> Index {
@@ -184,6 +219,7 @@ fn run_jobs(
     experiment: &Experiment,
     store: &Store,
     todo: &BTreeSet<usize>,
+    (claims, before): (Arc<Claims>, BTreeMap<usize, Seen>),
     args: &ExecArgs,
     global: &Global,
 ) -> Result<Outcome, CliError> {
@@ -201,7 +237,8 @@ fn run_jobs(
     let resources = resources(experiment, store, &provenance, global);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
-    let mut executor = Local::new(workers, cores, &resources)?;
+    let local = Local::new(workers, cores, &resources)?;
+    let mut executor = Claiming::new(local, claims, store, before);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
@@ -212,6 +249,7 @@ fn run_jobs(
         },
         retries: args.retries,
         stop: &stop,
+        grace: GRACE,
         store,
         provenance: &provenance,
     };
@@ -230,14 +268,13 @@ pub(super) fn resources(
     global: &Global,
 ) -> Resources {
     let limits = &experiment.manifest.resources;
-    let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
     Resources {
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
-        timeout: duration(&limits.timeout),
-        checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+        timeout: limits.timeout(),
+        checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
         store: store.clone(),
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),

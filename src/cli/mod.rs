@@ -1,6 +1,7 @@
 //! The command line: one file per command. The only part that prints, and that reads the environment.
 
 mod args;
+mod cancel;
 mod check;
 mod compare;
 mod config;
@@ -23,9 +24,11 @@ mod report;
 mod revision;
 mod schema;
 mod setup;
+mod slurm;
 mod status;
 mod step;
 mod table;
+mod task;
 mod threads;
 mod verify;
 mod worker;
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Fuse(args) => fuse::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
+        Command::Cancel(args) => cancel::run(args, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
         Command::Plot(args) => plot::run(args, &cli.global),
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),
+        Command::Task(args) => task::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     };
     match result {

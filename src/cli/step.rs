@@ -60,7 +60,6 @@ impl Step {
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
         let limits = &manifest.resources;
-        let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
             fusion,
@@ -69,8 +68,8 @@ impl Step {
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
                 cache_dir,
-                timeout: duration(&limits.timeout),
-                checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+                timeout: limits.timeout(),
+                checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
                 provenance: Provenance {

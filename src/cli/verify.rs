@@ -14,7 +14,7 @@ use super::setup::{self, Experiment};
 use crate::job::places;
 use crate::report::Metric;
 use crate::result::{Index, Record, Status, Store};
-use crate::schedule::{Decision, Halt, Local, Options, Selection, decide, dispatch};
+use crate::schedule::{Decision, GRACE, Halt, Local, Options, Selection, decide, dispatch};
 
 /// Runs the command. The results themselves are only read.
 pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
@@ -52,6 +52,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         max_fail: None,
         retries: 0,
         stop: &stop,
+        grace: GRACE,
         store: &store,
         provenance: &provenance,
     };

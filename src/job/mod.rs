@@ -18,5 +18,6 @@ mod train;
 
 pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;
-pub use run::{execute, place, places, run, skipped};
+pub use progress::saved_states;
+pub use run::{ended, execute, place, places, run, skipped};
 pub use scores::{ModelScores, scores};

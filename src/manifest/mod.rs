@@ -20,9 +20,11 @@ mod points;
 mod recipe;
 mod reference;
 mod resolve;
+mod resources;
 mod schema;
 mod select;
 mod settings;
+mod slurm;
 mod top;
 
 pub use decode::nearest;
@@ -32,8 +34,10 @@ pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
+pub use resources::ResourceSettings;
 pub use schema::json_schema;
+pub use slurm::SlurmSettings;
 pub use settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings,
-    ResourceSettings, Settings, SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings, Settings,
+    SplitSettings,
 };

@@ -12,6 +12,7 @@ use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
+use super::slurm::SlurmSettings;
 use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::data::Sets;
 use crate::fusion::{METHODS, Method};
@@ -31,6 +32,8 @@ pub struct Resolved {
     pub reports: Vec<ReportSettings>,
     /// Bounds on jobs.
     pub resources: ResourceSettings,
+    /// How they are submitted to Slurm.
+    pub slurm: SlurmSettings,
     /// The whole manifest with defaults, axes unexpanded.
     pub manifest: Json,
 }
@@ -124,6 +127,8 @@ impl Resolver<'_> {
         let seeds = self.seeds("seeds", 1);
         let method_seeds = self.seeds("method-seeds", 0);
         let resources = self.table::<ResourceSettings>("resources");
+        let slurm = self.table::<SlurmSettings>("slurm").unwrap_or_default();
+        self.check_slurm(&slurm);
         let reports = self.reports();
         let points = self.points(&seeds);
         let fusions = self.fusions();
@@ -143,6 +148,7 @@ impl Resolver<'_> {
             &method_seeds,
             &reports,
             &resources,
+            &slurm,
         );
         Some(Resolved {
             name: name?,
@@ -151,6 +157,7 @@ impl Resolver<'_> {
             points,
             reports,
             resources,
+            slurm,
             manifest,
         })
     }

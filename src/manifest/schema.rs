@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
+use super::slurm::SlurmSettings;
 use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
     SplitSettings,
@@ -80,6 +81,7 @@ pub fn json_schema() -> Value {
             "include": selector("Combinations to add, by key and value."),
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
             "resources": plain::<ResourceSettings>(),
+            "slurm": plain::<SlurmSettings>(),
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
         },
         "$defs": definitions,

@@ -161,19 +161,6 @@ impl Default for FusionSetSettings {
     }
 }
 
-/// Bounds on what a job may use. Not part of a job's identity.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ResourceSettings {
-    /// Longest time a job may take, such as `"30m"`; then it fails and the rest goes on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<String>,
-    /// How often a training saves its state, such as `"5m"` (the default) or `"0s"` for after every step: interrupted, it
-    /// goes on from there with the same numbers as without interruption.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
-}
-
 /// One table to render.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

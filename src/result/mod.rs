@@ -11,17 +11,17 @@
 //! | `cache/` | checkpoints, predictions, logs, temporary files | no (it carries its own `.gitignore`) |
 
 mod atomic;
+mod claim;
 mod error;
 mod index;
-mod lock;
 mod predictions;
 mod record;
 mod store;
 
 pub use atomic::{create_dir, write_atomic, write_atomic_with};
+pub use claim::{Claim, Claims, Guard, Owner, Timing};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
-pub use lock::Lock;
 pub use predictions::Predictions;
 pub use record::{
     Confusion, Failure, Input, Kind, Metrics, Provenance, Record, SCHEMA, Status, canonical_json,

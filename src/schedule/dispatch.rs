@@ -13,7 +13,7 @@ use crate::result::{Provenance, Record, Status, Store};
 /// How often the dispatcher looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long running jobs have for stopping. Results are written atomically, so those that do not answer lose nothing.
-const GRACE: Duration = Duration::from_secs(3);
+pub const GRACE: Duration = Duration::from_secs(3);
 
 /// How to run.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Options<'a> {
     pub retries: usize,
     /// Set from outside to stop.
     pub stop: &'a AtomicBool,
+    /// How long running jobs have for stopping, [`GRACE`] for instance.
+    pub grace: Duration,
     /// Where records of skipped jobs go.
     pub store: &'a Store,
     /// For records of skipped jobs.
@@ -129,7 +131,7 @@ impl Dispatcher<'_> {
                     executor.start(job, self.plan.jobs[job].clone());
                 }
             }
-            if self.running.is_empty() || stopping.is_some_and(|since| since.elapsed() > GRACE) {
+            if self.running.is_empty() || stopping.is_some_and(|since| since.elapsed() > self.options.grace) {
                 return self.outcome;
             }
             match executor.next(PATIENCE) {

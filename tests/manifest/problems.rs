@@ -255,6 +255,13 @@ fn empty_selector_and_timeout_that_is_none() {
 }
 
 #[test]
+fn resources_that_are_none() {
+    assert_snapshot!(digits("\n[resources]\ncores = 0\ngpus = 1.5\n"), @"");
+    assert_snapshot!(digits("\n[resources]\nmemory = \"4 gigs\"\n"), @"");
+    assert_snapshot!(digits("\n[resources]\nmemory = 4\ncore = 1\n"), @"");
+}
+
+#[test]
 fn more_combinations_than_can_be_meant() {
     let list = |n: usize| format!("{:?}", (1..=n).collect::<Vec<_>>());
     let text = format!(
