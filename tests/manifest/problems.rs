@@ -256,9 +256,28 @@ fn empty_selector_and_timeout_that_is_none() {
 
 #[test]
 fn resources_that_are_none() {
-    assert_snapshot!(digits("\n[resources]\ncores = 0\ngpus = 1.5\n"), @"");
-    assert_snapshot!(digits("\n[resources]\nmemory = \"4 gigs\"\n"), @"");
-    assert_snapshot!(digits("\n[resources]\nmemory = 4\ncore = 1\n"), @"");
+    assert_snapshot!(digits("\n[resources]\ncores = 0\ngpus = 1.5\n"), @r"
+    error: `resources.cores` must be between 1 and 4096, not 0
+      --> m.toml:7:9
+       |
+     7 | cores = 0
+       |         ^
+
+    error: `resources.gpus` must be between 0 and 1, not 1.5
+      --> m.toml:8:8
+       |
+     8 | gpus = 1.5
+       |        ^^^
+    ");
+    assert_snapshot!(digits("\n[resources]\nmemory = \"4 gigs\"\n"), @r#"
+    error: `resources.memory` is not an amount of memory
+      --> m.toml:7:10
+       |
+     7 | memory = "4 gigs"
+       |          ^^^^^^^^
+
+    hint: a number and one of K, M, G, T: for example `memory = "4G"` or `"512M"`
+    "#);
 }
 
 #[test]
