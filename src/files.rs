@@ -15,7 +15,9 @@ pub const TEMPORARY: &str = ".tmp-";
 /// Whether a file of this name was left by a process of this machine that has ended. What processes of other machines
 /// write may still be written.
 pub fn is_abandoned(name: &str) -> bool {
-    let tag = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split('-').next());
+    let tag = name
+        .strip_prefix(TEMPORARY)
+        .and_then(|rest| rest.split('-').next());
     tag.is_some_and(Process::tagged_is_gone)
 }
 
@@ -42,7 +44,10 @@ pub fn write_atomic_with<E>(
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", Process::current().tag()));
+    let temporary = folder.join(format!(
+        "{TEMPORARY}{}-{sequence}-{name}",
+        Process::current().tag()
+    ));
     let written = File::create_new(&temporary)
         .map_err(&failed)
         .and_then(|mut file| {

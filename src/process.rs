@@ -81,7 +81,8 @@ impl Process {
 
     fn machine(&self) -> String {
         let mut hash = blake3::Hasher::new();
-        hash.update(self.boot.as_bytes()).update(self.namespace.as_bytes());
+        hash.update(self.boot.as_bytes())
+            .update(self.namespace.as_bytes());
         hash.finalize().to_hex()[..8].to_string()
     }
 }

@@ -20,6 +20,8 @@ mod reports;
 mod rerun;
 mod same;
 mod sequential;
+mod slices;
+mod slurm;
 mod speed;
 mod steps;
 mod training;

@@ -10,7 +10,7 @@ use runner::job::{JobError, skipped};
 use runner::manifest::{Layers, resolve};
 use runner::plan::{Inputs, JobSpec, Plan, build};
 use runner::result::{Provenance, Record, Status, Store, StoreError};
-use runner::schedule::{Executor, Halt, Notice, Options, Outcome, dispatch};
+use runner::schedule::{Executor, GRACE, Halt, Notice, Options, Outcome, dispatch};
 use tempfile::TempDir;
 
 /// How a job ends, one entry per try; after the last, and without any, it succeeds.
@@ -146,6 +146,7 @@ impl Case {
             capacity: self.capacity,
             script: self.script,
             stop: &self.stop,
+            grace: GRACE,
             running: VecDeque::new(),
             started: Vec::new(),
             most: 0,
@@ -155,6 +156,7 @@ impl Case {
             max_fail: self.max_fail,
             retries: self.retries,
             stop: &self.stop,
+            grace: GRACE,
             store: &store,
             provenance: &Provenance::default(),
         };
@@ -382,6 +384,7 @@ fn a_skip_that_cannot_be_recorded_ends_the_run() {
         max_fail: None,
         retries: 0,
         stop: &stop,
+        grace: GRACE,
         store: &store,
         provenance: &Provenance::default(),
     };

@@ -18,12 +18,10 @@ use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
 use crate::plan::Plan;
 use crate::report::{Rendered, render_all};
-use crate::result::{
-    Claims, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing,
-};
+use crate::result::{Claims, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing};
 use crate::schedule::{
-    Claiming, Decision, GRACE, Halt, Local, Options, Outcome, Reason, Seen, Selection, adopt, decide, dispatch,
-    seen,
+    Claiming, Decision, GRACE, Halt, Local, Options, Outcome, Reason, Seen, Selection, adopt, decide,
+    dispatch, seen,
 };
 
 /// Runs the command.
@@ -53,7 +51,7 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         Some(slice) => format!("exec-slice-{}-of-{}", slice.part, slice.of),
     };
     let _work = claims.guard(&work, args.wait, &mut waiting)?;
-    let preparing = claims.guard("exec-prepares", true, &mut waiting)?;
+    let preparing = claims.guard("exec-prepares", true, &mut |_| ())?;
     let store = Store::open(experiment.store.root())?;
     let decisions = decide(&experiment.plan, &store, &selection);
     require_some(&decisions, &selection)?;
@@ -79,7 +77,7 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let outcome = if todo.is_empty() {
         Outcome::default()
     } else {
-        run_jobs(&experiment, &store, &todo, (claims.clone(), before), args, global)?
+        run_jobs(&experiment, &store, &todo, (claims, before), args, global)?
     };
     let summary = Summary {
         jobs: experiment.plan.jobs.len(),

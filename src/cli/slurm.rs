@@ -59,9 +59,9 @@ pub fn refuse_local_options(args: &ExecArgs) -> Result<(), CliError> {
 /// Submits and returns; does not wait for anything to run.
 pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let (experiment, store) = (work.experiment, work.store);
-    let queue = Queue::read(store)?;
+    let mut queue = Queue::read(store)?;
     // Without knowing what is queued, everything would be submitted again.
-    if let Some(error) = queue.silent {
+    if let Some(error) = queue.silent.take() {
         return Err(error.into());
     }
     remove_finished(&queue, store);
@@ -114,7 +114,12 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
         let root = store.root().canonicalize()?;
         Some(submit_to(&Store::at(root), &queue, order)?)
     };
-    show(&work.experiment.manifest.name, outcome.as_ref(), queued, args.format)?;
+    show(
+        &work.experiment.manifest.name,
+        outcome.as_ref(),
+        queued,
+        args.format,
+    )?;
     for (task, reason) in &held {
         let _ = writeln!(
             std::io::stderr(),
@@ -164,26 +169,36 @@ fn durations(
     };
     let mut known: BTreeMap<_, (f64, u32)> = BTreeMap::new();
     for (job, decision) in decisions.iter().enumerate() {
-        let Some(name) = &decision.recorded_as else { continue };
+        let Some(name) = &decision.recorded_as else {
+            continue;
+        };
         let entry = known.entry(class(job)).or_default();
         if entry.1 < EXAMPLES
-            && let Some(seconds) = store.load(name).ok().and_then(|record| record.seconds.get("total").copied())
+            && let Some(seconds) = store
+                .load(name)
+                .ok()
+                .and_then(|record| record.seconds.get("total").copied())
         {
             *entry = (entry.0 + seconds, entry.1 + 1);
         }
     }
     let mean = |job: &usize| {
         let (seconds, jobs) = known.get(&class(*job)).filter(|(_, jobs)| *jobs > 0)?;
-        Some((*job, Duration::try_from_secs_f64(seconds / f64::from(*jobs)).ok()?))
+        Some((
+            *job,
+            Duration::try_from_secs_f64(seconds / f64::from(*jobs)).ok()?,
+        ))
     };
     todo.iter().filter_map(mean).collect()
 }
 
 fn show(experiment: &str, outcome: Option<&Outcome>, queued: usize, format: Format) -> Result<(), CliError> {
-    let arrays = outcome.map(|outcome| outcome.arrays.as_slice()).unwrap_or_default();
-    let (tasks, jobs) = arrays
-        .iter()
-        .fold((0, 0), |(tasks, jobs), array| (tasks + array.tasks, jobs + array.jobs));
+    let arrays = outcome
+        .map(|outcome| outcome.arrays.as_slice())
+        .unwrap_or_default();
+    let (tasks, jobs) = arrays.iter().fold((0, 0), |(tasks, jobs), array| {
+        (tasks + array.tasks, jobs + array.jobs)
+    });
     let document = || {
         json!({
             "experiment": experiment,
@@ -198,9 +213,16 @@ fn show(experiment: &str, outcome: Option<&Outcome>, queued: usize, format: Form
     let mut out = std::io::stdout().lock();
     match format {
         Format::Json => writeln!(out, "{:#}", document())?,
-        Format::Jsonl => writeln!(out, "{}", json!({ "event": "submitted", "submitted": document() }))?,
+        Format::Jsonl => writeln!(
+            out,
+            "{}",
+            json!({ "event": "submitted", "submitted": document() })
+        )?,
         Format::Human if arrays.is_empty() => {
-            writeln!(out, "{experiment}: nothing submitted; {queued} jobs are queued or running")?;
+            writeln!(
+                out,
+                "{experiment}: nothing submitted; {queued} jobs are queued or running"
+            )?;
         }
         Format::Human => {
             let ids: Vec<&str> = arrays.iter().map(|array| array.id.as_str()).collect();

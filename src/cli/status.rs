@@ -16,7 +16,9 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
     let claimed = Claims::owners(&store.claims());
-    let running = claimed.keys().any(|name| name == "exec" || name.starts_with("exec-slice-"));
+    let running = claimed
+        .keys()
+        .any(|name| name == "exec" || name.starts_with("exec-slice-"));
     let mut queue = Queue::read(&store)?;
     let silent = queue.silent.take();
     let queued = queue.jobs();
@@ -98,7 +100,9 @@ fn on_slurm(
         TaskState::Running => ("waiting", Some(format!("Slurm job {task} is running"))),
         TaskState::Held(reason) => (
             "held",
-            Some(format!("Slurm job {task}: {reason}; `scontrol release {task}` lets it run")),
+            Some(format!(
+                "Slurm job {task}: {reason}; `scontrol release {task}` lets it run"
+            )),
         ),
         TaskState::Ended(_) | TaskState::Unknown if before.1.is_some() => before,
         TaskState::Ended(how) if !job.started => (

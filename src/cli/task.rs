@@ -50,9 +50,16 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     let executor = Local::new(1, cores.unwrap_or(1), &resources)?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(task.len(), Format::Human);
-    let report = task.run(executor, claims.clone(), &store, &provenance, &stop, &mut |event| {
-        progress.show(event);
-    })?;
+    let report = task.run(
+        executor,
+        claims.clone(),
+        &store,
+        &provenance,
+        &stop,
+        &mut |event| {
+            progress.show(event);
+        },
+    )?;
     progress.finish();
     let outcome = &report.outcome;
     let mut err = std::io::stderr().lock();

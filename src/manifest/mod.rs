@@ -36,8 +36,8 @@ pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
 pub use resources::ResourceSettings;
 pub use schema::json_schema;
-pub use slurm::SlurmSettings;
 pub use settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings, Settings,
     SplitSettings,
 };
+pub use slurm::SlurmSettings;

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
-use super::slurm::SlurmSettings;
 use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
     SplitSettings,
 };
+use super::slurm::SlurmSettings;
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
     Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,

@@ -99,7 +99,11 @@ impl Resolver<'_> {
         // They become lines of a script.
         for (key, text) in slurm.texts() {
             if text.trim().is_empty() || text.chars().any(char::is_control) {
-                add(key, "must be text on one line", "leave it out for Slurm's default");
+                add(
+                    key,
+                    "must be text on one line",
+                    "leave it out for Slurm's default",
+                );
             }
         }
         if let Some(option) = slurm.options.iter().find(|option| !option.starts_with('-')) {

@@ -276,7 +276,8 @@ impl Claims {
                 all.insert(file, owner);
             }
         }
-        let succeeded = |name: &str, owner: &Owner| all.contains_key(&format!("{name}{SUCCEEDS}{}", owner.id));
+        let succeeded =
+            |name: &str, owner: &Owner| all.contains_key(&format!("{name}{SUCCEEDS}{}", owner.id));
         let name = |file: &str| file.split(SUCCEEDS).next().unwrap_or_default().to_string();
         all.iter()
             .filter(|(file, owner)| !owner.process.is_gone() && !succeeded(&name(file), owner))
@@ -389,7 +390,10 @@ mod tests {
     }
 
     fn is_ours(claims: &Claims, name: &str) -> bool {
-        matches!(claims.take(name).expect("a folder that can be written"), Claim::Ours)
+        matches!(
+            claims.take(name).expect("a folder that can be written"),
+            Claim::Ours
+        )
     }
 
     /// A claim of a process of another machine, that is never renewed.
@@ -425,7 +429,10 @@ mod tests {
         let since = Instant::now();
         while since.elapsed() < 3 * QUICK.lease {
             match two.take("job").expect("readable") {
-                Claim::Theirs { owner: Some(owner), alive } => {
+                Claim::Theirs {
+                    owner: Some(owner),
+                    alive,
+                } => {
                     assert!(alive);
                     assert_eq!(owner.process, *Process::current());
                 }
@@ -449,7 +456,10 @@ mod tests {
                 foreign(folder.path(), "job~aa", "bb");
             }
             let all: Vec<Claims> = (0..8).map(|_| claims(folder.path())).collect();
-            assert!(all.iter().all(|claims| !is_ours(claims, "job")), "it may be alive");
+            assert!(
+                all.iter().all(|claims| !is_ours(claims, "job")),
+                "it may be alive"
+            );
             let since = Instant::now();
             let winners: usize = std::thread::scope(|scope| {
                 let threads: Vec<_> = all
@@ -465,7 +475,10 @@ mod tests {
                         })
                     })
                     .collect();
-                threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().expect("no panic"))
+                    .sum()
             });
             assert_eq!(winners, 1);
             let owners = Claims::owners(folder.path());
@@ -525,7 +538,9 @@ mod tests {
         File::create(folder.path().join("job")).expect("made");
         let ours = Arc::new(claims(folder.path()));
         let mut told = 0;
-        let guard = ours.guard("job", false, &mut |_| told += 1).expect("stale in the end");
+        let guard = ours
+            .guard("job", false, &mut |_| told += 1)
+            .expect("stale in the end");
         assert_eq!(told, 1);
         let two = Arc::new(claims(folder.path()));
         assert!(matches!(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::SlurmError;
 
@@ -39,7 +40,10 @@ pub fn squeue(names: &[String]) -> Result<Vec<Row>, SlurmError> {
     let mut rows = Vec::new();
     for names in names.chunks(100) {
         let names = format!("--name={}", names.join(","));
-        let answer = call("squeue", &["-h", "-r", "-t", "all", &names, "-o", "%F|%K|%T|%j|%r"])?;
+        let answer = call(
+            "squeue",
+            &["-h", "-r", "-t", "all", &names, "-o", "%F|%K|%T|%j|%r"],
+        )?;
         rows.extend(answer.lines().filter_map(row));
     }
     Ok(rows)
@@ -56,10 +60,22 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
-/// The state of one job, `RUNNING` for instance.
-pub fn state(id: &str) -> Result<String, SlurmError> {
-    let answer = call("squeue", &["-h", "-t", "all", "-j", id, "-o", "%T"])?;
-    Ok(answer.lines().next().unwrap_or_default().trim().to_string())
+/// The state of one job, `RUNNING` for instance, and the time it has left where that is limited.
+pub fn state(id: &str) -> Result<(String, Option<Duration>), SlurmError> {
+    let answer = call("squeue", &["-h", "-t", "all", "-j", id, "-o", "%T|%L"])?;
+    let line = answer.lines().next().unwrap_or_default();
+    let (state, left) = line.split_once('|').unwrap_or((line, ""));
+    Ok((state.trim().to_string(), duration(left.trim())))
+}
+
+/// `1-02:03:04`, `2:03:04` or `3:04`; nothing for `UNLIMITED`, `INVALID` and the like.
+fn duration(text: &str) -> Option<Duration> {
+    let (days, clock) = text.split_once('-').unwrap_or(("0", text));
+    let mut seconds = 0;
+    for part in clock.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_secs(days.parse::<u64>().ok()? * 86_400 + seconds))
 }
 
 /// Cancels jobs, arrays as a whole.
@@ -103,4 +119,25 @@ fn call(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError>
         false => lines.join("; "),
     };
     Err(SlurmError::Refused { program, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rows_as_squeue_writes_them() {
+        let seconds = |text| duration(text).map(|time| time.as_secs());
+        assert_eq!(seconds("1-02:03:04"), Some(93_784));
+        assert_eq!(seconds("2:03:04"), Some(7384));
+        assert_eq!(seconds("0:04"), Some(4));
+        for text in ["UNLIMITED", "INVALID", "NOT_SET", "", "1-"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        let found = row("12|3|PENDING|tiny.ab.0|launch failed requeued held").expect("a row");
+        assert_eq!((found.array.as_str(), found.task), ("12", Some(3)));
+        assert_eq!(found.reason, "launch failed requeued held");
+        assert_eq!(row("12|N/A|RUNNING|other|None").expect("a row").task, None);
+        assert_eq!(row("nonsense"), None);
+    }
 }

@@ -57,9 +57,9 @@ impl SlurmError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } => {
-                Some("run this where Slurm's commands are installed, such as a login node, or use `--executor local`")
-            }
+            Self::Missing { .. } => Some(
+                "run this where Slurm's commands are installed, such as a login node, or use `--executor local`",
+            ),
             Self::Refused { message, .. } => {
                 let message = message.to_lowercase();
                 let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -68,11 +68,15 @@ impl SlurmError {
                 } else if says(&["invalid account", "account/partition"]) {
                     Some("`sacctmgr show associations user=$USER` lists your accounts; set `slurm.account`")
                 } else if says(&["qos"]) {
-                    Some("set `slurm.qos`; what was submitted already runs, the same command again submits the rest")
+                    Some(
+                        "set `slurm.qos`; what was submitted already runs, the same command again submits the rest",
+                    )
                 } else if says(&["gres", "node configuration", "cpu count", "memory"]) {
                     Some("no node has what a job needs: see `[resources]` and `slurm.gres` in the manifest")
                 } else if says(&["time limit"]) {
-                    Some("the partition allows less time: see `slurm.time`, `slurm.pack` and `resources.timeout`")
+                    Some(
+                        "the partition allows less time: see `slurm.time`, `slurm.pack` and `resources.timeout`",
+                    )
                 } else if says(&["connect", "contact", "controller"]) {
                     Some("is Slurm's controller up? `scontrol ping` tells")
                 } else {
@@ -82,7 +86,9 @@ impl SlurmError {
             Self::NotShared { .. } => {
                 Some("use a folder that all nodes share: `--results DIR`, or start in such a folder")
             }
-            Self::Submission { .. } => Some("remove its folder; what it submitted is submitted anew where it is missing"),
+            Self::Submission { .. } => {
+                Some("remove its folder; what it submitted is submitted anew where it is missing")
+            }
             Self::Store(error) => error.hint(),
             Self::Answer { .. } => None,
         }

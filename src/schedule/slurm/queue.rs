@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::SlurmError;
 use super::command::{self, Row};
 use super::submission::{Folder, Member, Submission};
-use super::SlurmError;
 use crate::result::Store;
 
 /// What Slurm says about a task.
@@ -138,7 +138,10 @@ impl Known {
         let mut ids = Vec::with_capacity(submission.arrays.len());
         let mut states = BTreeMap::new();
         for (number, array) in submission.arrays.iter().enumerate() {
-            let rows = rows.get(array.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let rows = rows
+                .get(array.name.as_str())
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             let mut id = folder.id(number);
             // Submitted, but whoever did it ended before the id was written down.
             if let (None, Some(row)) = (&id, rows.first()) {
@@ -180,27 +183,37 @@ impl Known {
 
     /// Its jobs, and where each of them is.
     pub fn jobs(&self) -> impl Iterator<Item = (&Member, JobState)> {
-        self.submission.arrays.iter().enumerate().flat_map(move |(number, array)| {
-            array.tasks.iter().flat_map(move |task| {
-                let id = self.ids[number].as_deref();
-                let state = JobState {
-                    state: self
-                        .states
-                        .get(&(number, task.number))
-                        .cloned()
-                        .unwrap_or(TaskState::Unknown),
-                    array: id.map(String::from),
-                    task: id.map(|id| format!("{id}_{}", task.number)).unwrap_or_default(),
-                    before: None,
-                    started: self.folder.has_started(number, task.number),
-                    cancelled: self.cancelled,
-                };
-                task.jobs.iter().map(move |member| {
-                    let before = member.before.clone();
-                    (member, JobState { before, ..state.clone() })
+        self.submission
+            .arrays
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, array)| {
+                array.tasks.iter().flat_map(move |task| {
+                    let id = self.ids[number].as_deref();
+                    let state = JobState {
+                        state: self
+                            .states
+                            .get(&(number, task.number))
+                            .cloned()
+                            .unwrap_or(TaskState::Unknown),
+                        array: id.map(String::from),
+                        task: id.map(|id| format!("{id}_{}", task.number)).unwrap_or_default(),
+                        before: None,
+                        started: self.folder.has_started(number, task.number),
+                        cancelled: self.cancelled,
+                    };
+                    task.jobs.iter().map(move |member| {
+                        let before = member.before.clone();
+                        (
+                            member,
+                            JobState {
+                                before,
+                                ..state.clone()
+                            },
+                        )
+                    })
                 })
             })
-        })
     }
 }
 
@@ -236,14 +249,23 @@ mod tests {
 
     #[test]
     fn a_held_task_is_not_one_that_waits() {
-        assert_eq!(state("PENDING", "Resources"), TaskState::Waiting("Resources".into()));
-        assert_eq!(state("PENDING", "JobHeldUser"), TaskState::Held("JobHeldUser".into()));
+        assert_eq!(
+            state("PENDING", "Resources"),
+            TaskState::Waiting("Resources".into())
+        );
+        assert_eq!(
+            state("PENDING", "JobHeldUser"),
+            TaskState::Held("JobHeldUser".into())
+        );
         assert!(matches!(
             state("PENDING", "launch failed requeued held"),
             TaskState::Held(_)
         ));
         assert_eq!(state("COMPLETING", "None"), TaskState::Running);
-        assert_eq!(state("FAILED", "NonZeroExitCode"), TaskState::Ended("FAILED, NonZeroExitCode".into()));
+        assert_eq!(
+            state("FAILED", "NonZeroExitCode"),
+            TaskState::Ended("FAILED, NonZeroExitCode".into())
+        );
         assert!(!state("CANCELLED", "None").is_live() && state("PENDING", "JobHeldAdmin").is_live());
     }
 }

@@ -94,7 +94,7 @@ pub fn submit(store: &Store, queue: &Queue, order: Order) -> Result<Outcome, Slu
     let live: BTreeMap<&str, JobState> = queue
         .jobs()
         .into_iter()
-        .filter(|(_, job)| job.state.is_live())
+        .filter(|(_, job)| job.state.is_live() && !job.cancelled)
         .collect();
     submission.arrays = order.arrays(&stages, &submission.id, &live, command::max_array_size());
 
@@ -167,13 +167,7 @@ impl Order<'_> {
     }
 
     /// The arrays of all stages, none with more tasks than Slurm allows.
-    fn arrays(
-        &self,
-        stages: &[Stage],
-        id: &str,
-        live: &BTreeMap<&str, JobState>,
-        most: usize,
-    ) -> Vec<Array> {
+    fn arrays(&self, stages: &[Stage], id: &str, live: &BTreeMap<&str, JobState>, most: usize) -> Vec<Array> {
         let mut arrays: Vec<Array> = Vec::new();
         // By stage: the arrays' positions, and which piece of the stage's numbers each of them is.
         let mut before: Vec<(usize, usize)> = Vec::new();
@@ -224,7 +218,11 @@ impl Order<'_> {
             .iter()
             .flat_map(|task| task.jobs.iter().map(|member| member.job.as_str()))
             .collect();
-        let jobs = self.plan.jobs.iter().filter(|job| names.contains(job.name.as_str()));
+        let jobs = self
+            .plan
+            .jobs
+            .iter()
+            .filter(|job| names.contains(job.name.as_str()));
         let arrays: BTreeSet<String> = jobs
             .flat_map(|job| &job.needs)
             .filter_map(|need| live.get(need.job.as_str())?.array.clone())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::command;
 use super::submission::{Folder, Submission};
@@ -14,6 +14,9 @@ use crate::job::{ended, saved_states, skipped};
 use crate::plan::{JobSpec, Plan};
 use crate::result::{Claims, Lookup, Provenance, Status, Store};
 use crate::schedule::{Claiming, Executor, Halt, Options, Outcome, Seen, dispatch};
+
+/// How much earlier than asked for the warning before a time limit may come.
+const SLACK: Duration = Duration::from_secs(90);
 
 /// A task, read and checked.
 #[derive(Debug)]
@@ -127,35 +130,34 @@ impl TaskRun {
             .enumerate()
             .map(|(position, job)| (job.name.as_str(), position))
             .collect();
-        let mut states: BTreeMap<usize, Vec<(PathBuf, SystemTime)>> = BTreeMap::new();
-        let mut running = BTreeSet::new();
+        // Of the jobs that run here; those that others run, or have run, report nothing on their way.
+        let mut running: BTreeMap<usize, Vec<(PathBuf, SystemTime)>> = BTreeMap::new();
+        let mut progressed = false;
         let outcome = dispatch(&self.plan, &todo, &mut executor, &options, &mut |event| {
             match &event {
-                Event::Started { job } => {
+                Event::Job { job, .. } => {
                     if let Some(&position) = names.get(job.as_str()) {
-                        running.insert(position);
-                        states.insert(position, saved_states(store, &self.plan.jobs[position]));
+                        running
+                            .entry(position)
+                            .or_insert_with(|| saved_states(store, &self.plan.jobs[position]));
                     }
                 }
                 Event::Finished { job, .. } => {
-                    if let Some(position) = names.get(job.as_str()) {
-                        running.remove(position);
-                        states.remove(position);
-                    }
+                    let position = names.get(job.as_str());
+                    progressed |= position.is_some_and(|position| running.remove(position).is_some());
                 }
-                Event::Job { .. } => {}
+                Event::Started { .. } => {}
             }
             on_event(&event);
         });
-        let kept = |position: &usize| {
-            let now = saved_states(store, &self.plan.jobs[*position]);
-            !now.is_empty() && states.get(position) != Some(&now)
-        };
-        let progressed = !outcome.finished.is_empty() || running.iter().any(kept);
+        for (&position, before) in &running {
+            let now = saved_states(store, &self.plan.jobs[position]);
+            progressed |= !now.is_empty() && now != *before;
+        }
         Ok(Report {
             outcome,
             unmet,
-            running,
+            running: running.into_keys().collect(),
             progressed,
         })
     }
@@ -173,10 +175,13 @@ impl TaskRun {
             return Ok(Next::Ended);
         };
         // A task that was cancelled, or that is preempted and queued again by Slurm, is completing by now.
-        if self.folder.is_cancelled() || command::state(id)? != "RUNNING" {
+        let (state, left) = command::state(id)?;
+        if self.folder.is_cancelled() || state != "RUNNING" {
             return Ok(Next::Ended);
         }
-        if !report.progressed {
+        // Slurm may be a minute early. With more time left than that, it was no time limit but a preemption.
+        let is_limit = left.is_some_and(|left| left <= self.submission.setting.warn + SLACK);
+        if !report.progressed && is_limit {
             for &position in &report.running {
                 let text = "the time limit of the Slurm task was reached before anything of the job was done that could be kept";
                 let hint = "raise `slurm.time`, or let trainings save their state more often with `resources.checkpoint`";
@@ -240,7 +245,10 @@ fn plan(specs: Vec<JobSpec>) -> Plan {
     let needs = specs
         .iter()
         .map(|spec| {
-            let inside = spec.needs.iter().filter_map(|need| positions.get(&need.job).copied());
+            let inside = spec
+                .needs
+                .iter()
+                .filter_map(|need| positions.get(&need.job).copied());
             inside.collect()
         })
         .collect();
