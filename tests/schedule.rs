@@ -146,7 +146,6 @@ impl Case {
             capacity: self.capacity,
             script: self.script,
             stop: &self.stop,
-            grace: GRACE,
             running: VecDeque::new(),
             started: Vec::new(),
             most: 0,

@@ -4,11 +4,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use super::ResourceSettings;
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
 use super::settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
-    SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
 use super::slurm::SlurmSettings;
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
