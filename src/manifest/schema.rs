@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ResourceSettings;
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
+use super::resources::ResourceSettings;
 use super::settings::{
     BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
