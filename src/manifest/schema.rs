@@ -4,7 +4,6 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::ResourceSettings;
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
 use super::resources::ResourceSettings;
