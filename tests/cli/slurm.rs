@@ -194,10 +194,7 @@ fn the_records_are_those_of_a_local_run_with_any_number_of_workers() {
         "{}",
         run.stdout
     );
-    let scripts = here.files().into_iter().filter(|file| file.ends_with(".sh"));
-    let scripts: String = scripts
-        .map(|file| std::fs::read_to_string(file).expect("a script"))
-        .collect();
+    let scripts = here.text(".sh");
     assert!(scripts.contains("#SBATCH --dependency=\"aftercorr:"), "{scripts}");
     assert!(
         scripts.contains("#SBATCH --kill-on-invalid-dep=\"yes\""),
@@ -247,48 +244,33 @@ fn a_failed_job_is_recorded_and_only_its_dependents_are_skipped() {
 }
 
 #[test]
-fn out_of_time_a_training_is_saved_queued_again_and_gives_the_same_numbers() {
+fn told_that_time_is_up_a_training_is_saved_queued_again_and_gives_the_same_numbers() {
     let manifest = long(3000);
     let Some(here) = Here::with(&manifest) else { return };
-    // Told some seconds after the start, as Slurm counts limits in minutes.
-    let run = here
-        .submit(&["slurm.pack=5", "slurm.time=1m", "slurm.warn=57s"])
-        .ok();
+    let run = here.submit(&["slurm.pack=5", "slurm.time=1m"]).ok();
     assert!(run.stdout.contains("5 jobs submitted"), "{}", run.stdout);
+    until("a training is under way", || here.logs().contains("epoch="));
+    // As Slurm does before the limit; it counts limits in half minutes, which is long for a test.
+    let id = std::fs::read_to_string(here.only("/0.id")).expect("an id");
+    here.cluster
+        .slurm("scancel", &["--batch", "--signal=TERM", &format!("{id}_0")]);
+    until("its state is saved", || {
+        here.files().iter().any(|file| file.contains(".training-0"))
+    });
+    assert_eq!(here.records().len(), 0, "it had not ended");
     here.until_done(5);
     let output = here.output();
     assert!(output.contains("queued again, to go on from here"), "{output}");
-    let log = here.files().into_iter().filter(|file| file.ends_with(".log"));
-    let logs: String = log
-        .map(|file| std::fs::read_to_string(file).expect("a log"))
-        .collect();
-    assert!(logs.contains("going on with the saved training"), "{logs}");
+    assert!(
+        here.logs().contains("going on with the saved training"),
+        "{}",
+        here.logs()
+    );
     assert_eq!(here.records(), undisturbed(&manifest));
 }
 
 #[test]
-fn a_job_that_gets_nowhere_within_the_limit_fails_and_the_others_go_on() {
-    // Fusions keep nothing they could go on from.
-    let endless = "[[fusion]]\nmethod = \"kf-gradient\"\npatience = 100000000\n\
-                   level = { epochs = 100000000 }\n\n[[fusion]]";
-    let manifest = TINY
-        .replace("seeds = [1, 2]", "seeds = [1]")
-        .replacen("[[fusion]]", endless, 1);
-    let Some(here) = Here::with(&manifest) else { return };
-    here.submit(&["slurm.pack=4", "slurm.time=1m", "slurm.warn=57s"])
-        .ok();
-    here.until_done(5);
-    let (_, record) = here.record("kf-gradient");
-    let text = record["error"]["chain"][0].as_str().expect("text");
-    assert!(
-        text.starts_with("the time limit of the Slurm task was reached"),
-        "{text}"
-    );
-    assert_eq!(here.status()["counts"]["failed"], 1);
-}
-
-#[test]
-fn a_lost_node_costs_time_and_nothing_else() {
+fn a_lost_node_costs_time_and_a_job_that_gets_nowhere_within_the_limit_fails() {
     let manifest = long(2500);
     let Some(here) = Here::with(&manifest) else { return };
     here.submit(&[
@@ -297,22 +279,35 @@ fn a_lost_node_costs_time_and_nothing_else() {
         "resources.checkpoint=200ms",
     ])
     .ok();
+    // At the same time, on the other node: fusions keep nothing they could go on from.
+    let endless = "[[fusion]]\nmethod = \"kf-gradient\"\npatience = 100000000\n\
+                   level = { epochs = 100000000 }\n\n[[fusion]]";
+    let nowhere = TINY
+        .replace("seeds = [1, 2]", "seeds = [1]")
+        .replacen("[[fusion]]", endless, 1);
+    let other = Bench::with(&nowhere);
+    let args = [
+        "exec",
+        "tiny.toml",
+        "--executor",
+        "slurm",
+        "slurm.pack=4",
+        "slurm.time=1m",
+        "slurm.warn=57s",
+    ];
+    let mut command = other.std(&[&args[..], &["slurm.options=['--nodelist=n2']"]].concat());
+    command.env("SLURM_CONF", here.cluster.folder.join("slurm.conf"));
+    Run::of(command.output().expect("the program starts")).ok();
+
     until("a training has been saved", || {
-        here.files()
-            .iter()
-            .any(|file| file.contains(".training-0") && !file.contains(".tmp-"))
+        let files = here.files().into_iter();
+        files
+            .filter(|file| file.contains(".training-0") && !file.contains(".tmp-"))
+            .count()
+            > 0
     });
     // The node's daemon, the step's, and the program itself, as if the power had gone.
-    let workers: Vec<String> = std::fs::read_dir("/proc")
-        .expect("proc")
-        .flatten()
-        .filter(|entry| {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(" task ") && line.contains(&*here.folder.path().to_string_lossy())
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let workers = here.workers();
     assert!(!workers.is_empty());
     let node = here.cluster.pid("n1");
     let parents = workers.iter().map(|pid| parent(pid));
@@ -322,12 +317,30 @@ fn a_lost_node_costs_time_and_nothing_else() {
         .collect();
     let kill = std::process::Command::new("kill").arg("-9").args(&lost).status();
     assert!(kill.expect("kill").success());
-    until("the tasks are queued again", || {
-        here.cluster.queued().iter().any(|task| task.ends_with("PENDING"))
+    assert_eq!(here.records().len(), 0, "it had not ended");
+    let id = std::fs::read_to_string(here.only("/0.id")).expect("an id");
+    until("the task is queued again", || {
+        here.cluster
+            .queued()
+            .iter()
+            .any(|task| *task == format!("{id}_0 PENDING"))
     });
     assert!(here.cluster.tool("start").status().expect("bash").success());
     here.until_done(5);
     assert_eq!(here.records(), undisturbed(&manifest));
+
+    until("the other is done", || other.records().len() == 6);
+    let (_, record) = other.record("kf-gradient");
+    let text = record["error"]["chain"][0].as_str().expect("text");
+    assert!(
+        text.starts_with("the time limit of the Slurm task was reached"),
+        "{text}"
+    );
+    let failed = other
+        .records()
+        .into_values()
+        .filter(|record| record["status"] != "ok");
+    assert_eq!(failed.count(), 1);
 }
 
 fn parent(pid: &str) -> String {

@@ -176,7 +176,7 @@ impl TaskRun {
         };
         // A task that was cancelled, or that is preempted and queued again by Slurm, is completing by now.
         let (state, left) = command::state(id)?;
-        if self.folder.is_cancelled() || state != "RUNNING" {
+        if self.folder.is_cancelled() || !matches!(state.as_str(), "RUNNING" | "SIGNALING") {
             return Ok(Next::Ended);
         }
         // Slurm may be a minute early. With more time left than that, it was no time limit but a preemption.
