@@ -112,7 +112,7 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
             now: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         };
         let root = store.root().canonicalize()?;
-        Some(submit_to(&Store::at(root), &queue, order)?)
+        Some(submit_to(&Store::at(root), &queue, &order)?)
     };
     show(
         &work.experiment.manifest.name,

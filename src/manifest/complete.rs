@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use super::groups::Selection;
 use super::resolve::{FusionPoint, Point};
 use super::select::SECTIONS;
-use super::slurm::SlurmSettings;
 use super::{ReportSettings, ResourceSettings};
 
 /// The manifest with every default written out; axes stay lists.
@@ -18,7 +17,6 @@ pub(super) fn complete(
     method_seeds: &[u64],
     reports: &[ReportSettings],
     resources: &ResourceSettings,
-    slurm: &SlurmSettings,
 ) -> Json {
     let mut full = points
         .first()
@@ -59,9 +57,6 @@ pub(super) fn complete(
         .collect();
     full["report"] = serde_json::to_value(reports).unwrap_or(Json::Null);
     full["resources"] = serde_json::to_value(resources).unwrap_or(Json::Null);
-    if *slurm != SlurmSettings::default() {
-        full["slurm"] = serde_json::to_value(slurm).unwrap_or(Json::Null);
-    }
     for key in ["name", "description", "include", "exclude"] {
         if !given[key].is_null() {
             full[key] = given[key].clone();

@@ -140,7 +140,7 @@ impl Resolver<'_> {
                 "nothing is left to do: `[[exclude]]` drops every combination",
             ));
         }
-        let manifest = complete(
+        let mut manifest = complete(
             dict,
             &points,
             &fusions,
@@ -148,8 +148,10 @@ impl Resolver<'_> {
             &method_seeds,
             &reports,
             &resources,
-            &slurm,
         );
+        if slurm != SlurmSettings::default() {
+            manifest["slurm"] = serde_json::to_value(&slurm).unwrap_or(Json::Null);
+        }
         Some(Resolved {
             name: name?,
             seeds,

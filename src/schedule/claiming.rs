@@ -47,16 +47,15 @@ impl<E: Executor> Claiming<E> {
     /// Runs the job, or finds that it has been run, or waits for whoever runs it.
     fn try_start(&mut self, id: usize, job: Arc<JobSpec>) {
         match self.claims.take(&job.name) {
-            Ok(Claim::Ours) => match self.made(id, &job) {
-                Some(record) => {
+            Ok(Claim::Ours) => {
+                if let Some(record) = self.made(id, &job) {
                     self.claims.release(&job.name);
                     self.ended.push_back(Notice::Done(id, Ok(record)));
-                }
-                None => {
+                } else {
                     self.running.insert(id, job.name.clone());
                     self.inner.start(id, job);
                 }
-            },
+            }
             Ok(Claim::Theirs { .. }) => self.theirs.push_back((id, job)),
             Err(error) => self.ended.push_back(Notice::Done(id, Err(error.into()))),
         }

@@ -11,6 +11,8 @@ struct Cluster {
     folder: PathBuf,
     tool: PathBuf,
     port: u16,
+    /// Ends the cluster after this process, whatever ends it.
+    _watcher: Option<Child>,
 }
 
 /// `None` once it is known that there is none.
@@ -41,6 +43,7 @@ impl Cluster {
             folder: std::env::temp_dir().join(format!("runner-slurm-{pid}")),
             tool,
             port: 20_000 + (pid % 10_000) as u16 * 4,
+            _watcher: None,
         };
         let output = cluster.tool("start").output().expect("bash");
         assert!(
@@ -48,21 +51,21 @@ impl Cluster {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        // Whatever ends this process, the cluster follows.
         let tool = cluster.tool.display().to_string();
         let script = format!(
             "while kill -0 {pid}; do sleep 0.5; done; '{tool}' stop; rm -rf '{}'",
             cluster.folder.display()
         );
-        cluster
-            .command("bash")
+        let mut command = cluster.command("bash");
+        command
             .args(["-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("bash");
-        Some(cluster)
+            .stderr(Stdio::null());
+        Some(Self {
+            _watcher: Some(command.spawn().expect("bash")),
+            ..cluster
+        })
     }
 
     fn command(&self, program: &str) -> std::process::Command {

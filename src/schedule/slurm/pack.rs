@@ -105,17 +105,6 @@ fn groups(
 /// Jobs that depend on each other, directly or not, in the order of their first.
 fn families(todo: &BTreeSet<usize>, needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut parent: BTreeMap<usize, usize> = todo.iter().map(|&job| (job, job)).collect();
-    fn root(parent: &mut BTreeMap<usize, usize>, job: usize) -> usize {
-        let mut top = job;
-        while parent[&top] != top {
-            top = parent[&top];
-        }
-        let mut next = job;
-        while next != top {
-            next = parent.insert(next, top).unwrap_or(top);
-        }
-        top
-    }
     for &job in todo {
         for &need in needs[job].iter().filter(|need| todo.contains(need)) {
             let (a, b) = (root(&mut parent, job), root(&mut parent, need));
@@ -128,6 +117,19 @@ fn families(todo: &BTreeSet<usize>, needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
         families.entry(first).or_default().push(job);
     }
     families.into_values().collect()
+}
+
+/// The first of a job's family, as far as it is known; shortens the way there.
+fn root(parent: &mut BTreeMap<usize, usize>, job: usize) -> usize {
+    let mut top = job;
+    while parent[&top] != top {
+        top = parent[&top];
+    }
+    let mut next = job;
+    while next != top {
+        next = parent.insert(next, top).unwrap_or(top);
+    }
+    top
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// Files that cannot be written. What Slurm refuses is part of the outcome; what was taken before goes on.
-pub fn submit(store: &Store, queue: &Queue, order: Order) -> Result<Outcome, SlurmError> {
+pub fn submit(store: &Store, queue: &Queue, order: &Order) -> Result<Outcome, SlurmError> {
     let time = order.slurm.time();
     let share = |job: usize| order.share(job, time);
     let stages = stages(order.todo, &order.plan.needs, &share);
