@@ -43,12 +43,12 @@ runner -h 2>/dev/null | fenced text | block help
 runner exec -h 2>/dev/null | fenced text | block exec-help
 awk '/^## / { inside = $0 == "## Fusion methods" } inside && /^\|/' docs/manifest.md | block methods
 grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest
-block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
+block mnist-table <results/mnist-mlp-reference/tables/methods-by-split-accuracy.md
 
 # From the committed results alone.
-runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table docs/reports.md
+runner table mnist-mlp-reference --template kf-gradient-only --metric accuracy | block kf-table docs/reports.md
 rm -rf docs/pictures
-runner plot mnist-mlp-non-iid --figure bars,models,classes --format svg --out "$scratch/pictures" >/dev/null
+runner plot mnist-mlp-reference --figure bars,models,classes --format svg --out "$scratch/pictures" >/dev/null
 mkdir docs/pictures
 for picture in bars-2-models models-accuracy classes-4-models; do
     cp "$scratch/pictures/$picture.svg" docs/pictures/

@@ -16,6 +16,7 @@ mod fetch;
 mod groups;
 mod inferred;
 mod interrupt;
+mod living;
 mod reports;
 mod rerun;
 mod same;
@@ -24,6 +25,7 @@ mod slices;
 mod slurm;
 mod speed;
 mod steps;
+mod survival;
 mod training;
 mod views;
 
@@ -140,7 +142,8 @@ impl Bench {
             let mut record: Value =
                 serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name} is torn: {error}"));
             let fields = record.as_object_mut().expect("an object");
-            for key in ["seconds", "provenance"] {
+            // The seal is over these, too.
+            for key in ["seconds", "provenance", "seal"] {
                 assert!(fields.remove(key).is_some(), "{name} has no {key}");
             }
             (name, record)

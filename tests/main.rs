@@ -8,6 +8,7 @@ mod checkpoints;
 mod claims;
 mod cli;
 mod data;
+mod experiments;
 mod fuzz;
 mod golden;
 mod identities;

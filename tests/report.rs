@@ -56,6 +56,7 @@ fn record(kind: Kind, parts: usize, seed: u64, name: &str, accuracy: f64) -> Rec
         seconds: [("total".to_string(), 1.5)].into(),
         provenance: Provenance::default(),
         checksum: String::new(),
+        seal: String::new(),
     }
 }
 

@@ -5,11 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::CliError;
-use super::args::{ExecArgs, Format, Global, Rerun, Where};
+use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
+use super::kept::{self, Shown};
+use super::notify::notify;
+use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
@@ -17,75 +21,114 @@ use super::slurm;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
 use crate::plan::Plan;
-use crate::report::{Rendered, render_all};
-use crate::result::{Claims, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing};
+use crate::report::render_all;
+use crate::result::{
+    Claims, Guard, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing,
+};
 use crate::schedule::{
-    Claiming, Decision, GRACE, Halt, Local, Options, Outcome, Reason, Seen, Selection, adopt, decide,
+    Claiming, Costs, Decision, GRACE, Halt, Options, Outcome, Reason, Seen, Selection, adopt, decide,
     dispatch, seen,
 };
+
+/// How long a failed job waits before it is tried again for the first time.
+pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
-    let selection = selection(args)?;
+    let mut selection = selection(args)?;
     if args.executor == Where::Slurm {
         slurm::refuse_local_options(args)?;
     }
+    let reports = &experiment.manifest.reports;
+    selection.predictions = reports
+        .iter()
+        .any(|report| report.test.as_deref() == Some("mcnemar"));
     if args.dry_run {
-        let decisions = decide(&experiment.plan, &experiment.store, &selection);
+        let store = experiment.store.clone().with_ledger();
+        let decisions = decide(&experiment.plan, &store, &selection);
         require_some(&decisions, &selection)?;
         return show_plan(&experiment, &decisions, args.format);
     }
+    let mut summary = Summary::new(&experiment);
+    let end = run_all(&experiment, &selection, &mut summary, args, global);
+    // What was submitted has not ended.
+    if !matches!(end, Err(CliError::NothingSelected)) && args.executor == Where::Local {
+        notify(
+            &experiment.manifest.notify,
+            &experiment.manifest.name,
+            &summary,
+            &end,
+        );
+    }
+    end
+}
+
+/// The claims of a results folder, and the one on working on it. Slices of one plan work beside each other: they claim
+/// the jobs themselves.
+fn begin(store: &Store, selection: &Selection, wait: bool) -> Result<(Arc<Claims>, Guard, Guard), CliError> {
     let claims = Arc::new(Claims::open(
-        &experiment.store.claims(),
+        &store.claims(),
         slurm::own_job(),
         Timing::default(),
     )?);
     let mut waiting = |owner: &str| {
-        let root = experiment.store.root().display();
+        let root = store.root().display();
         let _ = writeln!(std::io::stderr(), "`{root}` is worked on by {owner}; waiting");
     };
-    // Slices of one plan run beside each other: they claim the jobs themselves.
     let work = match selection.slice {
         None => "exec".to_string(),
         Some(slice) => format!("exec-slice-{}-of-{}", slice.part, slice.of),
     };
-    let _work = claims.guard(&work, args.wait, &mut waiting)?;
+    let working = claims.guard(&work, wait, &mut waiting)?;
     let preparing = claims.guard("exec-prepares", true, &mut |_| ())?;
-    let store = Store::open(experiment.store.root())?;
-    let decisions = decide(&experiment.plan, &store, &selection);
-    require_some(&decisions, &selection)?;
-    adopt(&experiment.plan, &store, &decisions)?;
-    setup::refuse_foreign_results(&store, &args.manifest.manifest, &experiment.manifest.name)?;
-    // Before the jobs, so that `status` and `table` know while they run what is still to come.
-    store.save_index(&index(&experiment, &args.manifest.manifest))?;
-    let cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
+    Ok((claims, working, preparing))
+}
 
+fn run_all(
+    experiment: &Experiment,
+    selection: &Selection,
+    summary: &mut Summary,
+    args: &ExecArgs,
+    global: &Global,
+) -> Result<(), CliError> {
+    let (claims, _working, preparing) = begin(&experiment.store, selection, args.wait)?;
+    let store = Store::open(experiment.store.root())?;
+    let path = &args.manifest.manifest;
+    let decisions = decide(&experiment.plan, &store, selection);
+    require_some(&decisions, selection)?;
+    summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
+    if todo.is_empty()
+        && let Some(kept) =
+            kept::fingerprint(experiment, path, &decisions).and_then(|f| kept::recall(&store, &f))
+    {
+        return show_outcome(experiment, &store, summary, &kept.tables, args.format);
+    }
+    adopt(&experiment.plan, &store, &decisions)?;
+    setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;
+    // Before the jobs, so that `status` and `table` know while they run what is still to come.
+    store.save_index(&index(experiment, path))?;
     let before = before(&experiment.plan, &store, &decisions);
     if args.executor == Where::Slurm && !todo.is_empty() {
         let work = slurm::Work {
-            experiment: &experiment,
+            experiment,
             store: &store,
             todo,
             before: &before,
-            decisions: &decisions,
         };
         return slurm::submit(work, args, global);
     }
     drop(preparing);
+
     let outcome = if todo.is_empty() {
         Outcome::default()
     } else {
-        run_jobs(&experiment, &store, &todo, (claims, before), args, global)?
+        run_jobs(experiment, &store, &todo, (claims, before), args, global)?
     };
-    let summary = Summary {
-        jobs: experiment.plan.jobs.len(),
-        cached,
-        ok: outcome.count(Status::Ok),
-        failed: outcome.count(Status::Failed),
-        skipped: outcome.count(Status::Skipped),
-    };
+    summary.ok = outcome.count(Status::Ok);
+    summary.failed = outcome.count(Status::Failed);
+    summary.skipped = outcome.count(Status::Skipped);
     match outcome.halt {
         Some(Halt::Interrupted) => {
             let left = todo.len() - outcome.finished.len();
@@ -104,28 +147,49 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         }
         None => {}
     }
+    // With what the jobs have written since.
+    let store = store.with_ledger();
     // With nothing but failures there is no table to make; the failures have been shown.
-    let rendered = match render_all(&store, &experiment.templates) {
-        Ok(rendered) => rendered,
+    let tables: Vec<Shown> = match render_all(&store, &experiment.templates) {
+        Ok(rendered) => rendered.into_iter().map(Shown::from).collect(),
         Err(error) if summary.failed > 0 => {
             let _ = writeln!(std::io::stderr(), "warning: no table: {error}");
             Vec::new()
         }
         Err(error) => return Err(error.into()),
     };
-    match show_outcome(&experiment, &store, &summary, &rendered, args.format) {
+    let now = decide(&experiment.plan, &store, &Selection::default());
+    if let Some(fingerprint) = kept::fingerprint(experiment, path, &now) {
+        kept::keep(&store, fingerprint, &tables);
+    }
+    match show_outcome(experiment, &store, summary, &tables, args.format) {
         // A reader that has seen enough does not turn failures into a success.
         Ok(()) | Err(CliError::ClosedPipe) if summary.failed > 0 => Err(CliError::JobsFailed),
         other => other,
     }
 }
 
-struct Summary {
-    jobs: usize,
-    cached: usize,
-    ok: usize,
-    failed: usize,
-    skipped: usize,
+/// What became of the jobs.
+pub(super) struct Summary {
+    pub jobs: usize,
+    pub cached: usize,
+    pub ok: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub since: Instant,
+}
+
+impl Summary {
+    fn new(experiment: &Experiment) -> Self {
+        Self {
+            jobs: experiment.plan.jobs.len(),
+            cached: 0,
+            ok: 0,
+            failed: 0,
+            skipped: 0,
+            since: Instant::now(),
+        }
+    }
 }
 
 fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
@@ -141,6 +205,7 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
             .transpose()?
             .into_iter()
             .collect(),
+        predictions: false,
     })
 }
 
@@ -233,10 +298,21 @@ fn run_jobs(
         );
     }
     let resources = resources(experiment, store, &provenance, global);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
-    let local = Local::new(workers, cores, &resources)?;
+    let limits = &experiment.manifest.resources;
+    let kind = args.workers.unwrap_or(match limits.memory() {
+        Some(_) => WorkerKind::Processes,
+        None => WorkerKind::Threads,
+    });
+    if kind == WorkerKind::Threads && limits.memory().is_some() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: threads share their memory: `resources.memory` bounds how many jobs run at a time, but none of them"
+        );
+    }
+    let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
+    let local = pool.start(todo.len(), kind, limits, global.log_format, &resources)?;
     let mut executor = Claiming::new(local, claims, store, before);
+    let costs = Costs::of_store(store);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
@@ -246,6 +322,8 @@ fn run_jobs(
             args.max_fail.map(|n| n as usize)
         },
         retries: args.retries,
+        backoff: BACKOFF,
+        costs: &costs,
         stop: &stop,
         grace: GRACE,
         store,
@@ -320,7 +398,7 @@ fn show_outcome(
     experiment: &Experiment,
     store: &Store,
     summary: &Summary,
-    rendered: &[Rendered],
+    tables: &[Shown],
     format: Format,
 ) -> Result<(), CliError> {
     let document = || {
@@ -332,7 +410,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
-            "tables": rendered.iter().flat_map(|r| &r.files).collect::<Vec<_>>(),
+            "tables": tables.iter().flat_map(|table| &table.files).collect::<Vec<_>>(),
         })
     };
     let mut out = std::io::stdout().lock();
@@ -340,14 +418,14 @@ fn show_outcome(
         Format::Json => writeln!(out, "{:#}", document())?,
         Format::Jsonl => writeln!(out, "{}", json!({ "event": "summary", "summary": document() }))?,
         Format::Human => {
-            for table in rendered {
+            for table in tables {
                 writeln!(out, "{}", table.markdown.trim_end())?;
                 writeln!(out)?;
             }
         }
     }
     let mut err = std::io::stderr().lock();
-    for warning in rendered.iter().flat_map(|table| &table.warnings) {
+    for warning in tables.iter().flat_map(|table| &table.warnings) {
         let _ = writeln!(err, "warning: {warning}");
     }
     let _ = writeln!(

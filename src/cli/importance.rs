@@ -6,36 +6,59 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::step::{Step, failed};
-use crate::importance::{Importance, Place};
+use super::step::{Step, failed, key};
+use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, scores};
+use crate::plan::JobSpec;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     // A method that takes a score, so that models and fusion set are checked as for a fusion by it.
-    let fusion = [
-        ("method=kf-linear".to_string(), "--".to_string()),
-        (format!("importance={}", args.kind), "--kind: ".to_string()),
+    let mut keys = vec![
+        key("fusion.0.", "method=kf-linear", "--")?,
+        key("fusion.0.", &format!("importance={}", args.kind), "--kind: ")?,
+        key(
+            "fusion.0.",
+            &format!("normalize-importance={}", args.normalize),
+            "--normalize: ",
+        )?,
     ];
-    let step = Step::new(&args.step, &fusion, global)?;
-    let fusion = step.fusion.task.fusion();
+    if let Some(lowest) = args.rescale {
+        keys.push(key(
+            "fusion.0.",
+            &format!("rescale-importance={lowest}"),
+            "--rescale: ",
+        )?);
+    }
+    let prepare = Preparation {
+        normalise: args.normalize,
+        rescale: args.rescale,
+    };
+    if let Some(samples) = args.samples {
+        keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
+    }
+    let step = Step::new(&args.step, Some(&args.models.models), keys, global)?;
+    let fusion = step.fusion()?;
     let kind = fusion
+        .task
+        .fusion()
         .and_then(|fuse| fuse.method.importance())
         .unwrap_or_default();
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
     };
-    step.import()?;
-    let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener())
-        .map_err(|error| failed(&error))?;
+    step.make()?;
+    let what = (kind, place, prepare);
+    let scored =
+        scores(fusion, what, &step.resources, &mut step.listener()).map_err(|error| failed(&error))?;
     match args.step.format {
-        StepFormat::Json => show_json(&step, kind, args.place, &scored),
+        StepFormat::Json => show_json(&step, fusion, args.place, &scored),
         StepFormat::Human => show_table(kind, &scored),
     }
 }
 
-fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
+fn show_json(step: &Step, fusion: &JobSpec, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);
@@ -54,10 +77,10 @@ fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScor
         PlaceArg::Level => "level",
     };
     let document = json!({
-        "importance": kind,
+        "importance": fusion.task.fusion().and_then(|fuse| fuse.method.importance()),
         "place": place,
-        "seed": step.fusion.seed,
-        "settings": step.fusion.identity_settings(),
+        "seed": fusion.seed,
+        "settings": fusion.identity_settings(),
         "models": models,
     });
     writeln!(std::io::stdout(), "{document:#}")?;

@@ -17,7 +17,7 @@ use crate::result::Store;
 use crate::schedule::Slice;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 10] = [
+const OWN_VARIABLES: [&str; 11] = [
     "RUNNER_CONFIG",
     "RUNNER_RESULTS",
     "RUNNER_TEMPLATES",
@@ -28,6 +28,7 @@ const OWN_VARIABLES: [&str; 10] = [
     "RUNNER_FUZZ",
     "RUNNER_LOG",
     "RUNNER_LOG_FORMAT",
+    super::faults::VARIABLE,
 ];
 
 /// GitHub's runners set variables of the same prefix, `RUNNER_NAME` among them.
@@ -306,7 +307,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     };
     let store = Store::at(global.results.join(&name));
     if store.root().join("index.json").is_file() {
-        return Ok(store);
+        return Ok(store.with_ledger());
     }
     let known: Vec<String> = std::fs::read_dir(&global.results)
         .into_iter()

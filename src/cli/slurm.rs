@@ -13,10 +13,7 @@ use super::setup::Experiment;
 use crate::job::CHECKPOINT_EVERY;
 use crate::result::Store;
 use crate::schedule::slurm::{JobState, Order, Outcome, Queue, Setting, TaskState, submit as submit_to};
-use crate::schedule::{Decision, Seen, seen};
-
-/// How many records tell how long jobs of one kind take.
-const EXAMPLES: u32 = 20;
+use crate::schedule::{Costs, Seen, seen};
 
 /// What there is to do.
 pub struct Work<'a> {
@@ -28,8 +25,6 @@ pub struct Work<'a> {
     pub todo: BTreeSet<usize>,
     /// The records there are of them.
     pub before: &'a BTreeMap<usize, Seen>,
-    /// What is decided about all jobs.
-    pub decisions: &'a [Decision],
 }
 
 /// The Slurm job this process runs in, `12_3` for a task of an array.
@@ -82,7 +77,7 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
     let outcome = if todo.is_empty() {
         None
     } else {
-        let durations = durations(experiment, store, work.decisions, &todo);
+        let durations = durations(experiment, store, &todo);
         let provenance = provenance(
             &args.manifest.manifest,
             &experiment.manifest,
@@ -155,41 +150,14 @@ fn remove_finished(queue: &Queue, store: &Store) {
     }
 }
 
-/// How long jobs take: the mean of some jobs of the same kind and method that have a record.
-fn durations(
-    experiment: &Experiment,
-    store: &Store,
-    decisions: &[Decision],
-    todo: &BTreeSet<usize>,
-) -> BTreeMap<usize, Duration> {
-    let class = |job: usize| {
-        let spec = &experiment.plan.jobs[job];
-        let method = spec.task.fusion().map(|fuse| fuse.method.name());
-        (spec.kind(), method)
+/// How long jobs take, by what earlier jobs took; nothing where there is nothing to go by.
+fn durations(experiment: &Experiment, store: &Store, todo: &BTreeSet<usize>) -> BTreeMap<usize, Duration> {
+    let costs = Costs::of_store(store);
+    let known = |&job: &usize| {
+        let seconds = costs.known(&experiment.plan.jobs[job])?;
+        Some((job, Duration::try_from_secs_f64(seconds).ok()?))
     };
-    let mut known: BTreeMap<_, (f64, u32)> = BTreeMap::new();
-    for (job, decision) in decisions.iter().enumerate() {
-        let Some(name) = &decision.recorded_as else {
-            continue;
-        };
-        let entry = known.entry(class(job)).or_default();
-        if entry.1 < EXAMPLES
-            && let Some(seconds) = store
-                .load(name)
-                .ok()
-                .and_then(|record| record.seconds.get("total").copied())
-        {
-            *entry = (entry.0 + seconds, entry.1 + 1);
-        }
-    }
-    let mean = |job: &usize| {
-        let (seconds, jobs) = known.get(&class(*job)).filter(|(_, jobs)| *jobs > 0)?;
-        Some((
-            *job,
-            Duration::try_from_secs_f64(seconds / f64::from(*jobs)).ok()?,
-        ))
-    };
-    todo.iter().filter_map(mean).collect()
+    todo.iter().filter_map(known).collect()
 }
 
 fn show(experiment: &str, outcome: Option<&Outcome>, queued: usize, format: Format) -> Result<(), CliError> {

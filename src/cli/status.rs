@@ -3,22 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
-use super::{setup, slurm};
-use crate::result::{Claims, Lookup, Status, Store};
+use super::{setup, slurm, watch};
+use crate::result::{Claims, IndexEntry, Lookup, Status, Store};
 use crate::schedule::slurm::{JobState, Queue, TaskState};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
+    if args.follow {
+        return watch::run(&args.experiment, global);
+    }
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
     let claimed = Claims::owners(&store.claims());
-    let running = claimed
-        .keys()
-        .any(|name| name == "exec" || name.starts_with("exec-slice-"));
+    let running = Claims::is_worked_on(&store.claims());
     let mut queue = Queue::read(&store)?;
     let silent = queue.silent.take();
     let queued = queue.jobs();
@@ -26,12 +28,13 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let mut jobs = Vec::with_capacity(index.jobs.len());
     let mut seen = BTreeSet::new();
     // A job may stand at several places of the tables.
-    for entry in index.jobs.iter().filter(|entry| seen.insert(&entry.job)) {
-        let (state, error) = match store.lookup(&entry.job, &entry.key) {
-            Lookup::Found(record) => (record.status.as_str(), record.error.map(|e| e.chain.join(": "))),
-            Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),
-            Lookup::Missing => ("missing", None),
-        };
+    let entries: Vec<&IndexEntry> = index
+        .jobs
+        .iter()
+        .filter(|entry| seen.insert(&entry.job))
+        .collect();
+    let states: Vec<_> = entries.par_iter().map(|entry| state(&store, entry)).collect();
+    for (entry, (state, error)) in entries.into_iter().zip(states) {
         let (state, error) = match queued.get(entry.job.as_str()) {
             _ if state == Status::Ok.as_str() => (state, error),
             _ if claimed.contains_key(&entry.job) => ("running", None),
@@ -119,5 +122,23 @@ fn on_slurm(
             )),
         ),
         TaskState::Unknown => before,
+    }
+}
+
+/// What is known of a job, and its error. Records that are as the ledger knows them, by size and time, are not read.
+fn state(store: &Store, entry: &IndexEntry) -> (&'static str, Option<String>) {
+    if store
+        .glance(&entry.job, &entry.key)
+        .is_some_and(|known| known.status == Status::Ok)
+    {
+        return (Status::Ok.as_str(), None);
+    }
+    match store.lookup(&entry.job, &entry.key) {
+        Lookup::Found(record) => (
+            record.status.as_str(),
+            record.error.map(|error| error.chain.join(": ")),
+        ),
+        Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),
+        Lookup::Missing => ("missing", None),
     }
 }

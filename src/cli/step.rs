@@ -1,5 +1,6 @@
-//! One step from the command line: a manifest of one fusion in memory, its jobs run in a folder that goes away.
+//! One step from the command line: a small manifest in memory, its jobs run in a folder that goes away.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,14 +19,15 @@ use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::result::{Failure, Provenance, Record, Status, Store};
+use crate::report::Metric;
+use crate::result::{Failure, Provenance, Record, Status, Store, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
-    /// Imports of the models, in order.
+    /// Trainings or imports of the models, in order.
     pub bases: Vec<Arc<JobSpec>>,
     /// What is done with them.
-    pub fusion: Arc<JobSpec>,
+    pub others: Vec<Arc<JobSpec>>,
     /// What jobs run with.
     pub resources: Resources,
     stop: Arc<AtomicBool>,
@@ -34,11 +36,15 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
-    /// the way the user gave it.
-    pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
+    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any.
+    pub fn new(
+        args: &StepArgs,
+        models: Option<&str>,
+        keys: Vec<Override>,
+        global: &Global,
+    ) -> Result<Self, CliError> {
         let sets = &setup::sets(global);
-        let layers = layers(args, fusion, sets)?;
+        let layers = layers(args, models, keys, sets)?;
         let cache_dir = setup::cache_dir();
         let (manifest, problems) = resolve_partly(&layers, sets);
         let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
@@ -47,22 +53,16 @@ impl Step {
         let found = inputs::gather(&layers, &manifest, sets)?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
-        let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
+        let (bases, others) = plan
             .jobs
             .into_iter()
-            .partition(|job| matches!(job.task, Task::Fuse(_)));
-        let (Some(fusion), true) = (fusions.pop(), fusions.is_empty()) else {
-            return Err(CliError::usage(
-                "these settings are several fusions, but this command does one",
-                "put them into a manifest and use `runner exec`",
-            ));
-        };
+            .partition(|job| matches!(job.task, Task::Train(_) | Task::Evaluate(_)));
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
         let limits = &manifest.resources;
         Ok(Self {
             bases,
-            fusion,
+            others,
             resources: Resources {
                 device,
                 device_name: device_name.clone(),
@@ -83,8 +83,19 @@ impl Step {
         })
     }
 
-    /// Imports the models; their records.
-    pub fn import(&self) -> Result<Vec<Record>, CliError> {
+    /// The only thing that is done with the models.
+    pub fn fusion(&self) -> Result<&Arc<JobSpec>, CliError> {
+        match self.others.as_slice() {
+            [fusion] => Ok(fusion),
+            _ => Err(CliError::usage(
+                "these settings are several fusions, but this command does one",
+                "put them into a manifest and use `runner exec`",
+            )),
+        }
+    }
+
+    /// Trains or imports the models; their records.
+    pub fn make(&self) -> Result<Vec<Record>, CliError> {
         self.bases.iter().map(|job| self.run(job)).collect()
     }
 
@@ -112,6 +123,12 @@ impl Step {
         }
     }
 
+    /// Copies the network that a job made.
+    pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
+        let bytes = std::fs::read(self.resources.store.checkpoint_path(&record.job))?;
+        Ok(write_atomic(to, &bytes)?)
+    }
+
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
@@ -133,22 +150,63 @@ fn problem(failure: Failure) -> CliError {
     problem.into()
 }
 
+/// A key with the way the user gave it. `text` is `key=value`, below `prefix`, which has a dot at its end or is empty.
+pub fn key(prefix: &str, text: &str, origin: &str) -> Result<Override, CliError> {
+    let origin = format!("{origin}{text}");
+    let parsed = Override::parse(&format!("{prefix}{text}"), "")?;
+    Ok(Override { origin, ..parsed })
+}
+
+/// A folder to write models to, made if need be: what would only turn out after hours.
+pub fn output_folder(folder: &Path) -> Result<(), CliError> {
+    let probe = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    probe.map(drop).map_err(|error| {
+        CliError::usage(
+            format!("`{}` cannot be written to: {error}", folder.display()),
+            "give another folder with `--out DIR`",
+        )
+    })
+}
+
+/// A line per model with its metrics.
+pub fn show_table(rows: &[(String, &Record)]) -> Result<(), CliError> {
+    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let widest = widths.max().unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    write!(out, "{:widest$}", "")?;
+    for metric in Metric::ALL {
+        write!(out, "  {:>13}", metric.title())?;
+    }
+    writeln!(out)?;
+    for (name, record) in rows {
+        write!(out, "{name:widest$}")?;
+        for metric in Metric::ALL {
+            let value = metric.of(record);
+            let text = value.map_or("--".to_string(), |value| metric.format(value, None));
+            write!(out, "  {text:>13}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 /// The manifest: environment variables, then the options, then `--set`.
-fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<Layers, CliError> {
-    let paths: Vec<PathBuf> = match glob::glob(&args.models) {
-        Ok(paths) => paths.flatten().collect(),
-        Err(error) => {
+fn layers(
+    args: &StepArgs,
+    models: Option<&str>,
+    keys: Vec<Override>,
+    sets: &Sets,
+) -> Result<Layers, CliError> {
+    let paths: Vec<PathBuf> = match models.map(glob::glob) {
+        None => Vec::new(),
+        Some(Ok(paths)) => paths.flatten().collect(),
+        Some(Err(error)) => {
+            let pattern = models.unwrap_or_default();
             return Err(CliError::usage(
-                format!("`{}` is not a pattern: {error}", args.models),
+                format!("`{pattern}` is not a pattern: {error}"),
                 HINT,
             ));
         }
-    };
-    let Some(first) = paths.first() else {
-        return Err(CliError::usage(
-            format!("no file matches `{}`", args.models),
-            HINT,
-        ));
     };
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
@@ -156,35 +214,36 @@ fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<L
         origin,
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let models = format!("--models {}", args.models);
     let mut overrides = setup::environment()?;
-    overrides.push(given("split.parts", paths.len().to_string(), models.clone()));
-    overrides.push(given("base.models", quoted(&args.models), models));
+    if let Some(pattern) = models {
+        if paths.is_empty() {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
+        }
+        let origin = format!("--models {pattern}");
+        overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
+        overrides.push(given("base.models", quoted(pattern), origin));
+    }
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
-    if let Some(samples) = args.samples {
-        let origin = format!("--samples {samples}");
-        overrides.push(given("fusion-set.samples", samples.to_string(), origin));
-    }
     if let Some(seed) = args.seed {
         overrides.push(given("seeds", seed.to_string(), format!("--seed {seed}")));
     }
-    for (text, origin) in fusion {
-        let mut item = Override::parse(text, origin)?;
-        if item.path != ["method-seeds"] {
-            item.path.splice(0..0, ["fusion".to_string(), "0".to_string()]);
-        }
-        overrides.push(item);
-    }
+    // `fusion.0` sets a key of a table that has to be there.
+    let fusions = keys
+        .iter()
+        .any(|key| key.path.first().is_some_and(|section| section == "fusion"));
+    overrides.extend(keys);
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
     }
-    let entry = Value::from(Dict::new());
-    let mut dict = Dict::from([
-        ("name".to_string(), Value::from("step")),
-        ("fusion".to_string(), Value::from(vec![entry])),
-    ]);
-    if let Some(model) = inferred(first, &args.dataset, &overrides, sets)? {
+    let mut dict = Dict::from([("name".to_string(), Value::from("step"))]);
+    if fusions {
+        let entry = Value::from(Dict::new());
+        dict.insert("fusion".to_string(), Value::from(vec![entry]));
+    }
+    if let Some(first) = paths.first()
+        && let Some(model) = inferred(first, &args.dataset, &overrides, sets)?
+    {
         dict.insert("model".to_string(), model);
     }
     Ok(Layers::in_memory(dict, overrides)?)

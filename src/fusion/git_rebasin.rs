@@ -20,13 +20,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{
-    Preparation, folded, preactivations, replace, require_chains, scores, squared_distances, weights,
-};
+use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs, require_equal_shapes};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::assign;
 
 /// Parameters of `git-rebasin`.

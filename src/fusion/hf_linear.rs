@@ -37,12 +37,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, folded, preactivations, projected_distances, replace, require_chains, scores, solve, walk,
+    folded, preactivations, projected_distances, replace, require_chains, scores, solve, walk,
 };
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs, require_equal_shapes};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Solution, assign};
 
 /// Parameters of `hf-linear`.

@@ -29,18 +29,19 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
+use faer::reborrow::ReborrowMut;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::activations::{blocks, positions, side_by_side};
-use super::layers::{Preparation, require_equal_levels, require_finite, scores, squared_distances};
+use super::activations::{Buffer, blocks, positions, side_by_side};
+use super::layers::{require_equal_levels, require_finite, scores, squared_distances};
 use super::level::{LevelTrainer, Loss};
-use super::report::{LayerReport, errors};
+use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
 use crate::arch::Network;
-use crate::importance::Place;
+use crate::importance::{Place, Preparation};
 use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
 
@@ -73,7 +74,7 @@ impl KfGradient {
         }
         let preparation = Preparation {
             normalise: self.normalize_importance,
-            rescale: None,
+            rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Level, preparation)?;
         let mut reports = Vec::with_capacity(last + 1);
@@ -102,7 +103,7 @@ impl KfGradient {
             }
             let loss = match head_loss {
                 Some(loss) => loss,
-                None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?),
+                None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, (width, images))?),
             };
             let mut rng = seed::generator(inputs.seed, METHOD, &[l as u64]);
             self.unsettle(&mut network, l, &mut rng)?;
@@ -116,7 +117,8 @@ impl KfGradient {
             };
             let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
             x = batched(&network, l, &x)?;
-            let (grouping_error, approximation_error) = errors(&outputs, &found.clusters, &scores, &x)?;
+            let (grouping_error, approximation_error) =
+                errors(&outputs, &whole(&found.clusters, &scores), &x)?;
             reports.push(LayerReport {
                 grouping_error,
                 approximation_error,
@@ -195,12 +197,13 @@ impl KfGradient {
         let Some(any) = activations.first() else {
             return Ok(gram);
         };
+        let mut buffer = Buffer::default();
         for range in blocks(any.dim(0)?, positions(any)) {
-            let mut points = side_by_side(activations, range)?;
+            let mut points = side_by_side(&mut buffer, activations, range)?;
             if self.normalize_rows {
                 let mut at = 0;
                 for &width in widths {
-                    let mut own = points.subcols_mut(at, width);
+                    let mut own = points.rb_mut().subcols_mut(at, width);
                     for i in 0..own.nrows() {
                         let norm = own.as_ref().row(i).norm_l2().max(f64::MIN_POSITIVE);
                         own.as_mut()
@@ -248,7 +251,7 @@ impl KfGradient {
             },
             (true, Compat::Reference) if self.weighted_loss && self.head_weights => Loss::RawDivergence,
             (false, _) if self.head_weights => {
-                Loss::Squared(self.cluster_weights(&clusters, scores, &target)?)
+                Loss::Squared(self.cluster_weights(&clusters, scores, (target.dim(1)?, &target))?)
             }
             // As in the reference: without head weights the head's loss is never weighted.
             _ => Loss::Squared(None),
@@ -268,12 +271,12 @@ impl KfGradient {
         &self,
         clusters: &[Vec<usize>],
         scores: &[Vec<f64>],
-        like: &Tensor,
+        (width, like): (usize, &Tensor),
     ) -> candle_core::Result<Option<Tensor>> {
         if !self.weighted_loss {
             return Ok(None);
         }
-        let total: Vec<f32> = total_importance(clusters, scores)
+        let total: Vec<f32> = totals(&whole(clusters, scores), width)
             .iter()
             .map(|&s| s as f32)
             .collect();
@@ -312,20 +315,11 @@ fn is_direct(name: &str, prefix: &str) -> bool {
     matches!(own.split_once('.'), Some((_, "weight" | "bias")))
 }
 
-fn total_importance(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<f64> {
-    let width = clusters.iter().flatten().max().map_or(0, |c| c + 1);
-    let mut total = vec![0.0; width];
-    for (&c, s) in clusters.iter().flatten().zip(scores.iter().flatten()) {
-        total[c] += s;
-    }
-    total
-}
-
 /// Renames clusters so that cluster i is the one that fits neuron i of the level's input: least sum of
 /// `importance * ||x_i - t_j||`.
 fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) -> Result<(), FusionError> {
-    let importance = total_importance(&found.clusters, scores);
-    let n = importance.len();
+    let n = found.target.dim(1)?;
+    let importance = totals(&whole(&found.clusters, scores), n);
     let squared = squared_distances(x, &found.target, false, |value| value)?;
     let costs: Vec<f64> = squared
         .iter()

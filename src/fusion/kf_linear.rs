@@ -25,11 +25,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{Preparation, folded, preactivations, replace, require_chains, scores, solve, walk};
+use super::layers::{folded, preactivations, replace, require_chains, scores, solve, walk};
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Clustering, LinalgError, Points, Rule, Solution, farthest_first, kmeans};
 use crate::seed;
 

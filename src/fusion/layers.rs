@@ -2,22 +2,14 @@
 //! along the layers of the fused network, and the replacement of weights.
 
 use candle_core::{DType, Tensor};
-use faer::Mat;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use faer::reborrow::ReborrowMut;
+use faer::{Mat, MatMut};
 
-use super::activations::{blocks, layer_inputs, positions, side_by_side};
+use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
 use super::{FusionError, Inputs};
 use crate::arch::{Network, Visitor};
-use crate::importance::{Importance, Place, normalise, rescale};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Cutoff, GRAM_LIMIT, LeastSquares, LinalgError, NormalEquations, Solution};
-
-/// How the scores of a method are prepared; every method that takes an importance has these two keys beside it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct Preparation {
-    pub normalise: bool,
-    pub rescale: Option<f64>,
-}
 
 /// Prepared scores, `[model][place][neuron]`.
 pub(super) fn scores(
@@ -49,12 +41,7 @@ pub(super) fn scores(
                     model,
                 });
             }
-            if let Some(lowest) = preparation.rescale {
-                rescale(scores, lowest);
-            }
-            if preparation.normalise {
-                normalise(scores);
-            }
+            preparation.apply(scores);
         }
         all.push(scores);
     }
@@ -116,12 +103,13 @@ pub(super) fn solve(
     let per_sample = targets.first().map_or(1, positions);
     let (m, d) = (samples * per_sample, layer.fan_in() + usize::from(bias));
     let cutoff = cutoff.map_or(Cutoff::Default, Cutoff::Relative);
+    let (mut inputs, mut outputs) = (Buffer::default(), Buffer::default());
     if d > m || cutoff.relative(m, d) < GRAM_LIMIT {
         let all = (0, samples);
-        let z = layer_inputs(layer, bias, input, all)?;
-        let mut a = side_by_side(targets, all)?;
+        let z = layer_inputs(&mut inputs, layer, bias, input, all)?;
+        let mut a = side_by_side(&mut outputs, targets, all)?;
         if unit_norm {
-            unit_columns(&mut a);
+            unit_columns(a.rb_mut());
         }
         let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
         return solver.solution(a.as_ref()).map_err(linalg);
@@ -132,8 +120,8 @@ pub(super) fn solve(
         .sum::<candle_core::Result<usize>>()?;
     let mut sums = NormalEquations::new(d, n);
     for range in blocks(samples, per_sample) {
-        let z = layer_inputs(layer, bias, input, range)?;
-        let a = side_by_side(targets, range)?;
+        let z = layer_inputs(&mut inputs, layer, bias, input, range)?;
+        let a = side_by_side(&mut outputs, targets, range)?;
         sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
     }
     if unit_norm {
@@ -203,12 +191,10 @@ pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
 }
 
 /// Scales every column to unit norm. A dead neuron has no direction: it stays zero.
-pub(super) fn unit_columns(a: &mut Mat<f64>) {
-    for j in 0..a.ncols() {
-        let norm = a.col(j).norm_l2().max(f64::MIN_POSITIVE);
-        for value in a.col_mut(j).iter_mut() {
-            *value /= norm;
-        }
+pub(super) fn unit_columns(a: MatMut<'_, f64>) {
+    for column in a.col_iter_mut() {
+        let norm = column.norm_l2().max(f64::MIN_POSITIVE);
+        column.iter_mut().for_each(|value| *value /= norm);
     }
 }
 
@@ -253,11 +239,13 @@ pub(super) fn squared_distances(
     let mut products = Mat::<f64>::zeros(n_a, n_b);
     let mut squares = vec![0.0; n_a + n_b];
     let pair = [a.clone(), b.clone()];
+    let mut buffer = Buffer::default();
     for range in blocks(a.dim(0)?, positions(a)) {
-        let mut both = side_by_side(&pair, range)?;
-        for column in both.col_iter_mut() {
+        let mut both = side_by_side(&mut buffer, &pair, range)?;
+        for column in both.rb_mut().col_iter_mut() {
             column.iter_mut().for_each(|value| *value = map(*value));
         }
+        let both = both.as_ref();
         let (left, right) = (both.subcols(0, n_a), both.subcols(n_a, n_b));
         crate::linalg::add_product(&mut products, left.transpose(), right).map_err(|source| {
             FusionError::Linalg {

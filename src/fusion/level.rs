@@ -116,7 +116,8 @@ impl LevelTrainer<'_> {
     ) -> std::result::Result<LevelTraining, FusionError> {
         let level = network.levels()[l].clone();
         let (before, modules) = level.modules.split_at(fixed(&level.modules));
-        let x = network.run(before, previous, &mut Plain)?;
+        // The class tokens of transformers are a view of all tokens.
+        let x = network.run(before, previous, &mut Plain)?.contiguous()?;
         let samples = x.dim(0)?;
         let mut order: Vec<u32> = (0..samples as u32).collect();
         order.shuffle(rng);

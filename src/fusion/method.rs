@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, VanillaAveraging};
+use super::{
+    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, Start, VanillaAveraging,
+};
 use crate::arch::Plan;
 use crate::importance::Importance;
 
@@ -118,6 +120,7 @@ pub const METHODS: &[MethodInfo] = &[
         parameters: &[
             "importance",
             "normalize-importance",
+            "rescale-importance",
             "level",
             "head",
             "levels",
@@ -224,6 +227,39 @@ impl Method {
         }
     }
 
+    /// Why the method cannot fuse a network of the skeleton `first` with one of the skeleton `other`.
+    pub fn mismatch(&self, first: &Plan, other: &Plan) -> Option<String> {
+        let name = self.name();
+        let widths = |plan: &Plan| plan.levels.iter().map(|level| level.width).collect::<Vec<_>>();
+        match self {
+            Self::Ensemble(_) | Self::LogitKd(_) => None,
+            Self::VanillaAveraging(_) | Self::GitRebasin(_) | Self::HfLinear(_) => {
+                let shapes = |plan: &Plan| {
+                    plan.parameters
+                        .iter()
+                        .map(|one| one.shape.clone())
+                        .collect::<Vec<_>>()
+                };
+                (shapes(first) != shapes(other))
+                    .then(|| format!("`{name}` fuses networks of equal shapes only"))
+            }
+            Self::OtFusion(_) | Self::KfLinear(_) => (first.layers.len() != other.layers.len())
+                .then(|| format!("`{name}` fuses networks of as many layers only")),
+            Self::KfGradient(parameters) => {
+                let (first, other) = (widths(first), widths(other));
+                if first.len() != other.len() {
+                    Some(format!("`{name}` fuses networks of as many levels only"))
+                } else if parameters.start == Start::Second && first != other {
+                    Some(format!(
+                        "`{name}` with `start = \"second\"` needs a second model as wide as the first"
+                    ))
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
     /// What keeps the method from networks of this skeleton: the parameter to blame, if it is one, and why.
     pub fn obstacle(&self, plan: &Plan) -> Option<(Option<&'static str>, String)> {
         match self {
@@ -285,6 +321,7 @@ mod tests {
                 ..KfLinear::default()
             }),
             Method::KfGradient(Box::new(KfGradient {
+                rescale_importance: Some(0.1),
                 head: Some(LevelSettings::default()),
                 levels: vec![LevelSettings::default()],
                 perturbations: vec![0.0],

@@ -8,8 +8,8 @@
 //! W   <- diag(1 / nu) T' W                          rows follow this one; bias alike
 //! ```
 //!
-//! C is the Euclidean distance between the pre-activations of model k and of the target (`acts`), or between the
-//! aligned weight rows and the target's (`weights`). The marginals mu, nu are importance scores scaled to sum 1. The
+//! C is the Euclidean distance between the pre-activations of model k and of the target (`acts`; `relu-acts`: after a
+//! ReLU), or between the aligned weight rows and the target's (`weights`). The marginals mu, nu are importance scores scaled to sum 1. The
 //! fused layer is the mean of the target's and all aligned ones.
 //!
 //! | paper | here | shape |
@@ -24,18 +24,19 @@
 //! transport of the first of them; with `compat = "reference"` each has its own, a shortcut takes the one that entered
 //! its block and the layer after it the mean of both. A `BatchNorm` is folded into its layer before.
 
+mod diagnostics;
+
 use faer::Mat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, folded, preactivations, replace, require_chains, row_distances, scores, squared_distances,
-    weights,
+    folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
-use super::{Compat, Fused, FusionError, Inputs};
+use super::{Compat, Fused, FusionError, Inputs, LayerReport};
 use crate::arch::{Layer, Network};
-use crate::importance::{Importance, Place, normalise};
+use crate::importance::{Importance, Place, Preparation, normalise};
 use crate::linalg::{LinalgError, Plan, assign, product, transport};
 
 /// What the ground cost compares.
@@ -45,6 +46,8 @@ pub enum GroundCost {
     /// Pre-activations on the fusion set.
     #[default]
     Acts,
+    /// The same after a ReLU, as Git Re-Basin compares them.
+    ReluActs,
     /// Aligned weight rows.
     Weights,
 }
@@ -90,19 +93,27 @@ pub struct TransportReport {
 impl OtFusion {
     /// Whether it looks at data at all.
     pub(super) fn uses_fusion_set(&self) -> bool {
-        self.ground == GroundCost::Acts || self.importance != Importance::Uniform
+        self.ground != GroundCost::Weights || self.importance != Importance::Uniform
     }
 
     pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, layers) = self.fuse_layers(inputs)?;
+        let (network, transports, layers) = self.transport(inputs)?;
         Ok(Fused::Network {
             network,
-            diagnostics: json!({ "transports": layers }),
+            diagnostics: json!({ "transports": transports, "layers": layers }),
         })
     }
 
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
+        let (network, transports, _) = self.transport(inputs)?;
+        Ok((network, transports))
+    }
+
+    fn transport(
+        &self,
+        inputs: &Inputs,
+    ) -> Result<(Network, Vec<TransportReport>, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "otfusion";
         require_chains(METHOD, inputs.models)?;
         let k = inputs.models.len();
@@ -118,9 +129,10 @@ impl OtFusion {
             ..*inputs
         };
         let marginals = self.marginals(METHOD, inputs)?;
-        let activations = match self.ground {
-            GroundCost::Acts => preactivations(METHOD, inputs)?,
-            GroundCost::Weights => Vec::new(),
+        // Of weights without importance there may be no fusion set, hence nothing to say of errors on it.
+        let activations = match inputs.images {
+            None if !self.uses_fusion_set() => Vec::new(),
+            _ => preactivations(METHOD, inputs)?,
         };
         let target = self.align_to;
         let others: Vec<usize> = (0..k).filter(|&model| model != target).collect();
@@ -152,13 +164,13 @@ impl OtFusion {
                     (transports.plans[order].clone(), Vec::new())
                 } else {
                     let squared = match self.ground {
-                        GroundCost::Acts => squared_distances(
-                            &activations[model][l],
-                            &activations[target][l],
-                            self.norm_acts,
-                            |value| value,
-                        )?,
                         GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
+                        GroundCost::Acts | GroundCost::ReluActs => {
+                            let relu = self.ground == GroundCost::ReluActs;
+                            let [own, other] = [model, target].map(|model| &activations[model][l]);
+                            let seen = |value: f64| if relu { value.max(0.0) } else { value };
+                            squared_distances(own, other, self.norm_acts, seen)?
+                        }
                     };
                     let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
                     (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
@@ -198,7 +210,8 @@ impl OtFusion {
             let k = k as f64;
             replace(&mut network, l, |i, j| sum[(i, j)] / k, |i| bias_sum[i] / k)?;
         }
-        Ok((network, found))
+        let reports = diagnostics::layers(inputs, &network, &activations, &marginals, (target, &found))?;
+        Ok((network, found, reports))
     }
 
     /// Scores scaled to sum 1, `[model][layer]`.

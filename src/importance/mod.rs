@@ -114,6 +114,27 @@ fn batch_size(network: &Network, images: &Tensor) -> candle_core::Result<usize> 
     Ok((VALUES / values.max(1)).clamp(1, 1000))
 }
 
+/// What becomes of the scores of a layer or level before they are used: rescaled first, then normalised.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Preparation {
+    /// Scale them to sum 1.
+    pub normalise: bool,
+    /// Map them linearly onto `[r, 1]`.
+    pub rescale: Option<f64>,
+}
+
+impl Preparation {
+    /// Prepares the scores of one layer or level.
+    pub fn apply(self, scores: &mut [f64]) {
+        if let Some(lowest) = self.rescale {
+            rescale(scores, lowest);
+        }
+        if self.normalise {
+            normalise(scores);
+        }
+    }
+}
+
 /// Scales scores to sum 1.
 pub fn normalise(scores: &mut [f64]) {
     let total: f64 = scores.iter().sum();
@@ -123,7 +144,7 @@ pub fn normalise(scores: &mut [f64]) {
 }
 
 /// Maps scores linearly onto `[lowest, 1]`. Equal scores all become 1: there is nothing to tell them apart by.
-pub fn rescale(scores: &mut [f64], lowest: f64) {
+fn rescale(scores: &mut [f64], lowest: f64) {
     let min = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let range = max - min;
@@ -148,5 +169,12 @@ mod tests {
         let mut equal = [0.3, 0.3];
         rescale(&mut equal, 0.1);
         assert_eq!(equal, [1.0, 1.0]);
+        let mut both = [2.0, 4.0];
+        let preparation = Preparation {
+            normalise: true,
+            rescale: Some(0.25),
+        };
+        preparation.apply(&mut both);
+        assert_eq!(both, [0.2, 0.8]);
     }
 }

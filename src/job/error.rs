@@ -20,6 +20,20 @@ pub enum JobError {
         /// The limit.
         limit: std::time::Duration,
     },
+    /// It took too much memory.
+    #[error("the job held {} MiB of memory, more than the {} MiB of `resources.memory`", used >> 20, limit >> 20)]
+    Memory {
+        /// Bytes when it was ended.
+        used: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// Its process ended without a record.
+    #[error("the job's process {how}")]
+    Worker {
+        /// How it ended, and what it said.
+        how: String,
+    },
     /// The data set.
     #[error("data set `{name}`")]
     Data {
@@ -131,6 +145,10 @@ impl JobError {
                 path.display()
             )),
             Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),
+            Self::Memory { .. } => Some("raise `resources.memory` in the manifest".into()),
+            Self::Worker { .. } => Some(
+                "`runner logs JOB` shows how far it came; the system ends processes when it runs out of memory (`dmesg`)".into(),
+            ),
             Self::Panic(_) => Some("please report it with the job's log (`runner logs JOB`)".into()),
             _ => None,
         }

@@ -5,6 +5,7 @@ use figment::value::{Dict, Value};
 use super::decode::Decoder;
 use super::groups::{Baseline, GroupSettings, Groups, Selection, choose};
 use super::resolve::{FusionPoint, Point, Resolver};
+use crate::arch::Architecture;
 use crate::fusion::Arity;
 
 /// Which models a fusion takes, as read from its entry.
@@ -112,10 +113,23 @@ impl Resolver<'_> {
     pub(super) fn check_networks(&mut self, point: &Point) {
         let settings = &point.settings;
         let info = self.sets.info(&settings.dataset).filter(|_| point.sound);
-        let plan = info.and_then(|info| settings.model.plan(&info.shape, info.classes).ok());
-        let Some(plan) = plan else { return };
+        let plan = |model: &Architecture| info.and_then(|info| model.plan(&info.shape, info.classes).ok());
+        let Some(first) = plan(&settings.model) else {
+            return;
+        };
+        let other = settings.other_models.as_ref().and_then(plan);
         for fusion in &point.fusions {
-            let Some((key, message)) = fusion.method.obstacle(&plan) else {
+            if let Some(message) = other
+                .as_ref()
+                .and_then(|other| fusion.method.mismatch(&first, other))
+            {
+                let at = [fusion.entry.as_slice(), &["method".to_string()]].concat();
+                let problem = self.layers.problem(&at, false, message);
+                self.problems.push(problem.hint(
+                    "`[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`",
+                ));
+            }
+            let Some((key, message)) = fusion.method.obstacle(&first) else {
                 continue;
             };
             let mut at = fusion.entry.clone();
@@ -158,6 +172,7 @@ pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
                 method: baseline.method(),
                 label: None,
                 with: Vec::new(),
+                given: Dict::new(),
                 size_at: None,
                 ..fusion.clone()
             };

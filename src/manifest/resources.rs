@@ -35,6 +35,18 @@ pub struct ResourceSettings {
     pub gpus: Option<f64>,
 }
 
+/// A command that hears how an `exec` ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NotifySettings {
+    /// Run by `sh` at the end of every `exec`, whatever the end, such as
+    /// `"mail -s \"$NOTIFY_MESSAGE\" me@example.org"`. The variables are `NOTIFY_EXPERIMENT`, `NOTIFY_STATUS` (`ok`, `failed`,
+    /// `interrupted`, `error`) and `NOTIFY_MESSAGE`, one line; standard input is a JSON object with the counts of jobs. A
+    /// command that fails, or takes longer than a minute, is a warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
 impl ResourceSettings {
     /// Longest time of a job.
     pub fn timeout(&self) -> Option<Duration> {
@@ -60,9 +72,10 @@ fn bytes(text: &str) -> Option<u64> {
         .strip_suffix("IB")
         .or_else(|| unit.strip_suffix('B'))
         .unwrap_or(unit);
-    let power = ["K", "M", "G", "T"].iter().position(|known| *known == unit)?;
+    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let (_, power) = units.into_iter().find(|(known, _)| *known == unit)?;
     let number: f64 = number.trim().parse().ok()?;
-    let bytes = number * 1024_f64.powi(power as i32 + 1);
+    let bytes = number * 2_f64.powi(power);
     (bytes >= 1.0 && bytes < 2_f64.powi(60)).then_some(bytes as u64)
 }
 
@@ -108,7 +121,9 @@ mod tests {
         ] {
             assert_eq!(bytes(text), expected, "{text}");
         }
-        for text in ["", "4", "G", "-1G", "0M", "nanG", "infT", "1e30G", "4X", "4GG", "4 G x"] {
+        for text in [
+            "", "4", "G", "-1G", "0M", "nanG", "infT", "1e30G", "4X", "4GG", "4 G x",
+        ] {
             assert_eq!(bytes(text), None, "{text}");
         }
     }

@@ -117,7 +117,7 @@ impl Resolver<'_> {
 }
 
 /// A file of the user's own settings may only say how and where jobs run: what they compute is the manifest's.
-pub(super) const USER_KEYS: [&str; 2] = ["resources", "slurm"];
+pub(super) const USER_KEYS: [&str; 3] = ["resources", "slurm", "notify"];
 
 /// A key of the user's own settings that does not belong there.
 pub(super) fn user_problem(key: &str) -> Problem {

@@ -72,11 +72,7 @@ impl Resolver<'_> {
             if let Some(Value::String(tag, metric)) = dict.get("metric").cloned() {
                 dict.insert("metric".into(), Value::Array(tag, vec![Value::from(metric)]));
             }
-            let decoder = Decoder {
-                layers: self.layers,
-                axes: &[],
-                choice: &[],
-            };
+            let decoder = Decoder::new(self.layers);
             reports.extend(decoder.decode::<ReportSettings>(dict, &path, self.problems));
         }
         reports

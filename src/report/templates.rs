@@ -118,6 +118,18 @@ impl Templates {
         Ok(Self { sources, page })
     }
 
+    /// blake3 of all texts.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for ((name, format), source) in &self.sources {
+            for text in [name, format.extension(), &source.text] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// Names, sorted.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.sources.keys().map(|(name, _)| name.as_str()).collect();

@@ -285,6 +285,14 @@ impl Claims {
             .collect()
     }
 
+    /// Whether an `exec`, or a slice of one, is working on the results of these claims, as far as one look tells.
+    pub fn is_worked_on(folder: &Path) -> bool {
+        let owners = Self::owners(folder);
+        owners
+            .keys()
+            .any(|name| name == "exec" || name.starts_with("exec-slice-"))
+    }
+
     /// The results folder: two above that of the claims.
     fn root(&self) -> PathBuf {
         let root = self.folder.parent().and_then(Path::parent);

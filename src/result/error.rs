@@ -32,13 +32,13 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Written by another version of this program.
-    #[error("`{}` has schema version {found}, this program reads version {expected}", path.display())]
+    #[error("`{}` has schema version {found}, this program reads versions 1 to {expected}", path.display())]
     Schema {
         /// Which file.
         path: PathBuf,
         /// The version found.
         found: u64,
-        /// The version understood.
+        /// The newest version understood.
         expected: u32,
     },
     /// Another process works on the same results.
@@ -89,7 +89,9 @@ impl StoreError {
             Self::Json { .. } | Self::Checksum { .. } => {
                 Some("restore the file from version control, or run `runner exec` again to recompute it")
             }
-            Self::Schema { .. } => Some("run `runner exec` again to recompute it"),
+            Self::Schema { .. } => {
+                Some("it may be a newer program's: use that one, or run `runner exec` again to recompute it")
+            }
             Self::Locked { .. } => Some("wait for it to finish, or use `--wait`"),
         }
     }

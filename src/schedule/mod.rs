@@ -4,16 +4,20 @@
 //! talks to the user interface through a callback of [`crate::event::Event`]s alone.
 
 mod claiming;
+mod costs;
 mod decide;
 mod dispatch;
 mod executor;
 mod local;
 mod log;
+mod processes;
 pub mod slurm;
 
 pub use claiming::{Claiming, Seen, seen};
+pub use costs::Costs;
 pub use decide::{Decision, Reason, Selection, Slice, adopt, decide};
 pub use dispatch::{GRACE, Halt, Options, Outcome, dispatch};
 pub use executor::{Executor, Notice};
 pub use local::Local;
 pub use log::JobLog;
+pub use processes::{Order, Processes};

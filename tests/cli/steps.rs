@@ -1,4 +1,4 @@
-//! `fuse` and `importance`: one step without a manifest, against the jobs of `exec`.
+//! `train`, `fuse`, `finetune`, `evaluate` and `importance`: one step without a manifest, against the jobs of `exec`.
 
 use super::*;
 
@@ -127,6 +127,21 @@ fn scores_of_neurons() {
         conductance["models"],
         scores(&["--kind", "deeplift", "--place", "layer"])["models"]
     );
+    // Prepared as a method would.
+    let prepared = scores(&["--kind", "deeplift", "--normalize", "--rescale", "0.5"]);
+    for layer in prepared["models"][0]["scores"]
+        .as_object()
+        .expect("layers")
+        .values()
+    {
+        let scores: Vec<f64> = serde_json::from_value(layer.clone()).expect("numbers");
+        let (least, most) = (
+            scores.iter().copied().fold(f64::INFINITY, f64::min),
+            scores.iter().copied().fold(0.0, f64::max),
+        );
+        assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{scores:?}");
+        assert!((least / most - 0.5).abs() < 1e-12, "{scores:?}");
+    }
     let table = bench
         .run(&same("importance", &["--kind", "feature-ablation"]))
         .ok()
@@ -155,6 +170,10 @@ fn what_cannot_be_done_is_said_before_anything_runs() {
         .run(&same("importance", &["--kind", "condutance"]))
         .code(2)
         .says("did you mean `conductance`?");
+    bench
+        .run(&same("importance", &["--kind", "uniform", "--rescale", "1.5"]))
+        .code(2)
+        .says("--rescale");
     let three = "results/tiny/cache/checkpoints/train-model_*.safetensors";
     fuse(&[
         "--method",
@@ -167,4 +186,112 @@ fn what_cannot_be_done_is_said_before_anything_runs() {
         "50",
     ])
     .says("fuses exactly two models, but `split.parts` is 4");
+}
+
+#[test]
+fn single_trainings_are_those_of_exec() {
+    let bench = Bench::new();
+    bench.exec(&["-E", "kind=train,seed=1"]).ok();
+    let options = [
+        "train",
+        "--dataset",
+        "digits",
+        "--split",
+        "non-iid",
+        "--parts",
+        "2",
+        "--seed",
+        "1",
+        "--epochs",
+        "3",
+        "--set",
+        "base.batch-size=64",
+        "--set",
+        "model.hidden=[8]",
+        "--out",
+        "models",
+    ];
+    let trained = bench
+        .run(&[&options[..], &["--format", "json"]].concat())
+        .ok()
+        .json();
+    for model in 0..2 {
+        let (name, record) = bench.record(&format!("train-model_{model}-seed=1"));
+        assert_eq!(trained["models"][model]["metrics"], record["metrics"]);
+        let name = name.strip_suffix(".json").expect("a record");
+        let theirs = bench.path(&format!("results/tiny/cache/checkpoints/{name}.safetensors"));
+        let ours = bench.path(&format!("models/model_{model}.safetensors"));
+        assert_eq!(
+            std::fs::read(ours).expect("written"),
+            std::fs::read(theirs).expect("there")
+        );
+    }
+    // A second time, the table.
+    let table = bench.run(&options).ok().stdout;
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let evaluate = ["evaluate", "--models", "models/model_*", "--dataset", "digits"];
+    let evaluated = bench
+        .run(&[&evaluate[..], &["--format", "json"]].concat())
+        .ok()
+        .json();
+    for model in 0..2 {
+        assert_eq!(
+            evaluated["models"][model]["metrics"],
+            trained["models"][model]["metrics"]
+        );
+    }
+    assert_eq!(bench.run(&evaluate).ok().stdout, table);
+}
+
+#[test]
+fn single_models_are_trained_further() {
+    let bench = Bench::new();
+    bench.exec(&["-E", "kind=train,seed=1"]).ok();
+    let options = [
+        "finetune",
+        "--models",
+        MODELS,
+        "--dataset",
+        "digits",
+        "--lr",
+        "1e-3,1e-2",
+        "--epochs",
+        "2,3",
+        "--out",
+        "tuned",
+        "--format",
+        "json",
+    ];
+    let tuned = bench.run(&options).ok().json();
+    for model in tuned["models"].as_array().expect("models") {
+        assert_eq!(model["diagnostics"]["grid"].as_array().expect("pairs").len(), 4);
+        let accuracy = |of: &Value| of["metrics"]["accuracy"].as_f64().expect("a number");
+        assert!(accuracy(model) > accuracy(&model["of"]), "{model}");
+        assert!(bench.path(model["file"].as_str().expect("a file")).is_file());
+    }
+    let unknown = bench.run(&[
+        "finetune",
+        "--models",
+        MODELS,
+        "--dataset",
+        "digits",
+        "--out",
+        "tuned",
+        "--lr",
+        "-1",
+    ]);
+    unknown.code(2).says("--lr");
+    let nothing = bench.run(&["evaluate", "--models", "nothing/*", "--dataset", "digits"]);
+    nothing.code(2).says("no file matches `nothing/*`");
+    let typo = bench.run(&[
+        "train",
+        "--dataset",
+        "digits",
+        "--split",
+        "non-iidd",
+        "--out",
+        "x",
+    ]);
+    typo.code(2).says("did you mean `non-iid`?");
+    assert!(!bench.path("x").exists());
 }

@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `base`, `fusion-set`, `fusion`, `finetune`, `include`, `exclude`, `resources`, `report`
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `notify`, `report`
     "#);
 }
 

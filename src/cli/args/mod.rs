@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    CancelArgs, ConfigArgs, ExecArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs,
-    SelectArgs, StatusArgs, TaskArgs, VerifyArgs, Where, WorkerArgs,
+    CancelArgs, ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun,
+    SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{FuseArgs, ImportanceArgs, PlaceArg, StepArgs};
+pub use step::{EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, PlaceArg, StepArgs, TrainArgs};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -95,6 +95,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Take what is queued on Slurm out of the queue, and end what runs there
     Cancel(CancelArgs),
+    /// Show how a running experiment comes along, whoever runs it
+    Watch(WatchArgs),
     /// Show the log of a job
     Logs(LogsArgs),
     /// Render tables from results
@@ -107,10 +109,18 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run an experiment again, elsewhere, and compare with its results
     Verify(VerifyArgs),
+    /// Remove results that belong to no job any more
+    Gc(GcArgs),
     /// Download data sets into the data folder
     Fetch(FetchArgs),
+    /// Train models, without a manifest
+    Train(TrainArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
+    /// Train models from files further, without a manifest
+    Finetune(FinetuneArgs),
+    /// Evaluate models from files on the test set, without a manifest
+    Evaluate(EvaluateArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
     /// Show what is in checkpoints: safetensors, or PyTorch's of any age

@@ -1,4 +1,4 @@
-//! One step without a manifest: `fuse`, `importance`.
+//! One step without a manifest: `train`, `fuse`, `finetune`, `evaluate`, `importance`.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,13 @@ use clap::{Args, ValueEnum};
 
 use super::StepFormat;
 
-/// Models and data of a command that needs no manifest.
+/// What every command that needs no manifest takes.
 #[derive(Debug, Args)]
 pub struct StepArgs {
-    /// Files of the models, as a pattern in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
-    #[arg(long, value_name = "PATTERN")]
-    pub models: String,
     /// Name of the data set
     #[arg(long, value_name = "NAME")]
     pub dataset: String,
-    /// Size of the fusion set, drawn from what model 0 was trained on
-    #[arg(long, value_name = "N")]
-    pub samples: Option<usize>,
-    /// Seed of the fusion set
+    /// Seed of splits, fusion sets, initialisation and batches
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Any key of a manifest; those of `model` are needed only where the files do not tell the architecture
@@ -30,6 +24,65 @@ pub struct StepArgs {
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: StepFormat,
+}
+
+/// Models of a command that needs no manifest.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Files of the models, as a pattern in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
+    #[arg(long, value_name = "PATTERN")]
+    pub models: String,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// How the training set is divided: full, non-iid, sharded, stratified or random
+    #[arg(long, value_name = "KIND", default_value = "full")]
+    pub split: String,
+    /// Number of parts, one model each
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub parts: usize,
+    /// Epochs of training
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Folder for the models, `model_0.safetensors` and so on; made if need be
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// Arguments of `finetune`.
+#[derive(Debug, Args)]
+pub struct FinetuneArgs {
+    /// Learning rates to try, separated by commas
+    #[arg(long, value_name = "LR", value_delimiter = ',')]
+    pub lr: Vec<f64>,
+    /// Numbers of epochs to try, separated by commas; of all pairs the best one on validation samples counts
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub epochs: Vec<usize>,
+    /// Folder for the models, safetensors with the names of the original files; made if need be
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
 }
 
 /// Arguments of `fuse`.
@@ -47,7 +100,13 @@ pub struct FuseArgs {
     /// Where to write the fused model, a safetensors file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Models and data.
+    /// Size of the fusion set, drawn from what model 0 was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
 }
@@ -61,7 +120,19 @@ pub struct ImportanceArgs {
     /// Whose outputs are scored
     #[arg(long, value_name = "PLACE", default_value = "level")]
     pub place: PlaceArg,
-    /// Models and data.
+    /// Scale the scores of each layer or level to sum 1
+    #[arg(long)]
+    pub normalize: bool,
+    /// Map the scores of each layer or level linearly onto [R, 1], before they are normalised
+    #[arg(long, value_name = "R")]
+    pub rescale: Option<f64>,
+    /// Size of the fusion set, drawn from what model 0 was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Which models.
+    #[command(flatten)]
+    pub models: ModelArgs,
+    /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
 }

@@ -25,6 +25,10 @@ pub struct KfGradient {
     pub importance: Importance,
     /// Scale each level's scores to sum 1.
     pub normalize_importance: bool,
+    /// Map each level's scores linearly onto `[r, 1]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub rescale_importance: Option<f64>,
     /// Training of every level.
     pub level: LevelSettings,
     /// Training of the last level, where it is another.
@@ -85,6 +89,7 @@ impl Default for KfGradient {
         Self {
             importance: Importance::Uniform,
             normalize_importance: false,
+            rescale_importance: None,
             level: LevelSettings::default(),
             head: None,
             levels: Vec::new(),

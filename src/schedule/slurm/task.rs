@@ -13,8 +13,10 @@ use crate::event::Event;
 use crate::job::{ended, saved_states, skipped};
 use crate::plan::{JobSpec, Plan};
 use crate::result::{Claims, Lookup, Provenance, Status, Store};
-use crate::schedule::{Claiming, Executor, Halt, Options, Outcome, Seen, dispatch};
+use crate::schedule::{Claiming, Costs, Executor, Halt, Options, Outcome, Seen, dispatch};
 
+/// How long a failed job waits before it is tried again for the first time.
+const BACKOFF: Duration = Duration::from_secs(1);
 /// How much earlier than asked for the warning before a time limit may come.
 const SLACK: Duration = Duration::from_secs(90);
 
@@ -118,6 +120,8 @@ impl TaskRun {
         let options = Options {
             max_fail: setting.fail_fast.then_some(1),
             retries: setting.retries,
+            backoff: BACKOFF,
+            costs: &Costs::default(),
             stop,
             grace: setting.warn.mul_f64(GRACE_SHARE),
             store,
