@@ -108,7 +108,9 @@ mod tests {
         ] {
             assert_eq!(bytes(text), expected, "{text}");
         }
-        for text in ["", "4", "G", "-1G", "0M", "nanG", "infT", "1e30G", "4X", "4GG", "4 G x"] {
+        for text in [
+            "", "4", "G", "-1G", "0M", "nanG", "infT", "1e30G", "4X", "4GG", "4 G x",
+        ] {
             assert_eq!(bytes(text), None, "{text}");
         }
     }
