@@ -13,6 +13,7 @@ shared=$(realpath "${RUNNER_SHARED:-../shared}")
 unset RUNNER_SHARED
 sweep=$PWD/benches/plan-10000.toml
 scratch=$(mktemp -d)
+chmod 755 "$scratch" # munged insists
 export SLURM_DEV_DIR=$scratch/slurm SLURM_DEV_PORT=19800
 tool=$shared/tools/slurm-dev-cluster
 trap '"$tool" stop >/dev/null 2>&1; rm -rf "$scratch"' EXIT

@@ -109,12 +109,10 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
         let root = store.root().canonicalize()?;
         Some(submit_to(&Store::at(root), &queue, &order)?)
     };
-    show(
-        &work.experiment.manifest.name,
-        outcome.as_ref(),
-        queued,
-        args.format,
-    )?;
+    let name = &experiment.manifest.name;
+    if outcome.as_ref().is_none_or(|outcome| !outcome.arrays.is_empty()) {
+        show(name, outcome.as_ref(), queued, args.format)?;
+    }
     for (task, reason) in &held {
         let _ = writeln!(
             std::io::stderr(),

@@ -108,7 +108,7 @@ fn on_slurm(
             )),
         ),
         TaskState::Ended(_) | TaskState::Unknown if before.1.is_some() => before,
-        TaskState::Ended(how) if !job.started => (
+        TaskState::Ended(how) if !job.started && !how.starts_with("CANCELLED") => (
             "missing",
             Some(format!(
                 "Slurm job {task} ended without having begun: {how}; does its node share this results folder?"

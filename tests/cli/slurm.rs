@@ -167,10 +167,46 @@ impl Here {
         });
     }
 
-    fn output(&self) -> String {
-        let files = self.files().into_iter().filter(|file| file.contains("/out/"));
+    /// The contents of all files whose paths contain this.
+    fn text(&self, part: &str) -> String {
+        let files = self.files().into_iter().filter(|file| file.contains(part));
         files
             .map(|file| std::fs::read_to_string(file).unwrap_or_default())
+            .collect()
+    }
+
+    fn output(&self) -> String {
+        self.text("/out/")
+    }
+
+    fn logs(&self) -> String {
+        self.text("/logs/")
+    }
+
+    /// The only file whose path ends so.
+    #[track_caller]
+    fn only(&self, end: &str) -> String {
+        let found: Vec<String> = self
+            .files()
+            .into_iter()
+            .filter(|file| file.ends_with(end))
+            .collect();
+        assert_eq!(found.len(), 1, "{end}: {found:?}");
+        found.into_iter().next().expect("one")
+    }
+
+    /// Processes on nodes that run tasks of this bench.
+    fn workers(&self) -> Vec<String> {
+        let folder = self.folder.path().to_string_lossy();
+        let is_worker = |pid: &str| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(" task ") && line.contains(&*folder)
+        };
+        let processes = std::fs::read_dir("/proc").expect("proc").flatten();
+        processes
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|pid| is_worker(pid))
             .collect()
     }
 }
