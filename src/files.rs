@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::process::Process;
+
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static FAULTS: OnceLock<Box<Faults>> = OnceLock::new();
@@ -20,8 +22,17 @@ static FAULTS: OnceLock<Box<Faults>> = OnceLock::new();
 /// Files that are flushed one by one.
 const FEW: usize = 256;
 
-/// Beginning of the names of temporary files; what a killed process leaves is known by it.
+/// Beginning of the names of temporary files; the process that writes them follows, then a number and the target's name.
 pub const TEMPORARY: &str = ".tmp-";
+
+/// Whether a file of this name was left by a process of this machine that has ended. What processes of other machines
+/// write may still be written.
+pub fn is_abandoned(name: &str) -> bool {
+    let tag = name
+        .strip_prefix(TEMPORARY)
+        .and_then(|rest| rest.split('-').next());
+    tag.is_some_and(Process::tagged_is_gone)
+}
 
 /// A step of writing, at which tests can have it fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +195,10 @@ fn replace<E>(
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", std::process::id()));
+    let temporary = folder.join(format!(
+        "{TEMPORARY}{}-{sequence}-{name}",
+        Process::current().tag()
+    ));
     let written = meet(Step::Create)
         .and_then(|_| File::create_new(&temporary))
         .map_err(&failed)

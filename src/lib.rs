@@ -13,10 +13,10 @@
 //! | [`cli`] | commands; the only place that prints and reads the environment | everything |
 //! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
 //! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, result, seed |
-//! | [`schedule`] | what runs and why; dispatcher, executors | plan, job, event, result, checkpoint |
+//! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, process, manifest (`[slurm]`, `[resources]`) |
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, importance, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |
-//! | [`result`] | record, index, atomic store | files |
+//! | [`result`] | record, index, atomic store, claims | files, process |
 //! | [`report`] | statistics, tables, figures, pages | result |
 //! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, nn |
@@ -28,7 +28,8 @@
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | nothing of ours |
 //! | [`seed`] | generators by purpose | nothing of ours |
-//! | [`files`] | atomic writes | nothing of ours |
+//! | [`files`] | atomic writes | process |
+//! | [`process`] | who this process is among all that share a folder | nothing of ours |
 
 pub mod arch;
 pub mod checkpoint;
@@ -44,6 +45,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod nn;
 pub mod plan;
+pub mod process;
 pub mod report;
 pub mod result;
 pub mod schedule;

@@ -21,6 +21,8 @@ mod reports;
 mod rerun;
 mod same;
 mod sequential;
+mod slices;
+mod slurm;
 mod speed;
 mod steps;
 mod survival;

@@ -5,6 +5,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 mod checkpoints;
+mod claims;
 mod cli;
 mod data;
 mod experiments;

@@ -10,7 +10,7 @@ use runner::job::{JobError, skipped};
 use runner::manifest::{Layers, resolve};
 use runner::plan::{Inputs, JobSpec, Plan, build};
 use runner::result::{Provenance, Record, Status, Store, StoreError};
-use runner::schedule::{Costs, Executor, Halt, Notice, Options, Outcome, dispatch};
+use runner::schedule::{Costs, Executor, GRACE, Halt, Notice, Options, Outcome, dispatch};
 use tempfile::TempDir;
 
 /// How a job ends, one entry per try; after the last, and without any, it succeeds.
@@ -159,6 +159,7 @@ impl Case {
             backoff: Duration::from_millis(1),
             costs: &self.costs,
             stop: &self.stop,
+            grace: GRACE,
             store: &store,
             provenance: &Provenance::default(),
         };
@@ -421,6 +422,7 @@ fn a_skip_that_cannot_be_recorded_ends_the_run() {
         backoff: Duration::ZERO,
         costs: &Costs::default(),
         stop: &stop,
+        grace: GRACE,
         store: &store,
         provenance: &Provenance::default(),
     };

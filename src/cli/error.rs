@@ -7,6 +7,7 @@ use crate::data::DataError;
 use crate::manifest::{ManifestError, Problem};
 use crate::report::ReportError;
 use crate::result::StoreError;
+use crate::schedule::slurm::SlurmError;
 
 /// A command did not do what it was asked for.
 #[derive(Debug)]
@@ -71,6 +72,14 @@ impl From<Problem> for CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
+        let mut problem = Problem::new(chain(&error));
+        problem.hint = error.hint().map(String::from);
+        problem.into()
+    }
+}
+
+impl From<SlurmError> for CliError {
+    fn from(error: SlurmError) -> Self {
         let mut problem = Problem::new(chain(&error));
         problem.hint = error.hint().map(String::from);
         problem.into()

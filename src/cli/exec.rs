@@ -1,6 +1,6 @@
 //! `runner exec`: plan, run what is missing, aggregate, render.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,28 +10,36 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::CliError;
-use super::args::{ExecArgs, Format, Global, Rerun, WorkerKind};
+use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
 use super::kept::{self, Shown};
 use super::notify::notify;
 use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
+use super::slurm;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
+use crate::plan::Plan;
 use crate::report::render_all;
 use crate::result::{
-    Index, IndexEntry, Lock, Provenance, SCHEMA, Status, Store, StoreError, TableRequest, create_dir,
+    Claims, Guard, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing,
 };
-use crate::schedule::{Costs, Decision, Halt, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
+use crate::schedule::{
+    Claiming, Costs, Decision, GRACE, Halt, Options, Outcome, Reason, Seen, Selection, adopt, decide,
+    dispatch, seen,
+};
 
 /// How long a failed job waits before it is tried again for the first time.
 pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
-    let experiment = setup::experiment(&args.manifest, global)?;
+    let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
     let mut selection = selection(args)?;
+    if args.executor == Where::Slurm {
+        slurm::refuse_local_options(args)?;
+    }
     let reports = &experiment.manifest.reports;
     selection.predictions = reports
         .iter()
@@ -44,7 +52,8 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     }
     let mut summary = Summary::new(&experiment);
     let end = run_all(&experiment, &selection, &mut summary, args, global);
-    if !matches!(end, Err(CliError::NothingSelected)) {
+    // What was submitted has not ended.
+    if !matches!(end, Err(CliError::NothingSelected)) && args.executor == Where::Local {
         notify(
             &experiment.manifest.notify,
             &experiment.manifest.name,
@@ -55,6 +64,27 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     end
 }
 
+/// The claims of a results folder, and the one on working on it. Slices of one plan work beside each other: they claim
+/// the jobs themselves.
+fn begin(store: &Store, selection: &Selection, wait: bool) -> Result<(Arc<Claims>, Guard, Guard), CliError> {
+    let claims = Arc::new(Claims::open(
+        &store.claims(),
+        slurm::own_job(),
+        Timing::default(),
+    )?);
+    let mut waiting = |owner: &str| {
+        let root = store.root().display();
+        let _ = writeln!(std::io::stderr(), "`{root}` is worked on by {owner}; waiting");
+    };
+    let work = match selection.slice {
+        None => "exec".to_string(),
+        Some(slice) => format!("exec-slice-{}-of-{}", slice.part, slice.of),
+    };
+    let working = claims.guard(&work, wait, &mut waiting)?;
+    let preparing = claims.guard("exec-prepares", true, &mut |_| ())?;
+    Ok((claims, working, preparing))
+}
+
 fn run_all(
     experiment: &Experiment,
     selection: &Selection,
@@ -62,8 +92,7 @@ fn run_all(
     args: &ExecArgs,
     global: &Global,
 ) -> Result<(), CliError> {
-    create_dir(&experiment.store.cache())?;
-    let _lock = lock(&experiment.store, args.wait)?;
+    let (claims, _working, preparing) = begin(&experiment.store, selection, args.wait)?;
     let store = Store::open(experiment.store.root())?;
     let path = &args.manifest.manifest;
     let decisions = decide(&experiment.plan, &store, selection);
@@ -80,11 +109,22 @@ fn run_all(
     setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(experiment, path))?;
+    let before = before(&experiment.plan, &store, &decisions);
+    if args.executor == Where::Slurm && !todo.is_empty() {
+        let work = slurm::Work {
+            experiment,
+            store: &store,
+            todo,
+            before: &before,
+        };
+        return slurm::submit(work, args, global);
+    }
+    drop(preparing);
 
     let outcome = if todo.is_empty() {
         Outcome::default()
     } else {
-        run_jobs(experiment, &store, &todo, args, global)?
+        run_jobs(experiment, &store, &todo, (claims, before), args, global)?
     };
     summary.ok = outcome.count(Status::Ok);
     summary.failed = outcome.count(Status::Failed);
@@ -179,14 +219,14 @@ fn require_some(decisions: &[Decision], selection: &Selection) -> Result<(), Cli
     }
 }
 
-fn lock(store: &Store, wait: bool) -> Result<Lock, CliError> {
-    match Lock::acquire(&store.lock_path()) {
-        Err(error @ StoreError::Locked { .. }) if wait => {
-            let _ = writeln!(std::io::stderr(), "{error}; waiting");
-            Ok(Lock::wait(&store.lock_path())?)
-        }
-        other => Ok(other?),
-    }
+/// The records there are of jobs that are to run: these are no reason not to.
+fn before(plan: &Plan, store: &Store, decisions: &[Decision]) -> BTreeMap<usize, Seen> {
+    let jobs = plan.jobs.iter().zip(decisions).enumerate();
+    jobs.filter(|(_, (_, decision))| {
+        decision.run && !matches!(decision.reason, Reason::New | Reason::Changed(_))
+    })
+    .filter_map(|(position, (job, _))| Some((position, seen(store, &job.name)?)))
+    .collect()
 }
 
 fn index(experiment: &Experiment, path: &Path) -> Index {
@@ -242,6 +282,7 @@ fn run_jobs(
     experiment: &Experiment,
     store: &Store,
     todo: &BTreeSet<usize>,
+    (claims, before): (Arc<Claims>, BTreeMap<usize, Seen>),
     args: &ExecArgs,
     global: &Global,
 ) -> Result<Outcome, CliError> {
@@ -269,7 +310,8 @@ fn run_jobs(
         );
     }
     let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
-    let mut executor = pool.start(todo.len(), kind, limits, global.log_format, &resources)?;
+    let local = pool.start(todo.len(), kind, limits, global.log_format, &resources)?;
+    let mut executor = Claiming::new(local, claims, store, before);
     let costs = Costs::of_store(store);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
@@ -283,10 +325,11 @@ fn run_jobs(
         backoff: BACKOFF,
         costs: &costs,
         stop: &stop,
+        grace: GRACE,
         store,
         provenance: &provenance,
     };
-    let outcome = dispatch(&experiment.plan, todo, &mut *executor, &options, &mut |event| {
+    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| {
         progress.show(&event);
     });
     progress.finish();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::args::{GcArgs, Global, ManifestArgs, StepFormat};
 use super::{CliError, setup};
 use crate::files::TEMPORARY;
-use crate::result::{Lock, Store, StoreError};
+use crate::result::{Claims, Store, StoreError, Timing};
 
 /// Runs the command.
 pub fn run(args: &GcArgs, global: &Global) -> Result<(), CliError> {
@@ -46,11 +47,14 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
     let store = setup::store_of(experiment, global)?;
     // A running exec has files that are not yet anybody's.
     let _lock = match args.dry_run {
-        true if Lock::is_held(&store.lock_path()) => return Err(held(&store).into()),
+        _ if Claims::owners(&store.claims()).keys().any(|name| name != "exec") => {
+            return Err(held(&store).into());
+        }
+        true if Claims::is_worked_on(&store.claims()) => return Err(held(&store).into()),
         true => None,
         false => {
-            crate::result::create_dir(&store.cache())?;
-            Some(Lock::acquire(&store.lock_path())?)
+            let claims = Arc::new(Claims::open(&store.claims(), None, Timing::default())?);
+            Some(claims.guard("exec", false, &mut |_| ())?)
         }
     };
     let mut living = Living::default();

@@ -1,6 +1,7 @@
 //! The command line: one file per command. The only part that prints, and that reads the environment.
 
 mod args;
+mod cancel;
 mod check;
 mod compare;
 mod config;
@@ -31,9 +32,11 @@ mod report;
 mod revision;
 mod schema;
 mod setup;
+mod slurm;
 mod status;
 mod step;
 mod table;
+mod task;
 mod threads;
 mod train;
 mod verify;
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Importance(args) => importance::run(args, &cli.global),
         Command::Interpolate(args) => interpolate::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
+        Command::Cancel(args) => cancel::run(args, &cli.global),
         Command::Watch(args) => watch::run(&args.experiment, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),
+        Command::Task(args) => task::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     };
     match result {

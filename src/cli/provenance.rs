@@ -32,9 +32,13 @@ pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance 
     }
 }
 
-/// blake3 of the resolved manifest.
+/// blake3 of the resolved manifest, without where its jobs run.
 pub fn manifest_hash(manifest: &Resolved) -> String {
-    blake3::hash(canonical_json(&manifest.manifest).as_bytes())
+    let mut manifest = manifest.manifest.clone();
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.remove("slurm");
+    }
+    blake3::hash(canonical_json(&manifest).as_bytes())
         .to_hex()
         .to_string()
 }

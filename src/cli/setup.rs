@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 use super::CliError;
-use super::args::{Global, ManifestArgs, SelectArgs};
+use super::args::{Global, ManifestArgs, SelectArgs, Where};
 use crate::data::Sets;
 use crate::job::inputs;
 use crate::manifest::{
@@ -17,7 +17,8 @@ use crate::result::Store;
 use crate::schedule::Slice;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 10] = [
+const OWN_VARIABLES: [&str; 11] = [
+    "RUNNER_CONFIG",
     "RUNNER_RESULTS",
     "RUNNER_TEMPLATES",
     "RUNNER_DATA",
@@ -69,7 +70,26 @@ pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
     for text in &args.overrides {
         overrides.push(Override::parse(text, "command line: ")?);
     }
-    Ok(Layers::read(&args.manifest, overrides)?)
+    let user = user_settings();
+    Ok(Layers::read_above(user.as_deref(), &args.manifest, overrides)?)
+}
+
+/// The file of the user's own settings: `RUNNER_CONFIG`, or `runner/config.toml` in the user's configuration folder.
+fn user_settings() -> Option<PathBuf> {
+    if let Some(file) = std::env::var_os("RUNNER_CONFIG") {
+        return Some(PathBuf::from(file));
+    }
+    Some(user_folder("XDG_CONFIG_HOME", ".config")?.join("runner/config.toml"))
+}
+
+/// A folder of the user's that a variable names, or that is in the home folder.
+fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let folder = |variable| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+    };
+    folder(variable).or_else(|| Some(folder("HOME")?.join(below_home)))
 }
 
 /// Keys of the manifest that environment variables set.
@@ -99,13 +119,7 @@ pub fn environment() -> Result<Vec<Override>, CliError> {
 
 /// Folder for decoded data sets whose own folder is not writable: `runner` in the user's cache folder.
 pub fn cache_dir() -> Option<PathBuf> {
-    let folder = |variable| {
-        std::env::var_os(variable)
-            .map(PathBuf::from)
-            .filter(|folder| folder.is_absolute())
-    };
-    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(caches.join("runner"))
+    Some(user_folder("XDG_CACHE_HOME", ".cache")?.join("runner"))
 }
 
 /// The data sets, in the folder of the options or of each manifest.
@@ -115,7 +129,15 @@ pub fn sets(global: &Global) -> Sets {
 
 /// Everything up to the plan; all that can be wrong before a job runs is found here.
 pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, CliError> {
-    let (device, device_name) = device(&args.device)?;
+    experiment_on(args, global, Where::Local)
+}
+
+/// The same for jobs that run somewhere else, on devices that need not be here.
+pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Result<Experiment, CliError> {
+    let here = match place {
+        Where::Local => Some(device(&args.device)?),
+        Where::Slurm => None,
+    };
     let layers = layers(args)?;
     let sets = sets(global);
     // Each step adds to one report; only what a problem makes meaningless is left out.
@@ -145,7 +167,11 @@ pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, Cl
         }
         .into());
     };
-    let kind = if device.is_cpu() { "cpu" } else { "cuda" };
+    let (device, device_name) = match here {
+        Some(here) => here,
+        None => (Device::Cpu, device_elsewhere(&args.device, &manifest)?),
+    };
+    let kind = device_name.split(':').next().unwrap_or_default();
     let plan = build(&manifest, &inputs, kind);
     let store = Store::at(global.results.join(&manifest.name));
     Ok(Experiment {
@@ -186,6 +212,24 @@ fn report_problems(layers: &Layers, reports: &[ReportSettings], templates: &Temp
     problems
 }
 
+/// The device of nodes that this machine does not know: a GPU where the manifest asks for one.
+fn device_elsewhere(text: &str, manifest: &Resolved) -> Result<String, CliError> {
+    let gpu = manifest.resources.gpus.unwrap_or_default() > 0.0 || manifest.slurm.gres.is_some();
+    match text {
+        "auto" if gpu => Ok("cuda".into()),
+        "auto" => Ok("cpu".into()),
+        other if other == "cpu" || other.split(':').next() == Some("cuda") => Ok(other.into()),
+        other => Err(unknown_device(other)),
+    }
+}
+
+fn unknown_device(text: &str) -> CliError {
+    CliError::usage(
+        format!("unknown device `{text}`"),
+        "one of `auto`, `cpu`, `cuda`, `cuda:0`, `cuda:1`, ...",
+    )
+}
+
 /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
 pub fn device(text: &str) -> Result<(Device, String), CliError> {
     let cuda = |index: usize| {
@@ -205,10 +249,7 @@ pub fn device(text: &str) -> Result<(Device, String), CliError> {
         "cuda" => cuda(0),
         other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
             Some(index) => cuda(index),
-            None => Err(CliError::usage(
-                format!("unknown device `{other}`"),
-                "one of `auto`, `cpu`, `cuda`, `cuda:0`, `cuda:1`, ...",
-            )),
+            None => Err(unknown_device(other)),
         },
     }
 }

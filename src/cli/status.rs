@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
-use super::{setup, watch};
-use crate::result::{IndexEntry, Lock, Lookup, Status, Store};
+use super::{setup, slurm, watch};
+use crate::result::{Claims, IndexEntry, Lookup, Status, Store};
+use crate::schedule::slurm::{JobState, Queue, TaskState};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
@@ -18,7 +19,11 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     }
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
-    let running = Lock::is_held(&store.lock_path());
+    let claimed = Claims::owners(&store.claims());
+    let running = Claims::is_worked_on(&store.claims());
+    let mut queue = Queue::read(&store)?;
+    let silent = queue.silent.take();
+    let queued = queue.jobs();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(index.jobs.len());
     let mut seen = BTreeSet::new();
@@ -30,8 +35,20 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         .collect();
     let states: Vec<_> = entries.par_iter().map(|entry| state(&store, entry)).collect();
     for (entry, (state, error)) in entries.into_iter().zip(states) {
+        let (state, error) = match queued.get(entry.job.as_str()) {
+            _ if state == Status::Ok.as_str() => (state, error),
+            _ if claimed.contains_key(&entry.job) => ("running", None),
+            Some(job) => on_slurm(job, &store, &entry.job, (state, error)),
+            None => (state, error),
+        };
         *counts.entry(state).or_default() += 1;
         jobs.push((&entry.job, state, error));
+    }
+    if let Some(error) = &silent {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: what is queued on Slurm is not known: {error}"
+        );
     }
     let mut out = std::io::stdout().lock();
     let json = |(job, state, error): &(&String, &str, Option<String>)| json!({ "job": job, "status": state, "error": error });
@@ -69,6 +86,43 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// The state of a job that was submitted and has no success on record: `before` is what the record says.
+fn on_slurm(
+    job: &JobState,
+    store: &Store,
+    name: &str,
+    before: (&'static str, Option<String>),
+) -> (&'static str, Option<String>) {
+    let task = &job.task;
+    match &job.state {
+        _ if job.cancelled => before,
+        state if state.is_live() && !slurm::is_to_come(job, store, name) => before,
+        TaskState::Waiting(reason) => ("waiting", Some(format!("Slurm job {task}: {reason}"))),
+        TaskState::Running => ("waiting", Some(format!("Slurm job {task} is running"))),
+        TaskState::Held(reason) => (
+            "held",
+            Some(format!(
+                "Slurm job {task}: {reason}; `scontrol release {task}` lets it run"
+            )),
+        ),
+        TaskState::Ended(_) | TaskState::Unknown if before.1.is_some() => before,
+        TaskState::Ended(how) if !job.started && !how.starts_with("CANCELLED") => (
+            "missing",
+            Some(format!(
+                "Slurm job {task} ended without having begun: {how}; does its node share this results folder?"
+            )),
+        ),
+        TaskState::Ended(how) => ("missing", Some(format!("Slurm job {task} ended: {how}"))),
+        TaskState::Unknown if !job.started && !task.is_empty() => (
+            "missing",
+            Some(format!(
+                "Slurm job {task} is gone and never began; does its node share this results folder?"
+            )),
+        ),
+        TaskState::Unknown => before,
+    }
 }
 
 /// What is known of a job, and its error. Records that are as the ledger knows them, by size and time, are not read.

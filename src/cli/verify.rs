@@ -15,7 +15,7 @@ use super::setup::{self, Experiment};
 use crate::job::places;
 use crate::report::Metric;
 use crate::result::{Index, Record, Status, Store};
-use crate::schedule::{Costs, Decision, Halt, Options, Selection, decide, dispatch};
+use crate::schedule::{Costs, Decision, GRACE, Halt, Options, Selection, decide, dispatch};
 
 /// Runs the command. The results themselves are only read.
 pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
@@ -62,6 +62,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         backoff: BACKOFF,
         costs: &costs,
         stop: &stop,
+        grace: GRACE,
         store: &store,
         provenance: &provenance,
     };

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::args::Global;
 use super::exec::stop_flag;
 use super::{CliError, setup};
-use crate::result::{Kind, Lock, Lookup, Stamp, Status, Store};
+use crate::result::{Claims, Kind, Lookup, Stamp, Status, Store};
 
 /// How often the folder is looked at, at most.
 const LOOK: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ pub fn run(experiment: &str, global: &Global) -> Result<(), CliError> {
     loop {
         let since = Instant::now();
         // Before looking, so that what its last moments wrote is seen.
-        let running = Lock::is_held(&store.lock_path());
+        let running = Claims::is_worked_on(&store.claims());
         let failures = seen.look(&store);
         view.failures(&failures);
         let done = seen.missing() == 0 || (was_running && !running);

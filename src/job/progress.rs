@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, JobError};
 use crate::event::JobEvent;
-use crate::plan::JobSpec;
-use crate::result::write_atomic;
+use crate::plan::{JobSpec, Task};
+use crate::result::{Store, write_atomic};
 use crate::train::{Epoch, Next, Observer, Progress, Snapshot};
 
 /// The metadata entry of a state file.
@@ -36,6 +36,25 @@ struct Head {
     progress: Progress,
 }
 
+fn path(store: &Store, job: &str, number: usize) -> PathBuf {
+    store
+        .checkpoint_path(job)
+        .with_extension(format!("training-{number}"))
+}
+
+/// The states that a job's trainings have saved, and when.
+pub fn saved_states(store: &Store, job: &JobSpec) -> Vec<(PathBuf, SystemTime)> {
+    let trainings = match (&job.task, &job.settings.finetune) {
+        (Task::Train(_), _) => 1,
+        (Task::Finetune(_), Some(settings)) => settings.grid().len(),
+        _ => 0,
+    };
+    (0..trainings)
+        .map(|number| path(store, &job.name, number))
+        .filter_map(|path| Some((path.clone(), path.metadata().ok()?.modified().ok()?)))
+        .collect()
+}
+
 /// One training of a job and its file.
 pub(super) struct StateFile {
     path: PathBuf,
@@ -45,9 +64,8 @@ pub(super) struct StateFile {
 impl StateFile {
     /// The file of the job's `number`-th training, in the experiment's cache.
     pub fn of(spec: &JobSpec, number: usize, context: &Context) -> Self {
-        let checkpoint = context.resources.store.checkpoint_path(&spec.name);
         Self {
-            path: checkpoint.with_extension(format!("training-{number}")),
+            path: path(&context.resources.store, &spec.name, number),
             key: spec.key.clone(),
         }
     }

@@ -121,6 +121,18 @@ pub fn skipped(spec: &JobSpec, failed: &str, provenance: &Provenance) -> Result<
     })
 }
 
+/// The record of a job that was ended from outside.
+pub fn ended(spec: &JobSpec, why: &str, hint: Option<&str>, provenance: &Provenance) -> Record {
+    Record {
+        error: Some(Failure {
+            chain: vec![why.to_string()],
+            hint: hint.map(String::from),
+        }),
+        provenance: started_now(provenance),
+        ..blank(spec, provenance)
+    }
+}
+
 /// Where the job's record stands in tables, first of all.
 pub fn place(spec: &JobSpec) -> Place {
     let method = spec.task.fusion().map(|fuse| &fuse.method);

@@ -1,4 +1,4 @@
-//! Layers of configuration, later wins: the file it extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
+//! Layers of configuration, later wins: the user's own settings, the file the manifest extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Tag, Value};
 
 use super::locate::{SourceFile, location_of_span};
+use super::slurm::{USER_KEYS, user_problem};
 use super::{Location, ManifestError, Problem, ResourceSettings};
 
 /// Largest manifest.
@@ -93,9 +94,30 @@ pub struct Layers {
 impl Layers {
     /// Reads the manifest and everything it extends, and puts the overrides on top.
     pub fn read(path: &Path, overrides: Vec<Override>) -> Result<Self, ManifestError> {
+        Self::read_above(None, path, overrides)
+    }
+
+    /// The same above the user's own settings, if there is such a file.
+    pub fn read_above(
+        user: Option<&Path>,
+        path: &Path,
+        overrides: Vec<Override>,
+    ) -> Result<Self, ManifestError> {
         let mut reader = Reader::default();
         reader.read(path, None, &mut Vec::new())?;
-        let Reader { files, dicts } = reader;
+        let Reader { mut files, mut dicts } = reader;
+        if let Some(user) = user.filter(|user| user.exists()) {
+            let (file, dict) = read_file(user, None)?;
+            if let Some(key) = dict.keys().find(|key| !USER_KEYS.contains(&key.as_str())) {
+                return Err(Problem {
+                    location: file.locate(std::slice::from_ref(key), true),
+                    ..user_problem(key)
+                }
+                .into());
+            }
+            files.push(file);
+            dicts.push(dict);
+        }
         let figment = dicts.into_iter().rev().fold(Figment::new(), |figment, dict| {
             figment.merge(Serialized::defaults(dict))
         });

@@ -25,6 +25,7 @@ mod resources;
 mod schema;
 mod select;
 mod settings;
+mod slurm;
 mod top;
 
 /// The section of models that differ from the first.
@@ -43,3 +44,4 @@ pub use settings::{
     BaseSettings, DatasetSettings, FusionPool, FusionSetSettings, ModelOrder, ModelSetSettings,
     ReportSettings, Settings, SplitSettings,
 };
+pub use slurm::SlurmSettings;

@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 20] = [
+pub(super) const TOP_KEYS: [&str; 21] = [
     "name",
     "description",
     "extends",
@@ -28,6 +28,7 @@ pub(super) const TOP_KEYS: [&str; 20] = [
     "include",
     "exclude",
     "resources",
+    "slurm",
     "notify",
     "report",
 ];
@@ -42,7 +43,9 @@ A manifest is a TOML file, one experiment each. In `[dataset]`, `[split]`, `[mod
 multiply (`[split]` with `parts = [2, 4]` runs everything for 2 and for 4 models). A key that takes a list anyway
 becomes an axis by a list of lists: `hidden = [[64], [64, 32]]`.
 
-Later layers win: defaults, the files named by `extends`, the manifest, environment variables
+Later layers win: defaults, the user's own settings (`[slurm]`, `[resources]` and `[notify]` in
+`~/.config/runner/config.toml`, or the file that `RUNNER_CONFIG` names), the files named by `extends`, the manifest,
+environment variables
 (`RUNNER_BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--set KEY=VALUE`, trailing
 `KEY=VALUE` (`split.parts=2,4` for a list).
 ";

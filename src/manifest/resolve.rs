@@ -13,6 +13,7 @@ use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
+use super::slurm::SlurmSettings;
 use super::{Layers, ManifestError, NotifySettings, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::data::Sets;
 use crate::fusion::{METHODS, Method};
@@ -32,6 +33,8 @@ pub struct Resolved {
     pub reports: Vec<ReportSettings>,
     /// Bounds on jobs.
     pub resources: ResourceSettings,
+    /// How they are submitted to Slurm.
+    pub slurm: SlurmSettings,
     /// Who hears of the end.
     pub notify: NotifySettings,
     /// The whole manifest with defaults, axes unexpanded.
@@ -133,6 +136,8 @@ impl Resolver<'_> {
         let seeds = self.seeds("seeds", 1);
         let method_seeds = self.seeds("method-seeds", 0);
         let resources = self.table::<ResourceSettings>("resources");
+        let slurm = self.table::<SlurmSettings>("slurm").unwrap_or_default();
+        self.check_slurm(&slurm);
         let notify = self.table::<NotifySettings>("notify").unwrap_or_default();
         let reports = self.reports();
         let points = self.points(&seeds);
@@ -145,7 +150,7 @@ impl Resolver<'_> {
                 "nothing is left to do: `[[exclude]]` drops every combination",
             ));
         }
-        let manifest = complete(
+        let mut manifest = complete(
             dict,
             &points,
             &fusions,
@@ -154,6 +159,9 @@ impl Resolver<'_> {
             &reports,
             &resources,
         );
+        if slurm != SlurmSettings::default() {
+            manifest["slurm"] = serde_json::to_value(&slurm).unwrap_or(Json::Null);
+        }
         Some(Resolved {
             name: name?,
             seeds,
@@ -161,6 +169,7 @@ impl Resolver<'_> {
             points,
             reports,
             resources,
+            slurm,
             notify,
             manifest,
         })

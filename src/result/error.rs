@@ -65,7 +65,7 @@ impl StoreError {
         matches!(
             self,
             Self::Io {
-                action: "write" | "create" | "remove" | "lock",
+                action: "write" | "create" | "remove" | "claim",
                 ..
             }
         )

@@ -12,20 +12,20 @@
 //! | `cache/` | checkpoints, predictions, logs, the [`Ledger`], temporary files | no (it carries its own `.gitignore`) |
 
 mod atomic;
+mod claim;
 mod error;
 mod index;
 mod ledger;
-mod lock;
 mod predictions;
 mod record;
 mod store;
 mod study;
 
 pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
+pub use claim::{Claim, Claims, Guard, Owner, Timing};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
 pub use ledger::{Known, Ledger, Stamp};
-pub use lock::Lock;
 pub use predictions::Predictions;
 pub use record::{
     Confusion, Failure, Input, Kind, Metrics, OLDEST_SCHEMA, Provenance, Record, SCHEMA, Status,

@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// The store at `root`, its folders made and the leftovers of killed processes removed. Call it under the lock.
+    /// The store at `root`, its folders made and the leftovers of killed processes removed.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let mut store = Self::at(root);
         store.create()?;
@@ -111,9 +111,13 @@ impl Store {
     pub fn logs(&self) -> PathBuf {
         self.cache().join("logs")
     }
-    /// The lock of `exec`.
-    pub fn lock_path(&self) -> PathBuf {
-        self.cache().join("lock")
+    /// Who works on what, see [`super::Claims`].
+    pub fn claims(&self) -> PathBuf {
+        self.cache().join("claims")
+    }
+    /// Submissions to Slurm, a folder each.
+    pub fn submissions(&self) -> PathBuf {
+        self.cache().join("slurm")
     }
     /// What is known of the records.
     pub fn ledger_path(&self) -> PathBuf {
@@ -337,15 +341,11 @@ pub(super) fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Res
     }
 }
 
-/// Removes the temporary files of killed writers. The caller holds the lock, so no living writer owns them.
+/// Removes the temporary files of writers that were killed. Those of living ones, and of other machines, stay.
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(crate::files::TEMPORARY)
-        {
+        if crate::files::is_abandoned(&entry.file_name().to_string_lossy()) {
             let _ = fs::remove_file(entry.path());
         }
     }

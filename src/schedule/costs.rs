@@ -32,9 +32,13 @@ impl Costs {
     /// Seconds that the job is likely to take: as long as an earlier one of its name, or else as its like did on average,
     /// or else a guess that has nothing but the order right.
     pub fn of(&self, job: &JobSpec) -> f64 {
+        self.known(job).unwrap_or_else(|| job.task.likely_seconds())
+    }
+
+    /// The same without the guess.
+    pub fn known(&self, job: &JobSpec) -> Option<f64> {
         let known = self.by_name.get(stem(&job.name));
-        let known = known.or_else(|| self.by_class.get(class(&job.name)));
-        known.copied().unwrap_or_else(|| job.task.likely_seconds())
+        known.or_else(|| self.by_class.get(class(&job.name))).copied()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::result::{Provenance, Record, Status, Store, StoreError};
 /// How often the dispatcher looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long running jobs have for stopping. Results are written atomically, so those that do not answer lose nothing.
-const GRACE: Duration = Duration::from_secs(3);
+pub const GRACE: Duration = Duration::from_secs(3);
 /// How often finished jobs are put on the disk: what a power failure can cost.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The longest wait before a job is tried again.
@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub costs: &'a Costs,
     /// Set from outside to stop.
     pub stop: &'a AtomicBool,
+    /// How long running jobs have for stopping, [`GRACE`] for instance.
+    pub grace: Duration,
     /// Where records of skipped jobs go.
     pub store: &'a Store,
     /// For records of skipped jobs.
@@ -187,7 +189,7 @@ impl Dispatcher<'_> {
                 }
             }
             let waits = starting && !self.delayed.is_empty();
-            let late = stopping.is_some_and(|since| since.elapsed() > GRACE);
+            let late = stopping.is_some_and(|since| since.elapsed() > self.options.grace);
             if late || (self.running.is_empty() && !waits) {
                 return self.outcome;
             }

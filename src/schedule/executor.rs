@@ -28,3 +28,21 @@ pub trait Executor {
     /// Asks all running jobs to stop.
     fn cancel(&mut self);
 }
+
+impl<E: Executor + ?Sized> Executor for Box<E> {
+    fn capacity(&self) -> usize {
+        (**self).capacity()
+    }
+
+    fn start(&mut self, id: usize, job: Arc<JobSpec>) {
+        (**self).start(id, job);
+    }
+
+    fn next(&mut self, patience: Duration) -> Option<Notice> {
+        (**self).next(patience)
+    }
+
+    fn cancel(&mut self) {
+        (**self).cancel();
+    }
+}

@@ -3,6 +3,7 @@
 //! The dispatcher knows no threads and no cluster: it gives jobs to an [`Executor`] and hears [`Notice`]s from it. It
 //! talks to the user interface through a callback of [`crate::event::Event`]s alone.
 
+mod claiming;
 mod costs;
 mod decide;
 mod dispatch;
@@ -10,10 +11,12 @@ mod executor;
 mod local;
 mod log;
 mod processes;
+pub mod slurm;
 
+pub use claiming::{Claiming, Seen, seen};
 pub use costs::Costs;
 pub use decide::{Decision, Reason, Selection, Slice, adopt, decide};
-pub use dispatch::{Halt, Options, Outcome, dispatch};
+pub use dispatch::{GRACE, Halt, Options, Outcome, dispatch};
 pub use executor::{Executor, Notice};
 pub use local::Local;
 pub use log::JobLog;

@@ -81,10 +81,9 @@ fn of_two_runs_at_once_the_second_refuses_or_waits() {
         .ok()
         .says("; waiting")
         .says("2 up to date, 3 run");
-    // Looking at the status leaves the lock file as it is.
-    let owner = || std::fs::read_to_string(bench.path("results/tiny/cache/lock")).expect("lock file");
-    let before = owner();
+    // Looking at the status leaves everything as it is.
+    let before = bench.files();
     let status = bench.run(&["status", "tiny"]).ok().stdout;
     assert!(!status.contains("running"), "{status}");
-    assert_eq!(before, owner());
+    assert_eq!(before, bench.files());
 }

@@ -42,6 +42,9 @@ pub struct ExecArgs {
     /// Which jobs.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// Where jobs run: here, or on the nodes of a Slurm cluster; then `exec` submits them and ends
+    #[arg(long, value_name = "WHERE", default_value = "local")]
+    pub executor: Where,
     /// Show what would run and why; write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -70,12 +73,21 @@ pub struct ExecArgs {
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: Format,
-    /// Wait for another `exec` on the same results instead of refusing
+    /// Wait for another `exec` of the same jobs instead of refusing
     #[arg(long)]
     pub wait: bool,
 }
 
 /// Where jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Where {
+    /// On this machine.
+    Local,
+    /// On the nodes of a Slurm cluster.
+    Slurm,
+}
+
+/// What a job runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WorkerKind {
     /// Threads of this process.
@@ -144,6 +156,13 @@ pub struct StatusArgs {
     pub format: Format,
 }
 
+/// Arguments of `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+}
+
 /// Arguments of `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
@@ -195,6 +214,18 @@ pub struct VerifyArgs {
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: StepFormat,
+}
+
+/// Arguments of `task`.
+#[derive(Debug, Args)]
+pub struct TaskArgs {
+    /// The folder of a submission
+    pub folder: PathBuf,
+    /// Which of its arrays
+    pub array: usize,
+    /// Which task of it; by default what Slurm says
+    #[arg(env = "SLURM_ARRAY_TASK_ID")]
+    pub task: usize,
 }
 
 /// Arguments of `worker`.

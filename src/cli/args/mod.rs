@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs,
-    SelectArgs, StatusArgs, VerifyArgs, WatchArgs, WorkerArgs, WorkerKind,
+    CancelArgs, ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun,
+    SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
@@ -96,6 +96,8 @@ pub enum Command {
     Methods(MethodsArgs),
     /// Show what is finished, failed or missing
     Status(StatusArgs),
+    /// Take what is queued on Slurm out of the queue, and end what runs there
+    Cancel(CancelArgs),
     /// Show how a running experiment comes along, whoever runs it
     Watch(WatchArgs),
     /// Show the log of a job
@@ -132,6 +134,9 @@ pub enum Command {
     Export(ExportArgs),
     /// Convert any checkpoint to one of this program
     Import(ImportArgs),
+    /// Run one task of a Slurm array (used by its script)
+    #[command(hide = true)]
+    Task(TaskArgs),
     /// Run one serialised job (used by executors)
     #[command(hide = true)]
     Worker(WorkerArgs),

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# 10,400 tiny jobs through a real Slurm of two nodes on this machine, as packed arrays, and nothing lost. Needs root, Debian's
+# packages slurmctld, slurmd, slurm-client and munge, `../shared/tools/slurm-dev-cluster`, and a release build:
+#
+#   cargo build --release && bash benches/slurm.sh
+#
+# BIN names another program, PACK the jobs of a task (100).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=$(realpath "${BIN:-${CARGO_TARGET_DIR:-target}/release/runner}")
+shared=$(realpath "${RUNNER_SHARED:-../shared}")
+unset RUNNER_SHARED
+sweep=$PWD/benches/plan-10000.toml
+scratch=$(mktemp -d)
+chmod 755 "$scratch" # munged insists
+export SLURM_DEV_DIR=$scratch/slurm SLURM_DEV_PORT=19800
+tool=$shared/tools/slurm-dev-cluster
+trap '"$tool" stop >/dev/null 2>&1; rm -rf "$scratch"' EXIT
+eval "$("$tool" start)"
+cd "$scratch"
+
+seconds() { date +%s.%N; }
+since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
+
+start=$(seconds)
+"$bin" exec "$sweep" --executor slurm --device cpu slurm.pack="${PACK:-100}" | head -n 1
+echo "submitted in $(since "$start")"
+while [ -n "$(squeue -h)" ]; do
+    [ -n "${asked:-}" ] || { asked=$(seconds); "$bin" status plan-10000 --format json >status.json; asked="status with all queued: $(since "$asked")"; }
+    sleep 0.5
+done
+echo "$asked"
+echo "all tasks ended after $(since "$start")"
+"$bin" status plan-10000
+start=$(seconds)
+"$bin" exec "$sweep" --executor slurm --device cpu >/dev/null
+echo "resubmitted (all done), tables made in $(since "$start")"
+echo "records: $(find results/plan-10000/records -name '*.json' | wc -l); claims left:" \
+    "$(find results/plan-10000/cache/claims -type f | wc -l)"

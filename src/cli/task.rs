@@ -1,0 +1,119 @@
+//! `runner task`: what the script of an array starts on a node.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::CliError;
+use super::args::{Format, TaskArgs};
+use super::progress::Progress;
+use super::{setup, slurm};
+use crate::job::{DataCache, Resources};
+use crate::process::Process;
+use crate::result::{Claims, Provenance, Status, Store, Timing};
+use crate::schedule::slurm::{Folder, Next, TaskRun};
+use crate::schedule::{Halt, Local};
+
+/// Runs the command.
+pub fn run(args: &TaskArgs) -> Result<(), CliError> {
+    let folder = Folder::at(&args.folder);
+    let task = TaskRun::read(folder, args.array, args.task)?;
+    let job = slurm::own_job();
+    let host = &Process::current().host;
+    task.begin(args.array, args.task, &format!("{host}, Slurm job {job:?}"))?;
+    // `cache/slurm/ID` lies three levels below the results.
+    let root = args.folder.ancestors().nth(3).unwrap_or(&args.folder);
+    let store = Store::at(root);
+    store.create()?;
+    let claims = Arc::new(Claims::open(&store.claims(), job, Timing::default())?);
+    let setting = &task.submission.setting;
+    let (device, device_name) = setup::device(&setting.device)?;
+    let provenance = Provenance {
+        host: Some(host.clone()),
+        device: device_name.clone(),
+        ..setting.provenance.clone()
+    };
+    let resources = Resources {
+        device,
+        device_name,
+        data_dir: setting.data_dir.clone(),
+        cache_dir: setup::cache_dir(),
+        timeout: setting.timeout,
+        checkpoint_every: setting.checkpoint,
+        store: store.clone(),
+        data: Arc::new(DataCache::default()),
+        provenance: provenance.clone(),
+    };
+    let cores = std::env::var("SLURM_CPUS_PER_TASK")
+        .ok()
+        .and_then(|cores| cores.parse().ok());
+    let executor = Local::new(1, cores.unwrap_or(1), &resources)?;
+    let stop = stop_flag()?;
+    let mut progress = Progress::new(task.len(), Format::Human);
+    let report = task.run(
+        executor,
+        claims.clone(),
+        &store,
+        &provenance,
+        &stop,
+        &mut |event| {
+            progress.show(event);
+        },
+    )?;
+    progress.finish();
+    let outcome = &report.outcome;
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(
+        err,
+        "{} jobs: {} ok, {} failed, {} skipped, {} left",
+        task.len(),
+        outcome.count(Status::Ok),
+        outcome.count(Status::Failed),
+        outcome.count(Status::Skipped),
+        task.len() - outcome.finished.len()
+    );
+    match &outcome.halt {
+        Some(Halt::Interrupted) => {
+            // Whoever goes on need not wait for a lease.
+            claims.release_all();
+            let next = task.after_signal(
+                &report,
+                std::env::var("SLURM_JOB_ID").ok().as_deref(),
+                &store,
+                &provenance,
+            )?;
+            if next == Next::Queued {
+                let _ = writeln!(err, "the time is up: queued again, to go on from here");
+            }
+            return Err(CliError::Interrupted);
+        }
+        Some(Halt::Broken(error)) => {
+            let failure = error.failure();
+            let mut problem = crate::manifest::Problem::new(failure.chain.join(": "));
+            problem.hint = failure.hint;
+            return Err(problem.into());
+        }
+        None => {}
+    }
+    if let Some((job, need)) = report.unmet.first() {
+        let message = format!(
+            "{} jobs have not run because one they need has no record: `{job}` needs `{need}`",
+            report.unmet.len()
+        );
+        let hint = "the same `runner exec` again submits what is missing";
+        return Err(CliError::usage(message, hint));
+    }
+    if setting.fail_fast && outcome.count(Status::Failed) > 0 {
+        return Err(CliError::JobsFailed);
+    }
+    Ok(())
+}
+
+/// A flag that SIGTERM sets, as often as it comes: before the time limit, at it, before a preemption.
+fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
+        .map_err(|error| CliError::Internal(error.to_string()))?;
+    Ok(stop)
+}

@@ -1,0 +1,143 @@
+//! Slurm's commands. Their JSON differs between versions; formats given on the command line do not.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::SlurmError;
+
+/// One task of an array as `squeue` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The array's job id.
+    pub array: String,
+    /// The task's number; `None` for a job that is no array.
+    pub task: Option<usize>,
+    /// `PENDING`, `RUNNING`, ...
+    pub state: String,
+    /// Why it is in that state.
+    pub reason: String,
+    /// The array's name.
+    pub name: String,
+}
+
+/// Submits a script; returns the job's id.
+pub fn sbatch(script: &Path) -> Result<String, SlurmError> {
+    let answer = call("sbatch", &["--parsable", &script.to_string_lossy()])?;
+    // `ID`, or `ID;CLUSTER`.
+    let id = answer.trim().split(';').next().unwrap_or_default();
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_digit()) {
+        return Err(SlurmError::Answer {
+            program: "sbatch",
+            answer,
+        });
+    }
+    Ok(id.to_string())
+}
+
+/// Everything that Slurm knows of jobs with these names; it forgets them some minutes after their end.
+pub fn squeue(names: &[String]) -> Result<Vec<Row>, SlurmError> {
+    let mut rows = Vec::new();
+    for names in names.chunks(100) {
+        let names = format!("--name={}", names.join(","));
+        let answer = call(
+            "squeue",
+            &["-h", "-r", "-t", "all", &names, "-o", "%F|%K|%T|%j|%r"],
+        )?;
+        rows.extend(answer.lines().filter_map(row));
+    }
+    Ok(rows)
+}
+
+fn row(line: &str) -> Option<Row> {
+    let mut fields = line.splitn(5, '|').map(str::trim);
+    Some(Row {
+        array: fields.next()?.to_string(),
+        task: fields.next()?.parse().ok(),
+        state: fields.next()?.to_string(),
+        name: fields.next()?.to_string(),
+        reason: fields.next()?.to_string(),
+    })
+}
+
+/// The state of one job, `RUNNING` for instance, and the time it has left where that is limited.
+pub fn state(id: &str) -> Result<(String, Option<Duration>), SlurmError> {
+    let answer = call("squeue", &["-h", "-t", "all", "-j", id, "-o", "%T|%L"])?;
+    let line = answer.lines().next().unwrap_or_default();
+    let (state, left) = line.split_once('|').unwrap_or((line, ""));
+    Ok((state.trim().to_string(), duration(left.trim())))
+}
+
+/// `1-02:03:04`, `2:03:04` or `3:04`; nothing for `UNLIMITED`, `INVALID` and the like.
+fn duration(text: &str) -> Option<Duration> {
+    let (days, clock) = text.split_once('-').unwrap_or(("0", text));
+    let mut seconds = 0;
+    for part in clock.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_secs(days.parse::<u64>().ok()? * 86_400 + seconds))
+}
+
+/// Cancels jobs, arrays as a whole.
+pub fn scancel(ids: &[String]) -> Result<(), SlurmError> {
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    call("scancel", &ids).map(drop)
+}
+
+/// Ends a running job and queues it again.
+pub fn requeue(id: &str) -> Result<(), SlurmError> {
+    call("scontrol", &["requeue", id]).map(drop)
+}
+
+/// Most tasks of an array. Slurm's default where it does not say.
+pub fn max_array_size() -> usize {
+    let config = call("scontrol", &["show", "config"]).unwrap_or_default();
+    let value = config.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "MaxArraySize").then(|| value.trim().parse().ok())?
+    });
+    value.filter(|&size| size > 0).unwrap_or(1001)
+}
+
+fn call(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| SlurmError::Missing { program, source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = words
+        .lines()
+        .map(|line| line.trim_start_matches(&format!("{program}: error: ")).trim())
+        .filter(|line| !line.is_empty())
+        .collect();
+    let message = match lines.is_empty() {
+        true => output.status.to_string(),
+        false => lines.join("; "),
+    };
+    Err(SlurmError::Refused { program, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rows_as_squeue_writes_them() {
+        let seconds = |text| duration(text).map(|time| time.as_secs());
+        assert_eq!(seconds("1-02:03:04"), Some(93_784));
+        assert_eq!(seconds("2:03:04"), Some(7384));
+        assert_eq!(seconds("0:04"), Some(4));
+        for text in ["UNLIMITED", "INVALID", "NOT_SET", "", "1-"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        let found = row("12|3|PENDING|tiny.ab.0|launch failed requeued held").expect("a row");
+        assert_eq!((found.array.as_str(), found.task), ("12", Some(3)));
+        assert_eq!(found.reason, "launch failed requeued held");
+        assert_eq!(row("12|N/A|RUNNING|other|None").expect("a row").task, None);
+        assert_eq!(row("nonsense"), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The script of an array.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::submission::{Array, Folder};
+use crate::manifest::{ResourceSettings, SlurmSettings};
+
+/// What a script is made of, besides its array.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// Options of `sbatch`.
+    pub slurm: &'a SlurmSettings,
+    /// What a job needs.
+    pub resources: &'a ResourceSettings,
+    /// Time limit of a task.
+    pub time: Option<Duration>,
+    /// How long before it a task is told.
+    pub warn: Duration,
+    /// The submission's folder.
+    pub folder: &'a Folder,
+    /// The submission's token.
+    pub token: &'a str,
+    /// Name of the experiment, for people.
+    pub experiment: &'a str,
+    /// This program.
+    pub program: &'a Path,
+    /// Where it runs.
+    pub directory: &'a Path,
+}
+
+impl Script<'_> {
+    /// The script of the array at position `number`, which waits for `dependency`.
+    pub fn text(&self, number: usize, array: &Array, dependency: Option<&str>) -> String {
+        let mut text = String::from("#!/bin/bash\n");
+        let mut option = |name: &str, value: &str| {
+            let _ = match value {
+                "" => writeln!(text, "#SBATCH --{name}"),
+                value => writeln!(text, "#SBATCH --{name}={}", quoted(value)),
+            };
+        };
+        option("job-name", &array.name);
+        option("comment", &format!("runner {}", self.experiment));
+        let numbers: Vec<usize> = array.tasks.iter().map(|task| task.number).collect();
+        let at_once = self.slurm.at_once.map(|n| format!("%{n}")).unwrap_or_default();
+        option("array", &format!("{}{at_once}", ranges(&numbers)));
+        if let Some(dependency) = dependency {
+            option("dependency", dependency);
+            option("kill-on-invalid-dep", "yes");
+        }
+        option("requeue", "");
+        option("nodes", "1");
+        option("ntasks", "1");
+        option("cpus-per-task", &self.resources.cores.unwrap_or(1).to_string());
+        if let Some(memory) = self.resources.memory() {
+            option("mem", &format!("{}K", memory.div_ceil(1024)));
+        }
+        let gpus = self.resources.gpus.unwrap_or_default() > 0.0;
+        if let Some(gres) = self.slurm.gres.as_deref().or(gpus.then_some("gpu:1")) {
+            option("gres", gres);
+        }
+        if let Some(time) = self.time {
+            option("time", &duration(time));
+        }
+        option("signal", &format!("B:TERM@{}", self.warn.as_secs().max(1)));
+        for (name, value) in [
+            ("partition", &self.slurm.partition),
+            ("account", &self.slurm.account),
+            ("qos", &self.slurm.qos),
+            ("constraint", &self.slurm.constraint),
+        ] {
+            if let Some(value) = value {
+                option(name, value);
+            }
+        }
+        option("chdir", &self.directory.to_string_lossy());
+        let output = self.folder.path().join(format!("out/{number}-%a.txt"));
+        option("output", &output.to_string_lossy());
+        option("open-mode", "append");
+        for extra in &self.slurm.options {
+            let _ = writeln!(text, "#SBATCH {extra}");
+        }
+        for line in &self.slurm.setup {
+            let _ = writeln!(text, "{line}");
+        }
+        let _ = write!(
+            text,
+            "if [ \"$(cat {token} 2>/dev/null)\" != {id} ]; then\n\
+             \x20   echo \"error: $(hostname) does not see the results folder of the submission:\" {token} >&2\n\
+             \x20   exit 66\n\
+             fi\n\
+             export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
+             exec {program} task {folder} {number}\n",
+            token = word(&self.folder.token()),
+            id = self.token,
+            program = word(self.program),
+            folder = word(self.folder.path()),
+        );
+        text
+    }
+}
+
+/// `0-3,5`: what Slurm calls the numbers of an array.
+fn ranges(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let runs: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        })
+        .collect();
+    runs.join(",")
+}
+
+/// `1-02:03:04`, in the form of days, hours, minutes, seconds.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs().max(60);
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    format!("{days}-{hours:02}:{:02}:{:02}", seconds / 60 % 60, seconds % 60)
+}
+
+/// An option's value as `sbatch` reads it from a script.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('"', "\\\""))
+}
+
+/// A word of the shell.
+fn word(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_ranges_and_durations_days() {
+        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!(ranges(&[4]), "4");
+        assert_eq!(duration(Duration::from_secs(1)), "0-00:01:00");
+        assert_eq!(duration(Duration::from_secs(93_784)), "1-02:03:04");
+        assert_eq!(word(Path::new("a 'b'")), r"'a '\''b'\'''");
+    }
+}
