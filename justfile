@@ -33,6 +33,11 @@ bench:
     cargo build --release
     bash benches/cli.sh
 
+# Measure a sweep of 100,000 jobs; needs GNU time
+scale:
+    cargo build --release
+    bash benches/scale.sh
+
 # Known vulnerabilities of the dependencies; needs GitHub
 advisories:
     cargo deny check advisories

@@ -178,15 +178,26 @@ fn otfusion_on_activations_after_relu_is_git_rebasin() {
             };
             (network, diagnostics)
         };
-        let (transported, theirs) = fused(&Method::OtFusion(OtFusion {
+        let assigned = OtFusion {
             ground: GroundCost::ReluActs,
             ..OtFusion::default()
+        };
+        let (transported, theirs) = fused(&Method::OtFusion(assigned.clone()));
+        // Scores that are all rescaled to 1 are uniform, but the plan is found by the network simplex.
+        let (by_simplex, _) = fused(&Method::OtFusion(OtFusion {
+            importance: Importance::Conductance,
+            rescale_importance: Some(1.0),
+            ..assigned
         }));
         let (permuted, ours) = fused(&Method::GitRebasin(GitRebasin::default()));
-        for (a, b) in transported.tensors.iter().zip(&permuted.tensors) {
-            let difference = (a - b).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
-            assert!(difference.expect("number") < 1e-6);
-        }
+        let same = |a: &Network, b: &Network| {
+            for (a, b) in a.tensors.iter().zip(&b.tensors) {
+                let difference = (a - b).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
+                assert!(difference.expect("number") < 1e-6);
+            }
+        };
+        same(&transported, &permuted);
+        same(&by_simplex, &permuted);
         // They say the same about themselves, but for what a neuron counts: 1 / n there, 1 here.
         for (l, width) in [9.0, 7.0, 5.0].into_iter().enumerate() {
             assert_eq!(theirs["layers"][l]["clusters"], ours["layers"][l]["clusters"]);
@@ -206,7 +217,13 @@ fn targets_of_copies_are_the_copies_activations() {
     let scores = vec![(1..=9).map(f64::from).collect(); 3];
     let method = KfGradient::default();
     let found = method
-        .cluster("fc1", 9, &[level.clone(), level.clone(), level.clone()], &scores)
+        .cluster(
+            "fc1",
+            9,
+            &[level.clone(), level.clone(), level.clone()],
+            &scores,
+            0,
+        )
         .expect("clusters");
     let difference = (&found.target - level).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
     assert!(difference.expect("number") < 1e-6);
@@ -231,7 +248,7 @@ fn models_that_do_not_fit_are_refused_with_the_layer_and_both_shapes() {
     };
     insta::assert_snapshot!(
         refused(&Method::HfLinear(HfLinear::default())),
-        @"`hf-linear` needs models of one architecture, but `level1.1.weight` is [9, 12] in model 0 and [8, 12] in model 1"
+        @"`hf-linear` needs models of one architecture, but layer `fc1` is [9, 12] in model 0 and [8, 12] in model 1"
     );
     let second = KfGradient {
         start: runner::fusion::Start::Second,

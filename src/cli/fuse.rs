@@ -7,10 +7,12 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{FuseArgs, Global, StepFormat};
-use super::step::{Step, key, show_table};
+use super::plot;
+use super::step::{Step, check_folder, key, show_table};
 use crate::fusion::Method;
 use crate::plan::{JobSpec, Task};
-use crate::result::Record;
+use crate::report::{FigureOptions, Results, figures};
+use crate::result::{Index, IndexEntry, Record, SCHEMA, write_atomic};
 
 /// Runs the command.
 pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
@@ -24,15 +26,26 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
     if let Some(samples) = args.samples {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
-    let step = Step::new(&args.step, Some(&args.models.models), keys, global)?;
+    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     let fusion = step.fusion()?;
     if let Some(out) = &args.out {
         check_out(fusion, out)?;
     }
+    args.plot.as_deref().map(plot::check).transpose()?;
     let bases = step.make()?;
     let fused = step.run(fusion)?;
     if let Some(out) = &args.out {
         step.export(&fused, out)?;
+    }
+    if let Some(path) = &args.plot {
+        let dataset = &fusion.settings.dataset.name;
+        for figure in figures(
+            &results(dataset, &bases, &fused)?,
+            "bars",
+            &FigureOptions::default(),
+        )? {
+            write_atomic(path, &plot::drawn(&figure, path)?)?;
+        }
     }
     match args.step.format {
         StepFormat::Json => show_json(&step, &bases, &fused, args.out.as_deref()),
@@ -48,14 +61,28 @@ fn check_out(fusion: &JobSpec, out: &Path) -> Result<(), CliError> {
             "leave out `--out`",
         ));
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(CliError::usage(
-            format!("the folder of `--out {}` does not exist", out.display()),
-            "make it first",
-        ));
-    }
-    Ok(())
+    check_folder("--out", out)
+}
+
+/// The records as an experiment's.
+fn results(dataset: &str, bases: &[Record], fused: &Record) -> Result<Results, CliError> {
+    let records: Vec<Record> = bases.iter().chain([fused]).cloned().collect();
+    let entry = |record: &Record| IndexEntry {
+        job: record.job.clone(),
+        key: record.key.clone(),
+        kind: record.kind,
+        place: None,
+    };
+    let index = Index {
+        schema: SCHEMA,
+        experiment: fused.method.clone().unwrap_or_default(),
+        dataset: dataset.to_string(),
+        manifest: String::new(),
+        manifest_hash: String::new(),
+        tables: Vec::new(),
+        jobs: records.iter().map(entry).collect(),
+    };
+    Ok(Results::new(index, records)?)
 }
 
 fn show_json(step: &Step, bases: &[Record], fused: &Record, out: Option<&Path>) -> Result<(), CliError> {

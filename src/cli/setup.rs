@@ -17,7 +17,7 @@ use crate::result::Store;
 use crate::schedule::Slice;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 9] = [
+const OWN_VARIABLES: [&str; 10] = [
     "RUNNER_RESULTS",
     "RUNNER_TEMPLATES",
     "RUNNER_DATA",
@@ -27,6 +27,7 @@ const OWN_VARIABLES: [&str; 9] = [
     "RUNNER_FUZZ",
     "RUNNER_LOG",
     "RUNNER_LOG_FORMAT",
+    super::faults::VARIABLE,
 ];
 
 /// GitHub's runners set variables of the same prefix, `RUNNER_NAME` among them.
@@ -265,7 +266,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     };
     let store = Store::at(global.results.join(&name));
     if store.root().join("index.json").is_file() {
-        return Ok(store);
+        return Ok(store.with_ledger());
     }
     let known: Vec<String> = std::fs::read_dir(&global.results)
         .into_iter()

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::CliError;
 use super::args::{Global, StepArgs};
 use super::{exec, setup};
-use crate::arch::Hints;
+use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
@@ -20,7 +20,7 @@ use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inpu
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
-use crate::result::{Failure, Provenance, Record, Status, Store, write_atomic};
+use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -36,7 +36,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any.
+    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any: patterns, one a
+    /// line.
     pub fn new(
         args: &StepArgs,
         models: Option<&str>,
@@ -60,7 +61,6 @@ impl Step {
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
         let limits = &manifest.resources;
-        let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
             others,
@@ -69,8 +69,8 @@ impl Step {
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
                 cache_dir,
-                timeout: duration(&limits.timeout),
-                checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+                timeout: limits.timeout(),
+                checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
                 provenance: Provenance {
@@ -128,6 +128,21 @@ impl Step {
     pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
         let bytes = std::fs::read(self.resources.store.checkpoint_path(&record.job))?;
         Ok(write_atomic(to, &bytes)?)
+    }
+
+    /// The models' files and what they hold, for a study.
+    pub fn studied(&self) -> Vec<StudiedModel> {
+        let models = self.bases.iter().zip(self.files());
+        let of = |(job, file): (&Arc<JobSpec>, PathBuf)| StudiedModel {
+            file: file.display().to_string(),
+            blake3: job
+                .inputs
+                .iter()
+                .find(|input| input.role.starts_with("model_"))
+                .map(|input| input.hash.clone())
+                .unwrap_or_default(),
+        };
+        models.map(of).collect()
     }
 
     /// The models' files, in the order of their numbers.
@@ -198,17 +213,17 @@ fn layers(
     keys: Vec<Override>,
     sets: &Sets,
 ) -> Result<Layers, CliError> {
-    let paths: Vec<PathBuf> = match models.map(glob::glob) {
-        None => Vec::new(),
-        Some(Ok(paths)) => paths.flatten().collect(),
-        Some(Err(error)) => {
-            let pattern = models.unwrap_or_default();
-            return Err(CliError::usage(
-                format!("`{pattern}` is not a pattern: {error}"),
-                HINT,
-            ));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for pattern in models.iter().flat_map(|models| models.lines()) {
+        let before = paths.len();
+        let found = glob::glob(pattern);
+        let found =
+            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), HINT))?;
+        paths.extend(found.flatten());
+        if paths.len() == before {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
         }
-    };
+    }
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
         value,
@@ -216,13 +231,10 @@ fn layers(
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut overrides = setup::environment()?;
-    if let Some(pattern) = models {
-        if paths.is_empty() {
-            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
-        }
-        let origin = format!("--models {pattern}");
+    if let Some(patterns) = models {
+        let origin = format!("--models {}", patterns.replace('\n', " "));
         overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
-        overrides.push(given("base.models", quoted(pattern), origin));
+        overrides.push(given("base.models", quoted(patterns), origin));
     }
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
@@ -242,22 +254,62 @@ fn layers(
         let entry = Value::from(Dict::new());
         dict.insert("fusion".to_string(), Value::from(vec![entry]));
     }
-    if let Some(first) = paths.first()
-        && let Some(model) = inferred(first, &args.dataset, &overrides, sets)?
+    let model = |path: &PathBuf| inferred(path, &args.dataset, &overrides, sets);
+    if let Some((first, others)) = paths.split_first()
+        && let Some(first) = model(first)?
     {
-        dict.insert("model".to_string(), model);
+        dict.insert("model".to_string(), value(&first)?);
+        let says = |item: &Override| item.path.first().is_some_and(|table| table == "other-models");
+        if !overrides.iter().any(says)
+            && let Some(other) = second_architecture(&first, others, &model)?
+        {
+            dict.insert("other-models".to_string(), value(&other)?);
+        }
     }
     Ok(Layers::in_memory(dict, overrides)?)
 }
 
-/// `[model]` as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
+fn value(architecture: &Architecture) -> Result<Value, CliError> {
+    Value::serialize(architecture).map_err(|error| CliError::Internal(error.to_string()))
+}
+
+/// The architecture of all models but the first, where it is another.
+fn second_architecture(
+    first: &Architecture,
+    others: &[PathBuf],
+    model: &dyn Fn(&PathBuf) -> Result<Option<Architecture>, CliError>,
+) -> Result<Option<Architecture>, CliError> {
+    let mut found: Option<(&PathBuf, Architecture)> = None;
+    for path in others {
+        let Some(other) = model(path)? else {
+            return Ok(None);
+        };
+        match &found {
+            None => found = Some((path, other)),
+            Some((_, before)) if *before == other => {}
+            Some((before, _)) => {
+                return Err(CliError::usage(
+                    format!(
+                        "`{}` and `{}` are of two architectures",
+                        before.display(),
+                        path.display()
+                    ),
+                    "all models but the first have to be of one architecture, which may differ from the first's",
+                ));
+            }
+        }
+    }
+    Ok(found.map(|(_, other)| other).filter(|other| other != first))
+}
+
+/// The architecture as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
 /// or where the file cannot be read, which is reported with all other problems later.
 fn inferred(
     path: &Path,
     dataset: &str,
     overrides: &[Override],
     sets: &Sets,
-) -> Result<Option<Value>, CliError> {
+) -> Result<Option<Architecture>, CliError> {
     let given = |key: &str| {
         let says = |item: &Override| item.path.get(1).is_none_or(|name| name == key);
         overrides
@@ -291,10 +343,19 @@ fn inferred(
             "give it with `--set model.heads=N`",
         ));
     }
-    let value = Value::serialize(&model.architecture);
-    value
-        .map(Some)
-        .map_err(|error| CliError::Internal(error.to_string()))
+    Ok(Some(model.architecture))
 }
 
-const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";
+/// What would only turn out after the work: a folder of `--out` or `--plot` that does not exist.
+pub fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(CliError::usage(
+            format!("the folder of `{option} {}` does not exist", path.display()),
+            "make it first",
+        ));
+    }
+    Ok(())
+}
+
+const HINT: &str = "give the models' files, or a pattern in quotes, for example `--models 'dir/model_*.pt'`";

@@ -2,10 +2,11 @@
 //! along the layers of the fused network, and the replacement of weights.
 
 use candle_core::{DType, Tensor};
+use faer::Mat;
 use faer::reborrow::ReborrowMut;
-use faer::{Mat, MatMut};
 
 use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
+use super::compare::{Needs, require};
 use super::{FusionError, Inputs};
 use crate::arch::{Network, Visitor};
 use crate::importance::{Importance, Place, Preparation};
@@ -90,7 +91,6 @@ pub(super) fn solve(
     l: usize,
     input: &Tensor,
     targets: &[Tensor],
-    unit_norm: bool,
     cutoff: Option<f64>,
 ) -> Result<Solution, FusionError> {
     let layer = &network.layers()[l];
@@ -107,10 +107,7 @@ pub(super) fn solve(
     if d > m || cutoff.relative(m, d) < GRAM_LIMIT {
         let all = (0, samples);
         let z = layer_inputs(&mut inputs, layer, bias, input, all)?;
-        let mut a = side_by_side(&mut outputs, targets, all)?;
-        if unit_norm {
-            unit_columns(a.rb_mut());
-        }
+        let a = side_by_side(&mut outputs, targets, all)?;
         let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
         return solver.solution(a.as_ref()).map_err(linalg);
     }
@@ -123,9 +120,6 @@ pub(super) fn solve(
         let z = layer_inputs(&mut inputs, layer, bias, input, range)?;
         let a = side_by_side(&mut outputs, targets, range)?;
         sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
-    }
-    if unit_norm {
-        sums.normalise();
     }
     sums.solve(cutoff).map_err(linalg)
 }
@@ -190,12 +184,25 @@ pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
     Ok(Mat::from_fn(m, n, |i, j| values[i * n + j]))
 }
 
-/// Scales every column to unit norm. A dead neuron has no direction: it stays zero.
-pub(super) fn unit_columns(a: MatMut<'_, f64>) {
-    for column in a.col_iter_mut() {
-        let norm = column.norm_l2().max(f64::MIN_POSITIVE);
-        column.iter_mut().for_each(|value| *value /= norm);
+/// Activations `[N, n, ...]` with each neuron's scaled to unit norm. A dead neuron has no direction: it stays zero.
+pub(super) fn unit_norm(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    let n = tensor.dim(1)?;
+    let mut squares = vec![0.0; n];
+    let mut buffer = Buffer::default();
+    for range in blocks(tensor.dim(0)?, positions(tensor)) {
+        let columns = side_by_side(&mut buffer, std::slice::from_ref(tensor), range)?;
+        for (square, column) in squares.iter_mut().zip(columns.col_iter()) {
+            *square += column.squared_norm_l2();
+        }
     }
+    let scales = squares.iter().map(|square: &f64| match square.sqrt() {
+        0.0 => 0.0,
+        norm => (1.0 / norm) as f32,
+    });
+    let mut shape = vec![1; tensor.rank()];
+    shape[1] = n;
+    let scales = Tensor::from_vec(scales.collect::<Vec<f32>>(), shape, tensor.device())?;
+    tensor.broadcast_mul(&scales)
 }
 
 /// A layer's weight `[out, fan-in]` and bias `[out]` as f64.
@@ -291,56 +298,13 @@ pub(super) fn row_distances(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, Lina
 /// Refuses networks that layer-wise methods cannot follow, and such as differ in the number or kind of their layers.
 /// Widths may differ.
 pub(super) fn require_chains(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let Some(first) = models.first() else {
-        return Ok(());
-    };
-    for (model, network) in models.iter().enumerate() {
-        if !network.plan.chain || network.layers().is_empty() {
-            return Err(FusionError::NoChain {
-                method,
-                architecture: network.architecture.name(),
-                model,
-            });
-        }
-        if network.layers().len() != first.layers().len() {
-            return Err(FusionError::Depth {
-                method,
-                what: "layers",
-                first: first.layers().len(),
-                other: network.layers().len(),
-                model,
-            });
-        }
-        for (a, b) in first.layers().iter().zip(network.layers()) {
-            let same = a.kind == b.kind
-                && a.shape[2..] == b.shape[2..]
-                && a.positions == b.positions
-                && (a.source, a.order) == (b.source, b.order);
-            if !same {
-                return Err(FusionError::Shapes {
-                    method,
-                    tensor: a.name.clone(),
-                    first: a.shape.clone(),
-                    other: b.shape.clone(),
-                    model,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses networks with different numbers of levels.
-pub(super) fn require_equal_levels(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let depth = models.first().map_or(0, |network| network.levels().len());
-    match models.iter().position(|network| network.levels().len() != depth) {
-        None => Ok(()),
-        Some(model) => Err(FusionError::Depth {
+    let is_none = |network: &Network| !network.plan.chain || network.layers().is_empty();
+    if let Some(model) = models.iter().position(is_none) {
+        return Err(FusionError::NoChain {
             method,
-            what: "levels",
-            first: depth,
-            other: models[model].levels().len(),
+            architecture: models[model].architecture.name(),
             model,
-        }),
+        });
     }
+    require(method, Needs::Layers, models)
 }

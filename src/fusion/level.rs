@@ -22,12 +22,12 @@ use crate::train::{Optimizer, OptimizerKind, OptimizerSettings};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LevelSettings {
-    /// Which optimiser.
+    /// Which optimiser; `sgd` is without momentum here.
     pub optimizer: OptimizerKind,
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     pub lr: f64,
-    /// L2 penalty, added to the gradient.
+    /// Weight decay: an L2 penalty added to the gradient, with `adamw` apart from it.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Longest training.

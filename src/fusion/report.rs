@@ -29,7 +29,7 @@ pub struct LayerReport {
     /// Rank kept in the least squares, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// What the matching or clustering minimised.
+    /// What the matching or clustering minimised; of the last layer, which is not matched, that of the identity or 0.
     pub cost: f64,
     /// The fused neuron that each neuron went to, or with a transport plan most of it, `[model][neuron]`.
     pub clusters: Vec<Vec<usize>>,
@@ -127,8 +127,14 @@ pub fn whole(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<Member> {
 
 /// The two errors of Theorem 1 for one layer: grouping, approximation.
 ///
-/// `activations[k]` is `[N, n_k, ...]`, `fused` is `[N, n, ...]`. In f64, over blocks of samples.
-pub fn errors(activations: &[Tensor], members: &[Member], fused: &Tensor) -> candle_core::Result<(f64, f64)> {
+/// `activations[k]` is `[N, n_k, ...]`, `target` and `fused` are `[N, n, ...]`. Without a target it is the weighted mean of
+/// the members, for which the two add up to the objective. In f64, over blocks of samples.
+pub fn errors(
+    activations: &[Tensor],
+    members: &[Member],
+    target: Option<&Tensor>,
+    fused: &Tensor,
+) -> candle_core::Result<(f64, f64)> {
     let (samples, n) = (fused.dim(0)?, fused.dim(1)?);
     let total = totals(members, n);
     let (mut grouping, mut approximation) = (0.0, 0.0);
@@ -136,7 +142,10 @@ pub fn errors(activations: &[Tensor], members: &[Member], fused: &Tensor) -> can
     let [all, middle, own] = &mut buffers;
     for range in blocks(samples, positions(fused)) {
         let neurons = side_by_side(all, activations, range)?.into_const();
-        let target = means(middle, neurons, members, &total);
+        let target = match target {
+            Some(target) => side_by_side(middle, std::slice::from_ref(target), range)?.into_const(),
+            None => means(middle, neurons, members, &total),
+        };
         let fused = side_by_side(own, std::slice::from_ref(fused), range)?.into_const();
         let member = |m: &Member| m.weight * squared_distance(target.col(m.cluster), neurons.col(m.neuron));
         let mean = |c: usize| total[c] * squared_distance(target.col(c), fused.col(c));
@@ -206,7 +215,7 @@ pub(super) fn fill_errors(
         let of_layer: Vec<Tensor> = activations.iter().map(|model| model[l].clone()).collect();
         let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
         (report.grouping_error, report.approximation_error) =
-            errors(&of_layer, &whole(&report.clusters, &scores), &fused[l])?;
+            errors(&of_layer, &whole(&report.clusters, &scores), None, &fused[l])?;
     }
     Ok(())
 }
@@ -246,7 +255,7 @@ mod tests {
             }
         }
         let members = whole(&clusters, &scores);
-        let (grouping, approximation) = errors(&activations, &members, &fused).expect("errors");
+        let (grouping, approximation) = errors(&activations, &members, None, &fused).expect("errors");
         assert!(((grouping + approximation) / objective - 1.0).abs() < 1e-12);
         // Cut into parts that go to one cluster, members count as much as whole ones.
         let halves: Vec<Member> = members
@@ -258,7 +267,7 @@ mod tests {
                 })
             })
             .collect();
-        let (in_parts, _) = errors(&activations, &halves, &fused).expect("errors");
+        let (in_parts, _) = errors(&activations, &halves, None, &fused).expect("errors");
         assert!((in_parts / grouping - 1.0).abs() < 1e-12);
     }
 }

@@ -45,6 +45,14 @@ pub enum Importance {
 }
 
 impl Importance {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Uniform,
+        Self::Conductance,
+        Self::Deeplift,
+        Self::FeatureAblation,
+    ];
+
     /// As in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -143,14 +151,15 @@ pub fn normalise(scores: &mut [f64]) {
     }
 }
 
-/// Maps scores linearly onto `[lowest, 1]`. Equal scores all become 1: there is nothing to tell them apart by.
+/// Maps scores linearly onto `[lowest, 1]`, but none to less than 1e-8: means weighted by scores stay defined. Equal
+/// scores all become 1: there is nothing to tell them apart by.
 fn rescale(scores: &mut [f64], lowest: f64) {
     let min = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let range = max - min;
     for score in scores {
         *score = if range > 0.0 {
-            (*score - min) / range * (1.0 - lowest) + lowest
+            ((*score - min) / range * (1.0 - lowest) + lowest).max(EPSILON)
         } else {
             1.0
         };
@@ -166,6 +175,8 @@ mod tests {
         let mut scores = [2.0, 4.0, 3.0];
         rescale(&mut scores, 0.1);
         assert_eq!(scores, [0.1, 1.0, 0.55]);
+        rescale(&mut scores, 0.0);
+        assert_eq!(scores, [EPSILON, 1.0, 0.5]);
         let mut equal = [0.3, 0.3];
         rescale(&mut equal, 0.1);
         assert_eq!(equal, [1.0, 1.0]);

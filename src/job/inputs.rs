@@ -242,14 +242,18 @@ fn models(
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
-    let mut paths: Vec<PathBuf> = match glob::glob(pattern) {
-        Ok(paths) => paths.flatten().collect(),
-        Err(error) => {
-            problems.push(at(layers, &key, format!("`{pattern}` is not a pattern: {error}")));
-            return Vec::new();
-        }
-    };
-    paths.sort_by_key(|path| (number(path), path.clone()));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for line in pattern.lines().filter(|line| !line.trim().is_empty()) {
+        let mut matched: Vec<PathBuf> = match glob::glob(line) {
+            Ok(paths) => paths.flatten().collect(),
+            Err(error) => {
+                problems.push(at(layers, &key, format!("`{line}` is not a pattern: {error}")));
+                return Vec::new();
+            }
+        };
+        matched.sort_by_key(|path| (number(path), path.clone()));
+        paths.append(&mut matched);
+    }
     let parts = settings.split.parts;
     if paths.len() != parts {
         let message = format!(

@@ -48,18 +48,20 @@ pub fn scores(
     context.phase("score")?;
     let mut scored = Vec::with_capacity(bases.len());
     for base in bases {
-        let mut scores = kind.scores(&base.network, &data.images, labels, place)?;
+        let mut scores = kind.scores(&base.made.network, &data.images, labels, place)?;
         for scores in &mut scores {
             prepare.apply(scores);
         }
         let names: Vec<String> = match place {
             Place::Layer => base
+                .made
                 .network
                 .layers()
                 .iter()
                 .map(|layer| layer.name.clone())
                 .collect(),
             Place::Level => base
+                .made
                 .network
                 .levels()
                 .iter()

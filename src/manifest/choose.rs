@@ -87,6 +87,10 @@ impl Resolver<'_> {
             let Some(at) = &fusion.size_at else { continue };
             let info = fusion.method.info();
             let (name, models) = (info.name, fusion.selection.size(parts));
+            for (key, message) in fusion.method.contradictions(models) {
+                let at = [fusion.entry.as_slice(), &[key.to_string()]].concat();
+                self.problems.push(self.layers.problem(&at, false, message));
+            }
             let (key, selector) = match fusion.selection {
                 Selection::All => ("split.parts", String::new()),
                 Selection::First(n) => ("first", format!("\nfirst = {n}")),
@@ -129,23 +133,22 @@ impl Resolver<'_> {
                     "`[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`",
                 ));
             }
-            let Some((key, message)) = fusion.method.obstacle(&first) else {
-                continue;
-            };
-            let mut at = fusion.entry.clone();
-            at.push(key.unwrap_or("method").to_string());
-            let architecture = settings.model.name();
-            let message = format!("{message} (`model.architecture` is \"{architecture}\")");
-            let mut problem = self.layers.problem(&at, false, message);
-            if key.is_none() {
-                problem = problem.hint(format!(
-                    "`kf-gradient` fuses any network; or drop the combination with\n\n    [[exclude]]\n    architecture = \
-                     \"{architecture}\"\n    method = \"{}\"",
-                    fusion.method.name()
-                ));
-            }
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
+            for (key, message) in fusion.method.obstacles(&first) {
+                let mut at = fusion.entry.clone();
+                at.push(key.unwrap_or("method").to_string());
+                let architecture = settings.model.name();
+                let message = format!("{message} (`model.architecture` is \"{architecture}\")");
+                let mut problem = self.layers.problem(&at, false, message);
+                if key.is_none() {
+                    problem = problem.hint(format!(
+                        "`kf-gradient` fuses any network; or drop the combination with\n\n    [[exclude]]\n    architecture = \
+                         \"{architecture}\"\n    method = \"{}\"",
+                        fusion.method.name()
+                    ));
+                }
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
             }
         }
     }

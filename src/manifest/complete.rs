@@ -60,7 +60,7 @@ pub(super) fn complete(
         .collect();
     full["report"] = serde_json::to_value(reports).unwrap_or(Json::Null);
     full["resources"] = serde_json::to_value(resources).unwrap_or(Json::Null);
-    for key in ["name", "description", "adjust", "include", "exclude"] {
+    for key in ["name", "description", "adjust", "include", "exclude", "notify"] {
         if !given[key].is_null() {
             full[key] = given[key].clone();
         }

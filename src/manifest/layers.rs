@@ -9,7 +9,7 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Tag, Value};
 
 use super::locate::{SourceFile, location_of_span};
-use super::{Location, ManifestError, Problem};
+use super::{Location, ManifestError, Problem, ResourceSettings};
 
 /// Largest manifest.
 const MAX_BYTES: u64 = 4 << 20;
@@ -146,6 +146,11 @@ impl Layers {
     /// The merged manifest as it was given, without defaults.
     pub fn merged(&self) -> serde_json::Value {
         serde_json::to_value(&self.dict).unwrap_or_default()
+    }
+
+    /// The bounds on jobs, where they can be read.
+    pub fn resources(&self) -> Option<ResourceSettings> {
+        self.dict.get("resources")?.deserialize().ok()
     }
 
     /// The experiment's name, if it has one.

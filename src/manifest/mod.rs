@@ -22,6 +22,7 @@ mod points;
 mod recipe;
 mod reference;
 mod resolve;
+mod resources;
 mod schema;
 mod select;
 mod settings;
@@ -37,8 +38,9 @@ pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
+pub use resources::{NotifySettings, ResourceSettings};
 pub use schema::json_schema;
 pub use settings::{
     BaseSettings, DatasetSettings, FusionPool, FusionSetSettings, ModelOrder, ModelSetSettings,
-    ReportSettings, ResourceSettings, Settings, SplitSettings,
+    ReportSettings, Settings, SplitSettings,
 };

@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 19] = [
+pub(super) const TOP_KEYS: [&str; 20] = [
     "name",
     "description",
     "extends",
@@ -28,6 +28,7 @@ pub(super) const TOP_KEYS: [&str; 19] = [
     "include",
     "exclude",
     "resources",
+    "notify",
     "report",
 ];
 
@@ -419,7 +420,7 @@ fn type_name(schema: &Value) -> String {
         Some("array")
             if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" =>
         {
-            "tables, see below".to_string()
+            "list of tables".to_string()
         }
         Some("array") => format!("list of {}", type_name(&schema["items"])),
         Some(name) => format!("{name}{bounds}"),

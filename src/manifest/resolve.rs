@@ -13,7 +13,7 @@ use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
-use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
+use super::{Layers, ManifestError, NotifySettings, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::data::Sets;
 use crate::fusion::{METHODS, Method};
 
@@ -32,6 +32,8 @@ pub struct Resolved {
     pub reports: Vec<ReportSettings>,
     /// Bounds on jobs.
     pub resources: ResourceSettings,
+    /// Who hears of the end.
+    pub notify: NotifySettings,
     /// The whole manifest with defaults, axes unexpanded.
     pub manifest: Json,
 }
@@ -131,6 +133,7 @@ impl Resolver<'_> {
         let seeds = self.seeds("seeds", 1);
         let method_seeds = self.seeds("method-seeds", 0);
         let resources = self.table::<ResourceSettings>("resources");
+        let notify = self.table::<NotifySettings>("notify").unwrap_or_default();
         let reports = self.reports();
         let points = self.points(&seeds);
         let fusions = self.fusions();
@@ -158,6 +161,7 @@ impl Resolver<'_> {
             points,
             reports,
             resources,
+            notify,
             manifest,
         })
     }

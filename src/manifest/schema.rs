@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
+use super::resources::{NotifySettings, ResourceSettings};
 use super::settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
-    SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
@@ -83,6 +83,7 @@ pub fn json_schema() -> Value {
             "include": selector("Combinations to add, by key and value."),
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
             "resources": plain::<ResourceSettings>(),
+            "notify": plain::<NotifySettings>(),
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
         },
         "$defs": definitions,

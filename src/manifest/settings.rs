@@ -65,10 +65,10 @@ pub enum ModelOrder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BaseSettings {
-    /// Import instead of training: a glob pattern of PyTorch files or safetensors, one per part, relative to the
-    /// working directory.
-    /// `{parts}`, `{seed}` and `{kind}` are filled in; files are ordered by the number in their name, `model_2` before
-    /// `model_10`.
+    /// Import instead of training: a glob pattern of PyTorch files or safetensors, one file per part, relative to the
+    /// working directory; or several patterns, one a line.
+    /// `{parts}`, `{seed}` and `{kind}` are filled in; the files of a pattern are ordered by the number in their name,
+    /// `model_2` before `model_10`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
     /// Epochs of training.
@@ -177,19 +177,6 @@ impl Default for FusionSetSettings {
             indices: None,
         }
     }
-}
-
-/// Bounds on what a job may use. Not part of a job's identity.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ResourceSettings {
-    /// Longest time a job may take, such as `"30m"`; then it fails and the rest goes on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<String>,
-    /// How often a training saves its state, such as `"5m"` (the default) or `"0s"` for after every step: interrupted, it
-    /// goes on from there with the same numbers as without interruption.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
 }
 
 /// One table to render.

@@ -1,4 +1,4 @@
-//! One step without a manifest: `train`, `fuse`, `finetune`, `evaluate`, `importance`.
+//! One step without a manifest: `train`, `fuse`, `finetune`, `evaluate`, `importance`, `interpolate`.
 
 use std::path::PathBuf;
 
@@ -29,9 +29,16 @@ pub struct StepArgs {
 /// Models of a command that needs no manifest.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Files of the models, as a pattern in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
-    #[arg(long, value_name = "PATTERN")]
-    pub models: String,
+    /// Files of the models, or patterns in quotes: 'dir/model_*.pt'. PyTorch files or safetensors of any origin
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub models: Vec<String>,
+}
+
+impl ModelArgs {
+    /// All patterns, one a line, as `base.models` has them.
+    pub fn patterns(&self) -> String {
+        self.models.join("\n")
+    }
 }
 
 /// Arguments of `train`.
@@ -100,6 +107,9 @@ pub struct FuseArgs {
     /// Where to write the fused model, a safetensors file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Where to draw the models' and the fused one's metrics as bars: an .svg, .png or .tex (pgfplots) file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Size of the fusion set, drawn from what model 0 was trained on
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
@@ -114,9 +124,9 @@ pub struct FuseArgs {
 /// Arguments of `importance`.
 #[derive(Debug, Args)]
 pub struct ImportanceArgs {
-    /// Score: uniform, conductance, deeplift or feature-ablation
-    #[arg(long, value_name = "NAME")]
-    pub kind: String,
+    /// Scores: uniform, conductance, deeplift, feature-ablation; several are joined by `,`
+    #[arg(long, value_name = "NAME", required = true, value_delimiter = ',')]
+    pub kind: Vec<String>,
     /// Whose outputs are scored
     #[arg(long, value_name = "PLACE", default_value = "level")]
     pub place: PlaceArg,
@@ -126,6 +136,19 @@ pub struct ImportanceArgs {
     /// Map the scores of each layer or level linearly onto [R, 1], before they are normalised
     #[arg(long, value_name = "R")]
     pub rescale: Option<f64>,
+    /// Where to draw the neurons of a level in the plane of two test images' activations, their score as size, their
+    /// cluster as colour: an .svg, .png or .tex (pgfplots) file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Where to write what that figure shows, as JSON; `runner plot FILE` draws it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The level of that figure, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub level: usize,
+    /// The two test images of that figure, by number
+    #[arg(long, value_name = "I,J", default_value = "0,1", value_parser = pair)]
+    pub images: [usize; 2],
     /// Size of the fusion set, drawn from what model 0 was trained on
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
@@ -135,6 +158,54 @@ pub struct ImportanceArgs {
     /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
+}
+
+/// Arguments of `interpolate`.
+#[derive(Debug, Args)]
+pub struct InterpolateArgs {
+    /// A model's file: PyTorch or safetensors of any origin
+    pub first: PathBuf,
+    /// Another one of the same architecture
+    pub second: PathBuf,
+    /// How the second model's neurons are put into the order of the first's, for a second curve
+    #[arg(long, value_name = "HOW", default_value = "git-rebasin")]
+    pub align: AlignArg,
+    /// Parameter of the alignment, such as `importance=conductance`; `runner methods git-rebasin` lists them
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub parameters: Vec<String>,
+    /// Networks on the line, both models among them
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(3..=1000))]
+    pub points: u16,
+    /// Where to write the result, a JSON file; `runner plot FILE` draws it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where to draw the curves: an .svg, .png or .tex (pgfplots) file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Size of the fusion set, drawn from what the first model was trained on
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Data and settings.
+    #[command(flatten)]
+    pub step: StepArgs,
+}
+
+/// How a model is aligned to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AlignArg {
+    /// By activation matching on the fusion set.
+    GitRebasin,
+    /// Not at all: one curve. For networks that layer-wise methods cannot follow, such as transformers.
+    None,
+}
+
+/// Reads `3,7`.
+fn pair(text: &str) -> Result<[usize; 2], String> {
+    let number = |text: &str| text.trim().parse().map_err(|_| format!("`{text}` is no number"));
+    match text.split_once(',') {
+        Some((first, second)) => Ok([number(first)?, number(second)?]),
+        None => Err("two numbers are needed, as in `3,7`".to_string()),
+    }
 }
 
 /// Whose outputs are scored.

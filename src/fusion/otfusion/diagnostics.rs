@@ -12,12 +12,13 @@ use crate::fusion::{FusionError, Inputs};
 
 /// A report of each layer; nothing where there are no activations to compare.
 ///
-/// `marginals` are `[model][layer][neuron]`, `transports` those to model `target`, layer by layer, models in order.
-pub(super) fn layers(
+/// `marginals` are those of a model's layer, as its plan has them; `transports` are those to model `target`, layer by
+/// layer, models in order.
+pub(super) fn layers<'a>(
     inputs: &Inputs,
     network: &Network,
     activations: &[Vec<Tensor>],
-    marginals: &[Vec<Vec<f64>>],
+    marginals: &dyn Fn(usize, usize) -> &'a [f64],
     (target, transports): (usize, &[TransportReport]),
 ) -> Result<Vec<LayerReport>, FusionError> {
     let (Some(images), false) = (inputs.images, activations.is_empty()) else {
@@ -34,13 +35,14 @@ pub(super) fn layers(
         let mut cost = 0.0;
         let mut plans = transports[l * others..][..others].iter();
         let mut first = 0;
-        for (model, marginals) in marginals.iter().enumerate() {
+        for model in 0..inputs.models.len() {
+            let marginals = marginals(model, l);
             let moved = if model == target { None } else { plans.next() };
             cost += moved.map_or(0.0, |transport| transport.objective);
             // Classes have names: the last layer's plan is not used.
             let plan = moved.filter(|_| l != last);
-            let mut own = Vec::with_capacity(marginals[l].len());
-            for (j, &mass) in marginals[l].iter().enumerate() {
+            let mut own = Vec::with_capacity(marginals.len());
+            for (j, &mass) in marginals.iter().enumerate() {
                 let member = |cluster, weight| Member {
                     neuron: first + j,
                     cluster,
@@ -64,7 +66,7 @@ pub(super) fn layers(
             clusters.push(own);
         }
         let of_layer: Vec<Tensor> = activations.iter().map(|model| model[l].clone()).collect();
-        let (grouping_error, approximation_error) = errors(&of_layer, &members, &fused[l])?;
+        let (grouping_error, approximation_error) = errors(&of_layer, &members, None, &fused[l])?;
         reports.push(LayerReport {
             grouping_error,
             approximation_error,
