@@ -207,7 +207,8 @@ fn data(shared: &Path) -> tempfile::TempDir {
             );
         }
         write(&format!("tiny-imagenet-200/val/images/val_{class}.JPEG"), &image);
-        annotations += &format!("val_{class}.JPEG\tn{class:03}\t0\t0\t63\t63\n");
+        let line = format!("val_{class}.JPEG\tn{class:03}\t0\t0\t63\t63\n");
+        annotations.push_str(&line);
     }
     write(
         "tiny-imagenet-200/val/val_annotations.txt",
@@ -231,7 +232,7 @@ fn blood() -> Vec<u8> {
                 zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
             file.start_file(format!("{name}.npy"), stored).expect("a file");
             let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-            while (10 + header.len() + 1) % 64 != 0 {
+            while !(10 + header.len() + 1).is_multiple_of(64) {
                 header.push(' ');
             }
             header.push('\n');

@@ -34,7 +34,7 @@ pub(super) struct MethodKeys {
     keys: Dict,
     at: Vec<String>,
     /// What the fusion has to be, besides of the method.
-    when: Option<Selector>,
+    when: Selector,
 }
 
 /// What holds at one point.
@@ -161,7 +161,7 @@ impl Resolver<'_> {
                         at,
                         when: when.clone(),
                     });
-                } else if when.is_some() {
+                } else if !when.terms.is_empty() {
                     let message = "`when` speaks of fusions, but this is set for models, too";
                     let problem = self.layers.problem(&at, true, message);
                     self.problems
@@ -177,10 +177,10 @@ impl Resolver<'_> {
         adjusted
     }
 
-    /// Nothing where the adjustment does not hold at the point; else what it asks of fusions.
-    fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<Option<Selector>> {
+    /// What the adjustment asks of fusions; `None` where it does not hold at the point.
+    fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<Selector> {
         let Some(when) = &adjustment.when else {
-            return Some(None);
+            return Some(Selector { terms: Vec::new() });
         };
         let at = [adjustment.at.as_slice(), &[WHEN.to_string()]].concat();
         let selector = Selector::parse(self.layers, &at, when, settings, self.problems)?;
@@ -195,7 +195,7 @@ impl Resolver<'_> {
         }
         Selector { terms: base }
             .matches(settings, 0, None)
-            .then_some((!fusion.is_empty()).then_some(Selector { terms: fusion }))
+            .then_some(Selector { terms: fusion })
     }
 
     /// The fusions with the parameters that a point's adjustments give them.
@@ -210,10 +210,8 @@ impl Resolver<'_> {
             let name = fusion.method.name();
             let mut dict = Value::from(fusion.given.clone());
             let mut moved = Vec::new();
-            let asked = |own: &&MethodKeys| {
-                let fits = |when: &Selector| when.matches(&Json::Null, 0, Some(fusion));
-                own.name == name && own.when.as_ref().is_none_or(fits)
-            };
+            let asked =
+                |own: &&MethodKeys| own.name == name && own.when.matches(&Json::Null, 0, Some(fusion));
             for own in keys.iter().filter(asked) {
                 moved_keys(&fusion.entry, &own.keys, &own.at, &mut moved);
                 merge(&mut dict, &Value::from(own.keys.clone()));

@@ -14,6 +14,7 @@ mod complete;
 mod decode;
 mod diagnostic;
 mod finetune;
+mod fitting;
 mod groups;
 mod layers;
 mod locate;
