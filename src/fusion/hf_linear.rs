@@ -37,7 +37,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, folded, preactivations, projected_distances, replace, require_chains, scores, solve, walk,
+    Preparation, Solved, folded, preactivations, projected_distances, replace, require_chains, scores, solve,
+    walk,
 };
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs, require_equal_shapes};
@@ -110,10 +111,14 @@ impl HfLinear {
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
             let layer = network.layers()[l].clone();
             let targets = [0, 1].map(|model| activations[model][l].clone());
-            let solution = solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
+            let Solved { solution, on_device } =
+                solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
-            let costs = pair_costs(&solution, s0, s1);
+            let costs = match &on_device {
+                Some(on_device) => on_device.pair_costs(s0, s1)?,
+                None => pair_costs(&solution, s0, s1),
+            };
             // The last layer's outputs are classes: they are matched by name, whatever they cost. What is added to
             // another layer's output has that one's order.
             let assignment = if l == last {

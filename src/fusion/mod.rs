@@ -17,6 +17,7 @@ mod layers;
 mod level;
 mod logit_kd;
 mod method;
+mod on_device;
 mod otfusion;
 mod report;
 mod targets;
@@ -38,6 +39,7 @@ pub use targets::{LevelTarget, weighted_means};
 use std::ops::ControlFlow;
 
 use crate::arch::Network;
+use crate::gpu;
 use candle_core::Tensor;
 
 /// What a method works on.
@@ -94,6 +96,14 @@ pub fn fuse(
             });
         }
         _ => {}
+    }
+    if inputs
+        .models
+        .iter()
+        .flat_map(|model| &model.tensors)
+        .any(gpu::active)
+    {
+        method.steps_on_host().iter().copied().for_each(gpu::note);
     }
     let fused = match method {
         Method::VanillaAveraging(parameters) => parameters.fuse(inputs),

@@ -156,7 +156,7 @@ impl OtFusion {
                             &activations[model][l],
                             &activations[target][l],
                             self.norm_acts,
-                            |value| value,
+                            false,
                         )?,
                         GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
                     };

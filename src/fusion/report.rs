@@ -16,8 +16,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::activations::{block, blocks, fill_columns, positions, side_by_side};
+use super::on_device;
 use super::{FusionError, Inputs};
 use crate::arch::Network;
+use crate::gpu;
 
 /// One layer or level of a fusion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -113,6 +115,9 @@ pub fn errors(
     let (samples, n) = (fused.dim(0)?, fused.dim(1)?);
     let clusters = clusters.concat();
     let scores = scores.concat();
+    if gpu::active(fused) {
+        return on_device::errors(activations, &clusters, &scores, fused);
+    }
     let mut total = vec![0.0; n];
     for (&c, s) in clusters.iter().zip(&scores) {
         total[c] += s;

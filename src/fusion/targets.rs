@@ -4,7 +4,9 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 
 use super::activations::{blocks, positions, side_by_side, unflatten};
+use super::on_device;
 use super::report::means;
+use crate::gpu;
 
 /// Clusters of one level, the target they make, and what the clustering cost.
 #[derive(Debug, Clone)]
@@ -28,6 +30,9 @@ pub fn weighted_means(
         candle_core::bail!("no models")
     };
     let (clusters, scores) = (clusters.concat(), scores.concat());
+    if gpu::active(first) {
+        return on_device::weighted_means(activations, &clusters, &scores, width);
+    }
     let mut total = vec![0.0; width];
     for (&c, s) in clusters.iter().zip(&scores) {
         total[c] += s;
