@@ -297,7 +297,11 @@ fn step(
         statistics: Vec::new(),
         precision: Precision::F32,
     };
-    let logits = trained.forward_training(&x, &mut training)?;
+    // The last stages of ResNets have one pixel: a `BatchNorm` over four numbers makes rounding large. Its own case is above.
+    let logits = match architecture.name().starts_with("resnet") {
+        true => trained.forward(&x)?,
+        false => trained.forward_training(&x, &mut training)?,
+    };
     let loss = cross_entropy(&logits, &labels(4, device)?, 0.0)?;
     let gradients = loss.backward()?;
     // Adam divides gradients by their size: where one is nearly 0, its rounding decides. So gradients are compared, and
@@ -348,13 +352,7 @@ fn steps() -> Vec<Case> {
         })
         .collect();
     for info in ARCHITECTURES.iter().filter(|info| info.name != "sequential") {
-        // Deep networks without skips amplify rounding.
-        let tolerance = if info.name.starts_with("resnet") {
-            2e-2
-        } else {
-            2e-3
-        };
-        all.push(case(format!("step {}", info.name), tolerance, move |device| {
+        all.push(case(format!("step {}", info.name), 2e-3, move |device| {
             let architecture = architecture(json!({ "architecture": info.name }))?;
             step(&architecture, &[3, 32, 32], OptimizerKind::Adam, device)
         }));
