@@ -3,6 +3,9 @@
 //! Arguments are in the order of the kernel's parameters: inputs, outputs, numbers. All operands are contiguous and on one
 //! device; blocks have [`BLOCK`] threads.
 
+// Without CUDA nothing is launched.
+#![cfg_attr(not(any(feature = "cuda", test)), allow(dead_code))]
+
 use candle_core::{CpuStorage, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
 /// Threads of a block; `BLOCK` in `kernels/common.cu`.
