@@ -26,12 +26,17 @@ doc:
 # Run the two experiments whose results are committed; the second needs ../shared
 experiments:
     cargo run --release -- exec experiments/quickstart.toml
-    cargo run --release -- exec experiments/mnist-mlp-non-iid.toml
+    cargo run --release -- exec experiments/mnist-mlp-reference.toml
 
 # Measure; needs hyperfine and GNU time
 bench:
     cargo build --release
     bash benches/cli.sh
+
+# Measure a sweep of 100,000 jobs; needs GNU time
+scale:
+    cargo build --release
+    bash benches/scale.sh
 
 # Known vulnerabilities of the dependencies; needs GitHub
 advisories:

@@ -2,15 +2,17 @@
 # Fusion times beside the reference's, in one run on the same threads: seconds of each method on two of the reference's
 # models and the recorded 400 samples, the fastest of REPEAT runs (3), and the ratio.
 #
-#   PYTHON=.venv/bin/python REFERENCE=path/to/checkout bash benches/reference.sh [mnist | cifar10] [METHODS]
+#   PYTHON=.venv/bin/python REFERENCE=path/to/checkout bash benches/reference.sh [mnist | cifar10] [METHODS] [IMPORTANCES]
 #
-# METHODS are the reference's names, by default hf,kf,git-rebasin,otf-acts,alf. On cifar10 its kf takes some 20 minutes
-# per importance. PYTHON needs what ../shared/bench/run_reference.py names; REFERENCE is a checkout of
+# METHODS are the reference's names, by default hf,kf,git-rebasin,otf-acts,alf; IMPORTANCES by default
+# uniform,conductance,deeplift. What OTFusion takes longer with a score than with uniform ones is the score's own time. With
+# PARTS=4 (mnist) the models are four. On cifar10 the reference's kf takes some 20 minutes per importance. PYTHON needs what ../shared/bench/run_reference.py names; REFERENCE is a checkout of
 # AndrewSpano/neuron-interpolation-model-fusion.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shared=$(cd "${RUNNER_SHARED:-../shared}" && pwd)
 threads=${THREADS:-2} repeat=${REPEAT:-3} dataset=${1:-mnist} methods=${2:-hf,kf,git-rebasin,otf-acts,alf}
+importances=${3:-uniform,conductance,deeplift} parts=${PARTS:-2}
 cargo build --release --quiet
 runner=${CARGO_TARGET_DIR:-$PWD/target}/release/runner
 scratch=$(mktemp -d)
@@ -18,32 +20,30 @@ trap 'rm -rf "$scratch"' EXIT
 
 case $dataset in
 mnist)
-    models=MLPs/MNIST experiment=mnist-mlp-non-iid
+    models=MLPs/MNIST experiment=mnist-mlp-reference
     levels='{"optimizer_per_level":"adam","lr_per_level":1e-4,"weight_decay_per_level":1e-4,"epochs_per_level":[25,150]}'
     ;;
 cifar10)
-    models=VGGs/CIFAR-10 experiment=cifar10-vgg11half-non-iid
+    models=VGGs/CIFAR-10 experiment=cifar10-vgg11half-reference
     levels='{"optimizer_per_level":"adam","lr_per_level":1e-3,"weight_decay_per_level":1e-4,"epochs_per_level":[100,100,100,100,100,100,100,100,150]}'
     ;;
 *) echo "error: no data set \`$dataset\` here: mnist or cifar10" >&2 && exit 2 ;;
 esac
 
 "${PYTHON:-python3}" "$shared/bench/run_reference.py" --reference "$REFERENCE" --data "$shared/data" --dataset "$dataset" \
-    --models "$shared/reference-models/non-iid/$models/split-by-2/seed1/model_*.pt" \
-    --samples 400 --methods "$methods" --importance uniform,conductance --repeat "$repeat" --threads "$threads" \
+    --models "$shared/reference-models/non-iid/$models/split-by-$parts/seed1/model_*.pt" \
+    --samples 400 --methods "$methods" --importance "$importances" --repeat "$repeat" --threads "$threads" \
     --alf "$levels" 2>/dev/null >"$scratch/reference.jsonl"
 
-# The same methods with both importances; one method seed is enough.
-ours=() && IFS=, read -ra names <<<"$methods"
+# The same methods with the same scores; one method seed is enough.
+filters=() && IFS=, read -ra names <<<"$methods" && IFS=, read -ra scores <<<"$importances"
 for name in "${names[@]}"; do
-    case $name in
-    hf) ours+=(hf-linear) ;; kf) ours+=(kf-linear) ;; otf-acts) ours+=(otfusion) ;; alf) ours+=(kf-gradient) ;; *) ours+=("$name") ;;
-    esac
+    case $name in hf) name=hf-linear ;; kf) name=kf-linear ;; otf-acts) name=otfusion ;; alf) name=kf-gradient ;; esac
+    filters+=("${scores[@]/#/-Emethod=$name,importance=}")
 done
 for run in $(seq "$repeat"); do
-    filters=("${ours[@]/#/-Emethod=}")
     RAYON_NUM_THREADS=$threads /usr/bin/time -f '%M' -o "$scratch/memory" "$runner" --results "$scratch/$run" exec \
-        "experiments/$experiment.toml" -j 1 --data-dir "$shared/data" "${filters[@]}" split.parts=2 method-seeds=0 \
+        "experiments/$experiment.toml" -j 1 --data-dir "$shared/data" "${filters[@]}" split.parts=$parts method-seeds=0 \
         >/dev/null 2>&1
 done
 

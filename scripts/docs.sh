@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, docs/pictures/, and the blocks of README.md and
-# docs/reports.md between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
+# docs/reports/ between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
 #
 #   bash scripts/docs.sh          everything but the quickstart's output
-#   bash scripts/docs.sh --run    the quickstart's output, too: runs it in a temporary folder
+#   bash scripts/docs.sh --run    the quickstart's output, too, in a temporary folder, and docs/page.png, by a Chromium
 #
 # BIN names a program built already; `cargo run` may have to build what `cargo test` built with other features.
 set -euo pipefail
@@ -43,19 +43,42 @@ runner -h 2>/dev/null | fenced text | block help
 runner exec -h 2>/dev/null | fenced text | block exec-help
 awk '/^## / { inside = $0 == "## Fusion methods" } inside && /^\|/' docs/manifest.md | block methods
 grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest
-block mnist-table <results/mnist-mlp-non-iid/tables/methods-by-split-accuracy.md
+block mnist-table <results/mnist-mlp-reference/tables/methods-by-split-accuracy.md
 
 # From the committed results alone.
-runner table mnist-mlp-non-iid --template kf-gradient-only --metric accuracy | block kf-table docs/reports.md
+tables=docs/reports/tables.md
+runner table mnist-mlp-reference --template kf-gradient-only --metric accuracy | block kf-table $tables
+runner table cifar10-vgg11half-reference --metric accuracy --baseline kf-gradient/uniform |
+    block baseline-table $tables
+runner table mnist-mlp-reference --metric accuracy --columns normalised_accuracy,fuse_seconds,peak_memory,samples |
+    block cost-table $tables
+runner table mnist-mlp-reference --template kf-gradient-only --metric accuracy --format macros | grep -F 'KFGradientUniform' |
+    fenced latex | block macros $tables
+runner table mnist-mlp-full-small --template full-data --metric accuracy | block full-table $tables
+runner table ablation-widths-small --template ablation --metric accuracy | block ablation-table $tables
+studies=results/studies
 rm -rf docs/pictures
-runner plot mnist-mlp-non-iid --figure bars,models,classes --format svg --out "$scratch/pictures" >/dev/null
 mkdir docs/pictures
-for picture in bars-2-models models-accuracy classes-4-models; do
-    cp "$scratch/pictures/$picture.svg" docs/pictures/
+drawn="$scratch/pictures"
+runner plot mnist-mlp-reference --format svg --out "$drawn" >/dev/null
+runner plot ablation-layers-small --figure ablation --format svg --out "$drawn" >/dev/null
+runner plot mnist-mlp-non-iid-small --figure training --format svg --out "$drawn/small" >/dev/null
+mv "$drawn/small/training-base.svg" "$drawn"
+for study in interpolation neurons; do
+    runner plot "$studies/$study.json" --format svg --out "$drawn" >/dev/null
+done
+for picture in bars-2-models models-accuracy confusion-2-models classes-4-models training-fusion-4-models training-base \
+    ablation-accuracy interpolation neurons; do
+    cp "$drawn/$picture.svg" docs/pictures/
 done
 
 if [ "${1:-}" = --run ]; then
-    program=(cargo run --quiet --release --)
+    [ -n "${BIN:-}" ] || program=(cargo run --quiet --release --)
+    # No two browsers draw the same pixels, so that this is not compared.
+    runner report mnist-mlp-reference --out "$scratch/report.html" >/dev/null
+    chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \
+        --user-data-dir="$scratch/profile" --window-size=1100,1000 --screenshot=docs/page.png \
+        "file://$scratch/report.html" 2>/dev/null
     { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log"
       grep '^quickstart:' "$scratch/log" | sed "s|$scratch/||"; } | fenced text | block quickstart-output
 fi

@@ -1,17 +1,19 @@
 //! What happens while jobs run: the seam between the schedule and whoever shows it.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::result::Status;
 
 /// Something a running job reports about itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum JobEvent {
     /// A new phase began: `load`, `train`, `fuse`, `evaluate`, `save`.
     Phase {
         /// Its name.
-        name: &'static str,
+        name: Cow<'static, str>,
     },
     /// An epoch of training is done.
     Epoch {

@@ -1,14 +1,106 @@
 //! The only writer of files: a reader sees the old content or the new, never a part.
+//!
+//! Being whole and being on the disk are two things. [`write_atomic`] does both before it returns. [`write_soon`] leaves
+//! the second to [`settle`], which does it for many files at once: on a disk that takes milliseconds for a flush, that is
+//! the difference between a hundred small files a second and thousands. A process that is killed loses nothing either
+//! way; after a power failure a file that was not settled may be missing or torn, so what is written this way carries a
+//! checksum.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static FAULTS: OnceLock<Box<Faults>> = OnceLock::new();
+
+/// Files that are flushed one by one.
+const FEW: usize = 256;
 
 /// Beginning of the names of temporary files; what a killed process leaves is known by it.
 pub const TEMPORARY: &str = ".tmp-";
+
+/// A step of writing, at which tests can have it fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Making the temporary file, or opening one to append to.
+    Create,
+    /// Writing some bytes.
+    Write,
+    /// Flushing to the disk.
+    Sync,
+    /// Giving the file its name.
+    Rename,
+}
+
+/// What goes wrong at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The system refuses, with this error number.
+    Refused(i32),
+    /// Half of the bytes are written, then the system refuses.
+    Torn(i32),
+    /// Fewer bytes are written than asked for, which is no error.
+    Short,
+    /// The process dies.
+    Death,
+}
+
+/// Decides at each step whether something goes wrong.
+pub type Faults = dyn Fn(Step) -> Option<Fault> + Send + Sync;
+
+/// Has writing fail from now on, for tests of what comes after. Only the first call counts.
+pub fn inject(faults: Box<Faults>) {
+    let _ = FAULTS.set(faults);
+}
+
+/// The step's fault, if it has one; `Refused` and `Death` are dealt with here.
+fn meet(step: Step) -> io::Result<Option<Fault>> {
+    match FAULTS.get().and_then(|faults| faults(step)) {
+        Some(Fault::Refused(number)) => Err(io::Error::from_raw_os_error(number)),
+        Some(Fault::Death) => std::process::abort(),
+        fault => Ok(fault),
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+}
+
+impl Sink {
+    fn sync(&self) -> io::Result<()> {
+        meet(Step::Sync)?;
+        self.file.sync_all()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match meet(Step::Write)? {
+            Some(Fault::Short) => self.file.write(&bytes[..bytes.len().div_ceil(2)]),
+            Some(Fault::Torn(number)) => {
+                self.file.write_all(&bytes[..bytes.len() / 2])?;
+                Err(io::Error::from_raw_os_error(number))
+            }
+            _ => self.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Sink {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
 
 /// Writes `parts`, one after the other, to `path`: temporary file in the same folder, fsync, rename, fsync of the
 /// folder.
@@ -19,7 +111,7 @@ pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     write_atomic_with(
         path,
         |error| error,
-        |file| parts.iter().try_for_each(|part| file.write_all(part)),
+        |sink| parts.iter().try_for_each(|part| sink.write_all(part)),
     )
 }
 
@@ -28,28 +120,89 @@ pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 pub fn write_atomic_with<E>(
     path: &Path,
     failed: impl Fn(io::Error) -> E,
-    write: impl FnOnce(&mut File) -> Result<(), E>,
+    write: impl FnOnce(&mut Sink) -> Result<(), E>,
+) -> Result<(), E> {
+    replace(path, &failed, |sink| {
+        write(sink)?;
+        sink.sync().map_err(&failed)
+    })?;
+    // The rename itself lasts only once the folder is on disk; not every file system can sync a folder.
+    if let Ok(folder) = File::open(path.parent().unwrap_or(Path::new("."))) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Writes `parts` to `path`, whole or not at all for every reader. It is on the disk after this process' next [`settle`].
+pub fn write_soon(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    replace(
+        path,
+        |error| error,
+        |sink| parts.iter().try_for_each(|part| sink.write_all(part)),
+    )?;
+    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    pending.push(path.to_path_buf());
+    Ok(())
+}
+
+/// Has everything that this process wrote by [`write_soon`] put on the disk. A few files are flushed one by one; for many,
+/// all in `folder`, its whole file system is, which takes no longer for thousands of them, but waits for what others have
+/// written as well.
+pub fn settle(folder: &Path) -> io::Result<()> {
+    let pending = std::mem::take(&mut *PENDING.lock().unwrap_or_else(PoisonError::into_inner));
+    if pending.is_empty() {
+        return Ok(());
+    }
+    meet(Step::Sync)?;
+    #[cfg(target_os = "linux")]
+    if pending.len() > FEW {
+        rustix::fs::syncfs(File::open(folder)?)?;
+        return Ok(());
+    }
+    let mut folders: BTreeSet<&Path> = BTreeSet::from([folder]);
+    for path in &pending {
+        folders.extend(path.parent());
+        match File::open(path) {
+            Ok(file) => file.sync_all()?,
+            // Renamed or removed since: not ours to keep.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for folder in folders {
+        // Not every file system can sync a folder.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    Ok(())
+}
+
+fn replace<E>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> E,
+    write: impl FnOnce(&mut Sink) -> Result<(), E>,
 ) -> Result<(), E> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}-{name}", std::process::id()));
-    let written = File::create_new(&temporary)
+    let written = meet(Step::Create)
+        .and_then(|_| File::create_new(&temporary))
         .map_err(&failed)
-        .and_then(|mut file| {
-            write(&mut file)?;
-            file.sync_all().map_err(&failed)
-        })
-        .and_then(|()| fs::rename(&temporary, path).map_err(&failed));
-    if let Err(error) = written {
+        .and_then(|file| write(&mut Sink { file }))
+        .and_then(|()| meet(Step::Rename).map_err(&failed))
+        .and_then(|_| fs::rename(&temporary, path).map_err(&failed));
+    if written.is_err() {
         let _ = fs::remove_file(&temporary);
-        return Err(error);
     }
-    // The rename itself lasts only once the folder is on disk; not every file system can sync a folder.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    written
+}
+
+/// Opens a file to add lines to its end. Each write goes to the end, whoever else writes; a process that dies leaves at
+/// most the beginning of a line.
+pub fn append(path: &Path) -> io::Result<Sink> {
+    meet(Step::Create)?;
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    Ok(Sink { file })
 }
 
 #[cfg(test)]
@@ -60,9 +213,12 @@ mod tests {
     fn parts_follow_each_other_and_replace_what_was_there() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let target = folder.path().join("file");
-        write_atomic(&target, &[b"a long first content"]).expect("written");
-        write_atomic(&target, &[b"ab", b"", b"c"]).expect("written");
-        assert_eq!(fs::read(&target).expect("readable"), b"abc");
+        for write in [write_atomic, write_soon] {
+            write(&target, &[b"a long first content"]).expect("written");
+            write(&target, &[b"ab", b"", b"c"]).expect("written");
+            assert_eq!(fs::read(&target).expect("readable"), b"abc");
+        }
+        settle(folder.path()).expect("settled");
     }
 
     #[test]
@@ -70,8 +226,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let target = folder.path().join("occupied");
         fs::create_dir(&target).expect("folder");
-        assert!(write_atomic(&target, &[b"x"]).is_err());
-        let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
-        assert_eq!(left.len(), 1);
+        for write in [write_atomic, write_soon] {
+            assert!(write(&target, &[b"x"]).is_err());
+            let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
+            assert_eq!(left.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_appended_goes_to_the_end() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let target = folder.path().join("lines");
+        let (mut one, mut two) = (append(&target).expect("open"), append(&target).expect("open"));
+        one.write_all(b"a\n").expect("written");
+        two.write_all(b"b\n").expect("written");
+        one.write_all(b"c\n").expect("written");
+        assert_eq!(fs::read(&target).expect("readable"), b"a\nb\nc\n");
     }
 }

@@ -16,12 +16,14 @@ mod fetch;
 mod groups;
 mod inferred;
 mod interrupt;
+mod living;
 mod reports;
 mod rerun;
 mod same;
 mod sequential;
 mod speed;
 mod steps;
+mod survival;
 mod training;
 mod views;
 
@@ -138,7 +140,8 @@ impl Bench {
             let mut record: Value =
                 serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name} is torn: {error}"));
             let fields = record.as_object_mut().expect("an object");
-            for key in ["seconds", "provenance"] {
+            // The seal is over these, too.
+            for key in ["seconds", "provenance", "seal"] {
                 assert!(fields.remove(key).is_some(), "{name} has no {key}");
             }
             (name, record)

@@ -161,6 +161,55 @@ fn permuted_copies_give_back_the_function() {
     }
 }
 
+/// Uniform scores, exact transport and Git Re-Basin's activations: the plan is its permutation. The models share no
+/// neuron, and none is dead, so that the optimal assignment is unique.
+#[test]
+fn otfusion_on_activations_after_relu_is_git_rebasin() {
+    for bias in [true, false] {
+        let mut case = case(0, bias);
+        let mut rng = seed::generator(5, "another network", &[u64::from(bias)]);
+        let architecture = case.models[0].architecture.clone();
+        let other = Network::initialise(&architecture, &IMAGE, CLASSES, &mut rng, &Device::Cpu);
+        case.models.push(other.expect("network"));
+        let fused = |method: &Method| {
+            let fused = fuse(method, &case.inputs(), &mut || ControlFlow::Continue(())).expect("fused");
+            let Fused::Network { network, diagnostics } = fused else {
+                panic!("a network")
+            };
+            (network, diagnostics)
+        };
+        let assigned = OtFusion {
+            ground: GroundCost::ReluActs,
+            ..OtFusion::default()
+        };
+        let (transported, theirs) = fused(&Method::OtFusion(assigned.clone()));
+        // Scores that are all rescaled to 1 are uniform, but the plan is found by the network simplex.
+        let (by_simplex, _) = fused(&Method::OtFusion(OtFusion {
+            importance: Importance::Conductance,
+            rescale_importance: Some(1.0),
+            ..assigned
+        }));
+        let (permuted, ours) = fused(&Method::GitRebasin(GitRebasin::default()));
+        let same = |a: &Network, b: &Network| {
+            for (a, b) in a.tensors.iter().zip(&b.tensors) {
+                let difference = (a - b).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
+                assert!(difference.expect("number") < 1e-6);
+            }
+        };
+        same(&transported, &permuted);
+        same(&by_simplex, &permuted);
+        // They say the same about themselves, but for what a neuron counts: 1 / n there, 1 here.
+        for (l, width) in [9.0, 7.0, 5.0].into_iter().enumerate() {
+            assert_eq!(theirs["layers"][l]["clusters"], ours["layers"][l]["clusters"]);
+            for key in ["grouping-error", "approximation-error"] {
+                let of = |found: &serde_json::Value| found["layers"][l][key].as_f64().expect("number");
+                let ratio = of(&theirs) * width / of(&ours);
+                assert!((ratio - 1.0).abs() < 1e-6, "{key} of layer {l}: {ratio}");
+            }
+        }
+    }
+}
+
 #[test]
 fn targets_of_copies_are_the_copies_activations() {
     let case = case(0, true);
@@ -168,7 +217,13 @@ fn targets_of_copies_are_the_copies_activations() {
     let scores = vec![(1..=9).map(f64::from).collect(); 3];
     let method = KfGradient::default();
     let found = method
-        .cluster("fc1", 9, &[level.clone(), level.clone(), level.clone()], &scores)
+        .cluster(
+            "fc1",
+            9,
+            &[level.clone(), level.clone(), level.clone()],
+            &scores,
+            0,
+        )
         .expect("clusters");
     let difference = (&found.target - level).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
     assert!(difference.expect("number") < 1e-6);
@@ -193,7 +248,7 @@ fn models_that_do_not_fit_are_refused_with_the_layer_and_both_shapes() {
     };
     insta::assert_snapshot!(
         refused(&Method::HfLinear(HfLinear::default())),
-        @"`hf-linear` needs models of one architecture, but `level1.1.weight` is [9, 12] in model 0 and [8, 12] in model 1"
+        @"`hf-linear` needs models of one architecture, but layer `fc1` is [9, 12] in model 0 and [8, 12] in model 1"
     );
     let second = KfGradient {
         start: runner::fusion::Start::Second,
@@ -283,6 +338,108 @@ fn dead_duplicate_and_too_many_neurons_are_fused_all_the_same() {
             );
         }
     }
+}
+
+/// Every method with every score on a case that is no normal one.
+fn all_are_finite(case: &Case) {
+    for importance in SCORES {
+        for method in [
+            Method::GitRebasin(GitRebasin {
+                importance,
+                normalize_importance: true,
+                ..GitRebasin::default()
+            }),
+            Method::OtFusion(OtFusion {
+                importance,
+                rescale_importance: Some(0.1),
+                ..OtFusion::default()
+            }),
+            Method::HfLinear(HfLinear {
+                importance,
+                ..HfLinear::default()
+            }),
+            Method::KfLinear(KfLinear {
+                importance,
+                ..KfLinear::default()
+            }),
+            Method::KfGradient(Box::new(KfGradient {
+                importance,
+                weighted_loss: true,
+                rescale_importance: Some(0.5),
+                ..KfGradient::default()
+            })),
+        ] {
+            let difference = case.difference(&method);
+            assert!(difference.is_finite(), "{}, {importance:?}", method.name());
+        }
+    }
+}
+
+/// Heads of zeros: no neuron changes any logit, so every score but the uniform one is the 1e-8 that all get.
+#[test]
+fn importances_that_are_all_zero_count_as_equal() {
+    let mut case = case(1, true);
+    for network in &mut case.models {
+        let layer = network.layers()[2].clone();
+        let zeros = network.tensors[layer.weight].zeros_like().expect("zeros");
+        network.tensors[layer.weight] = zeros;
+    }
+    let scores = Importance::Conductance
+        .scores(
+            &case.models[0],
+            &case.images,
+            &case.labels,
+            runner::importance::Place::Layer,
+        )
+        .expect("scores");
+    assert!(scores[0].iter().all(|&score| score == 1e-8), "{:?}", scores[0]);
+    all_are_finite(&case);
+}
+
+#[test]
+fn a_fusion_set_may_lack_a_class_and_neurons_may_be_constant() {
+    let mut case = case(1, true);
+    case.labels = case.labels.zeros_like().expect("labels");
+    for network in &mut case.models {
+        // Weights of zero, but a bias: a constant that is not 0.
+        let layer = network.layers()[1].clone();
+        let rows = network.tensors[layer.weight].to_vec2::<f32>();
+        let mut rows = rows.expect("rows");
+        rows[3] = vec![0.0; 9];
+        network.tensors[layer.weight] = Tensor::new(rows, &Device::Cpu).expect("weight");
+    }
+    all_are_finite(&case);
+}
+
+/// A learning rate beyond all reason: the level and the epoch are named.
+#[test]
+fn a_level_that_diverges_is_named_with_its_epoch() {
+    let case = case(1, true);
+    let method = KfGradient {
+        level: runner::fusion::LevelSettings {
+            optimizer: runner::train::OptimizerKind::Sgd,
+            lr: 1e30,
+            ..runner::fusion::LevelSettings::default()
+        },
+        ..KfGradient::default()
+    };
+    let fused = fuse(&Method::KfGradient(Box::new(method)), &case.inputs(), &mut || {
+        ControlFlow::Continue(())
+    });
+    let error = fused.expect_err("it diverges").to_string();
+    insta::assert_snapshot!(error, @"the loss of level `fc1` is not finite in epoch 0: a smaller learning rate may help");
+    // Activations: the layer and the model.
+    let mut case = self::case(1, true);
+    for layer in case.models[1].layers()[..2].to_vec() {
+        let huge = (&case.models[1].tensors[layer.weight] * 1e25).expect("weights");
+        case.models[1].tensors[layer.weight] = huge;
+    }
+    let fused = fuse(
+        &Method::HfLinear(HfLinear::default()),
+        &case.inputs(),
+        &mut || ControlFlow::Continue(()),
+    );
+    insta::assert_snapshot!(fused.expect_err("not finite").to_string(), @"layer `fc2` of model 1 has activations that are not finite");
 }
 
 /// Candle's ReLU turns NaN into 0: without a check such a network would still predict something.

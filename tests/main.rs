@@ -7,6 +7,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 mod checkpoints;
 mod cli;
 mod data;
+mod experiments;
 mod fuzz;
 mod golden;
 mod identities;

@@ -8,6 +8,7 @@ use runner::manifest::{Layers, ManifestError, Override, Resolved, in_order, reso
 use runner::plan::{Inputs, JobSpec, Plan, build};
 use tempfile::TempDir;
 
+mod adjust;
 mod axes;
 mod files;
 mod groups;

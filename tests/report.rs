@@ -11,6 +11,7 @@ mod files;
 mod latex;
 mod layouts;
 mod marks;
+mod studies;
 mod summary;
 mod tables;
 mod templates;
@@ -56,6 +57,7 @@ fn record(kind: Kind, parts: usize, seed: u64, name: &str, accuracy: f64) -> Rec
         seconds: [("total".to_string(), 1.5)].into(),
         provenance: Provenance::default(),
         checksum: String::new(),
+        seal: String::new(),
     }
 }
 
@@ -146,7 +148,12 @@ fn experiment() -> (Index, Vec<Record>) {
 fn table(metric: Metric) -> Table {
     let (index, records) = experiment();
     let summary = Summary::from_records(&index, &records).expect("summary");
-    Table::methods_by_split(&summary, metric).expect("table")
+    by_split(&summary, metric).expect("table")
+}
+
+/// One metric by numbers of models.
+fn by_split(summary: &Summary, metric: Metric) -> Result<Table, ReportError> {
+    Table::of(summary, &TableOptions::new(metric))
 }
 
 fn render(format: Format, table: &Table) -> String {

@@ -11,7 +11,7 @@ use runner::arch::{Architecture, Network};
 use runner::fusion::{
     Fused, GitRebasin, GroundCost, HfLinear, Inputs, KfGradient, KfLinear, Method, OtFusion, fuse,
 };
-use runner::importance::Importance;
+use runner::importance::{Importance, Place};
 use runner::seed;
 use serde_json::json;
 
@@ -324,5 +324,58 @@ fn networks_whose_neurons_cannot_be_followed_are_refused() {
             runner::fusion::VanillaAveraging::default(),
         ));
         assert!(case.difference(&averaged).is_finite());
+    }
+}
+
+/// Every score at every place, in f32 here: also where the reference has none to compare with.
+#[test]
+fn all_scores_are_defined_on_residual_networks_and_transformers() {
+    let mut rng = seed::generator(9, "scores", &[]);
+    let vit =
+        json!({ "architecture": "vit", "patches": 2, "depth": 2, "hidden": 8, "mlp-hidden": 6, "heads": 2 });
+    let vit: Architecture = serde_json::from_value(vit).expect("an architecture");
+    let vit = Network::initialise(&vit, &IMAGE, CLASSES, &mut rng, &Device::Cpu).expect("a network");
+    for network in [network(&mut rng), vit] {
+        let case = Case::new(vec![network.clone()], 0.0..1.0, &mut rng);
+        let (images, labels) = (
+            case.images.narrow(0, 0, 12).expect("images"),
+            case.labels.narrow(0, 0, 12).expect("labels"),
+        );
+        let logits = network
+            .forward(&images)
+            .and_then(|logits| logits.to_vec2::<f32>());
+        let logits = logits.expect("logits");
+        let classes = labels.to_vec1::<u32>().expect("classes");
+        for importance in [
+            Importance::Uniform,
+            Importance::Conductance,
+            Importance::Deeplift,
+            Importance::FeatureAblation,
+        ] {
+            for place in [Place::Layer, Place::Level] {
+                let scores = importance.scores(&network, &images, &labels, place);
+                let scores = scores.expect("scores");
+                let widths: Vec<usize> = scores.iter().map(Vec::len).collect();
+                assert_eq!(widths, place.widths(&network), "{importance:?} {place:?}");
+                assert!(
+                    scores
+                        .iter()
+                        .flatten()
+                        .all(|score| score.is_finite() && *score > 0.0),
+                    "{importance:?} {place:?}"
+                );
+            }
+        }
+        // Without its own output a class has the logit 0.
+        let scores = Importance::FeatureAblation.scores(&network, &images, &labels, Place::Level);
+        let scores = scores.expect("scores");
+        for (class, score) in scores[scores.len() - 1].iter().enumerate() {
+            let of_class = logits
+                .iter()
+                .zip(&classes)
+                .filter(|(_, of)| **of as usize == class);
+            let expected: f64 = of_class.map(|(logits, _)| f64::from(logits[class].abs())).sum();
+            assert!((score - expected / 12.0).abs() < 1e-5, "class {class}: {score}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use runner::job::{JobError, skipped};
 use runner::manifest::{Layers, resolve};
 use runner::plan::{Inputs, JobSpec, Plan, build};
 use runner::result::{Provenance, Record, Status, Store, StoreError};
-use runner::schedule::{Executor, Halt, Notice, Options, Outcome, dispatch};
+use runner::schedule::{Costs, Executor, Halt, Notice, Options, Outcome, dispatch};
 use tempfile::TempDir;
 
 /// How a job ends, one entry per try; after the last, and without any, it succeeds.
@@ -112,6 +112,7 @@ struct Case {
     retries: usize,
     stop: AtomicBool,
     script: Script,
+    costs: Costs,
 }
 
 struct Ran {
@@ -136,6 +137,7 @@ impl Case {
             retries: 0,
             stop: AtomicBool::new(false),
             script: script.iter().map(|(name, ends)| (*name, ends.to_vec())).collect(),
+            costs: Costs::default(),
         }
     }
 
@@ -154,6 +156,8 @@ impl Case {
         let options = Options {
             max_fail: self.max_fail,
             retries: self.retries,
+            backoff: Duration::from_millis(1),
+            costs: &self.costs,
             stop: &self.stop,
             store: &store,
             provenance: &Provenance::default(),
@@ -192,23 +196,56 @@ impl Ran {
     }
 }
 
+/// Models first, as fusions wait for them; otherwise as in the manifest.
 const ORDER: [&str; 8] = [
     "m0/1",
     "m1/1",
-    "vanilla/1",
-    "ensemble/1",
     "m0/2",
     "m1/2",
+    "vanilla/1",
+    "ensemble/1",
     "vanilla/2",
     "ensemble/2",
 ];
 
 #[test]
-fn jobs_run_in_the_order_of_the_manifest_after_those_they_need() {
+fn the_longest_chain_starts_first_and_jobs_after_those_they_need() {
     let ran = Case::new(&[]).run();
     assert_eq!(ran.started, ORDER);
     assert_eq!(ran.with(Status::Ok), ORDER);
     assert!(ran.outcome.halt.is_none());
+}
+
+#[test]
+fn what_took_long_before_starts_first() {
+    let case = Case::new(&[]);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = Store::open(folder.path()).expect("store");
+    for (name, seconds) in [("m1/2", 50.0), ("ensemble/1", 100.0), ("vanilla/1", 3.0)] {
+        let job = case
+            .plan
+            .jobs
+            .iter()
+            .find(|job| short(job) == name)
+            .expect("there");
+        let record = skipped(job, "", &Provenance::default()).expect("a record");
+        let seconds = [("total".to_string(), seconds)].into();
+        store.save(Record { seconds, ..record }).expect("saved");
+    }
+    // The same of the other seed is likely to take as long.
+    let costs = Costs::of_store(&Store::open(folder.path()).expect("store"));
+    let ran = Case { costs, ..case }.run();
+    let order = [
+        "m1/1",
+        "m1/2",
+        "m0/1",
+        "m0/2",
+        "ensemble/1",
+        "ensemble/2",
+        "vanilla/1",
+        "vanilla/2",
+    ];
+    assert_eq!(ran.started, order);
 }
 
 #[test]
@@ -236,7 +273,7 @@ fn what_is_not_to_run_counts_as_there() {
         ..case
     }
     .run();
-    assert_eq!(ran.started, ["vanilla/1", "ensemble/1", "m1/2"]);
+    assert_eq!(ran.started, ["m1/2", "vanilla/1", "ensemble/1"]);
 }
 
 #[test]
@@ -381,6 +418,8 @@ fn a_skip_that_cannot_be_recorded_ends_the_run() {
     let options = Options {
         max_fail: None,
         retries: 0,
+        backoff: Duration::ZERO,
+        costs: &Costs::default(),
         stop: &stop,
         store: &store,
         provenance: &Provenance::default(),

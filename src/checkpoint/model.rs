@@ -64,6 +64,7 @@ impl File {
         let model = self.model(hints).ok().filter(|model| model.sure)?;
         let indices = |train| self.indices(train).unwrap_or_default().to_vec();
         Some(Meta {
+            schema: Meta::SCHEMA,
             architecture: model.architecture,
             image: model.image,
             classes: model.classes,

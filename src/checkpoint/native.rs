@@ -12,15 +12,25 @@ use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
 use crate::arch::{Architecture, State};
-use crate::result::write_atomic;
+use crate::result::write_soon;
 
 /// The metadata entry that makes a safetensors file one of ours.
 pub(super) const KEY: &str = "runner";
+
+/// Version of the format; raised when a field changes its meaning or disappears. The first files do not say it.
+pub(super) const SCHEMA: u32 = 1;
+
+fn first() -> u32 {
+    1
+}
 
 /// What a checkpoint says about its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Meta {
+    /// Version of the format.
+    #[serde(default = "first")]
+    pub schema: u32,
     /// Architecture and its settings.
     pub architecture: Architecture,
     /// Shape of one image, `[C, H, W]`.
@@ -46,7 +56,7 @@ pub struct Checkpoint {
     pub meta: Meta,
 }
 
-/// Writes a checkpoint atomically and returns the blake3 of the file.
+/// Writes a checkpoint, whole or not at all (on the disk after the next settling of the store), and returns the blake3 of the file.
 pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, CheckpointError> {
     let corrupt = |problem: String| CheckpointError::Corrupt {
         path: path.to_path_buf(),
@@ -73,8 +83,26 @@ pub fn save(path: &Path, state: &State, meta: &Meta) -> Result<String, Checkpoin
     let json = serde_json::to_string(meta).map_err(|e| corrupt(e.to_string()))?;
     let metadata = HashMap::from([(KEY.to_string(), json)]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| corrupt(e.to_string()))?;
-    write_atomic(path, &bytes)?;
+    write_soon(path, &bytes)?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+impl Meta {
+    /// The version that is written.
+    pub const SCHEMA: u32 = SCHEMA;
+}
+
+/// What the metadata entry says, or why it cannot be read.
+pub(super) fn read_meta(text: &str) -> Result<Meta, String> {
+    let schema = serde_json::from_str::<serde_json::Value>(text)
+        .ok()
+        .and_then(|value| value.get("schema").and_then(serde_json::Value::as_u64));
+    match schema {
+        Some(found) if found > u64::from(SCHEMA) => Err(format!(
+            "it has schema version {found}, this program reads versions 1 to {SCHEMA}"
+        )),
+        _ => serde_json::from_str(text).map_err(|error| format!("its metadata: {error}")),
+    }
 }
 
 /// Reads a checkpoint; with `hash`, only if the file's blake3 is that.
@@ -99,7 +127,7 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
         .as_ref()
         .and_then(|metadata| metadata.get(KEY))
         .ok_or_else(|| corrupt(format!("it has no `{KEY}` metadata")))?;
-    let meta = serde_json::from_str(meta).map_err(|e| corrupt(format!("its metadata: {e}")))?;
+    let meta = read_meta(meta).map_err(corrupt)?;
     let mut state = State::new();
     for (name, view) in SafeTensors::deserialize(&bytes)
         .map_err(|e| corrupt(e.to_string()))?

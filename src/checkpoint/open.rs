@@ -145,15 +145,14 @@ fn torch(path: &Path, opened: Opened, limits: &Limits) -> File {
 
 fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointError> {
     let metadata = plain.header.metadata.clone();
-    let malformed = |key: &str, error: serde_json::Error| {
-        CheckpointError::entry(path, format!("metadata `{key}`"), error.to_string())
-    };
+    let malformed =
+        |key: &str, error: String| CheckpointError::entry(path, format!("metadata `{key}`"), error);
     let read = |key| metadata.get(key).map(|json| (key, json));
     let meta: Option<Meta> = read(native::KEY)
-        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e)))
+        .map(|(key, json)| native::read_meta(json).map_err(|e| malformed(key, e)))
         .transpose()?;
     let origin: Option<Origin> = read(origin::KEY)
-        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e)))
+        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e.to_string())))
         .transpose()?;
     Ok(File {
         path: path.to_path_buf(),

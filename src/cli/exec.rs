@@ -5,54 +5,90 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::CliError;
-use super::args::{ExecArgs, Format, Global, Rerun};
+use super::args::{ExecArgs, Format, Global, Rerun, WorkerKind};
+use super::kept::{self, Shown};
+use super::notify::notify;
+use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
-use crate::report::{Rendered, render_all};
+use crate::report::render_all;
 use crate::result::{
     Index, IndexEntry, Lock, Provenance, SCHEMA, Status, Store, StoreError, TableRequest, create_dir,
 };
-use crate::schedule::{Decision, Halt, Local, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
+use crate::schedule::{Costs, Decision, Halt, Options, Outcome, Reason, Selection, adopt, decide, dispatch};
+
+/// How long a failed job waits before it is tried again for the first time.
+pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment(&args.manifest, global)?;
-    let selection = selection(args)?;
+    let mut selection = selection(args)?;
+    let reports = &experiment.manifest.reports;
+    selection.predictions = reports
+        .iter()
+        .any(|report| report.test.as_deref() == Some("mcnemar"));
     if args.dry_run {
-        let decisions = decide(&experiment.plan, &experiment.store, &selection);
+        let store = experiment.store.clone().with_ledger();
+        let decisions = decide(&experiment.plan, &store, &selection);
         require_some(&decisions, &selection)?;
         return show_plan(&experiment, &decisions, args.format);
     }
+    let mut summary = Summary::new(&experiment);
+    let end = run_all(&experiment, &selection, &mut summary, args, global);
+    if !matches!(end, Err(CliError::NothingSelected)) {
+        notify(
+            &experiment.manifest.notify,
+            &experiment.manifest.name,
+            &summary,
+            &end,
+        );
+    }
+    end
+}
+
+fn run_all(
+    experiment: &Experiment,
+    selection: &Selection,
+    summary: &mut Summary,
+    args: &ExecArgs,
+    global: &Global,
+) -> Result<(), CliError> {
     create_dir(&experiment.store.cache())?;
     let _lock = lock(&experiment.store, args.wait)?;
     let store = Store::open(experiment.store.root())?;
-    let decisions = decide(&experiment.plan, &store, &selection);
-    require_some(&decisions, &selection)?;
-    adopt(&experiment.plan, &store, &decisions)?;
-    setup::refuse_foreign_results(&store, &args.manifest.manifest, &experiment.manifest.name)?;
-    // Before the jobs, so that `status` and `table` know while they run what is still to come.
-    store.save_index(&index(&experiment, &args.manifest.manifest))?;
-
+    let path = &args.manifest.manifest;
+    let decisions = decide(&experiment.plan, &store, selection);
+    require_some(&decisions, selection)?;
+    summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
+    if todo.is_empty()
+        && let Some(kept) =
+            kept::fingerprint(experiment, path, &decisions).and_then(|f| kept::recall(&store, &f))
+    {
+        return show_outcome(experiment, &store, summary, &kept.tables, args.format);
+    }
+    adopt(&experiment.plan, &store, &decisions)?;
+    setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;
+    // Before the jobs, so that `status` and `table` know while they run what is still to come.
+    store.save_index(&index(experiment, path))?;
+
     let outcome = if todo.is_empty() {
         Outcome::default()
     } else {
-        run_jobs(&experiment, &store, &todo, args, global)?
+        run_jobs(experiment, &store, &todo, args, global)?
     };
-    let summary = Summary {
-        jobs: experiment.plan.jobs.len(),
-        cached: decisions.iter().filter(|d| d.reason == Reason::Cached).count(),
-        ok: outcome.count(Status::Ok),
-        failed: outcome.count(Status::Failed),
-        skipped: outcome.count(Status::Skipped),
-    };
+    summary.ok = outcome.count(Status::Ok);
+    summary.failed = outcome.count(Status::Failed);
+    summary.skipped = outcome.count(Status::Skipped);
     match outcome.halt {
         Some(Halt::Interrupted) => {
             let left = todo.len() - outcome.finished.len();
@@ -71,28 +107,49 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
         }
         None => {}
     }
+    // With what the jobs have written since.
+    let store = store.with_ledger();
     // With nothing but failures there is no table to make; the failures have been shown.
-    let rendered = match render_all(&store, &experiment.templates) {
-        Ok(rendered) => rendered,
+    let tables: Vec<Shown> = match render_all(&store, &experiment.templates) {
+        Ok(rendered) => rendered.into_iter().map(Shown::from).collect(),
         Err(error) if summary.failed > 0 => {
             let _ = writeln!(std::io::stderr(), "warning: no table: {error}");
             Vec::new()
         }
         Err(error) => return Err(error.into()),
     };
-    match show_outcome(&experiment, &store, &summary, &rendered, args.format) {
+    let now = decide(&experiment.plan, &store, &Selection::default());
+    if let Some(fingerprint) = kept::fingerprint(experiment, path, &now) {
+        kept::keep(&store, fingerprint, &tables);
+    }
+    match show_outcome(experiment, &store, summary, &tables, args.format) {
         // A reader that has seen enough does not turn failures into a success.
         Ok(()) | Err(CliError::ClosedPipe) if summary.failed > 0 => Err(CliError::JobsFailed),
         other => other,
     }
 }
 
-struct Summary {
-    jobs: usize,
-    cached: usize,
-    ok: usize,
-    failed: usize,
-    skipped: usize,
+/// What became of the jobs.
+pub(super) struct Summary {
+    pub jobs: usize,
+    pub cached: usize,
+    pub ok: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub since: Instant,
+}
+
+impl Summary {
+    fn new(experiment: &Experiment) -> Self {
+        Self {
+            jobs: experiment.plan.jobs.len(),
+            cached: 0,
+            ok: 0,
+            failed: 0,
+            skipped: 0,
+            since: Instant::now(),
+        }
+    }
 }
 
 fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
@@ -108,6 +165,7 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
             .transpose()?
             .into_iter()
             .collect(),
+        predictions: false,
     })
 }
 
@@ -199,9 +257,20 @@ fn run_jobs(
         );
     }
     let resources = resources(experiment, store, &provenance, global);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
-    let mut executor = Local::new(workers, cores, &resources)?;
+    let limits = &experiment.manifest.resources;
+    let kind = args.workers.unwrap_or(match limits.memory() {
+        Some(_) => WorkerKind::Processes,
+        None => WorkerKind::Threads,
+    });
+    if kind == WorkerKind::Threads && limits.memory().is_some() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: threads share their memory: `resources.memory` bounds how many jobs run at a time, but none of them"
+        );
+    }
+    let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
+    let mut executor = pool.start(todo.len(), kind, limits, global.log_format, &resources)?;
+    let costs = Costs::of_store(store);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
@@ -211,11 +280,13 @@ fn run_jobs(
             args.max_fail.map(|n| n as usize)
         },
         retries: args.retries,
+        backoff: BACKOFF,
+        costs: &costs,
         stop: &stop,
         store,
         provenance: &provenance,
     };
-    let outcome = dispatch(&experiment.plan, todo, &mut executor, &options, &mut |event| {
+    let outcome = dispatch(&experiment.plan, todo, &mut *executor, &options, &mut |event| {
         progress.show(&event);
     });
     progress.finish();
@@ -230,14 +301,13 @@ pub(super) fn resources(
     global: &Global,
 ) -> Resources {
     let limits = &experiment.manifest.resources;
-    let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
     Resources {
         device: experiment.device.clone(),
         device_name: experiment.device_name.clone(),
         data_dir: global.data_dir.clone(),
         cache_dir: setup::cache_dir(),
-        timeout: duration(&limits.timeout),
-        checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+        timeout: limits.timeout(),
+        checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
         store: store.clone(),
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),
@@ -285,7 +355,7 @@ fn show_outcome(
     experiment: &Experiment,
     store: &Store,
     summary: &Summary,
-    rendered: &[Rendered],
+    tables: &[Shown],
     format: Format,
 ) -> Result<(), CliError> {
     let document = || {
@@ -297,7 +367,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
-            "tables": rendered.iter().flat_map(|r| &r.files).collect::<Vec<_>>(),
+            "tables": tables.iter().flat_map(|table| &table.files).collect::<Vec<_>>(),
         })
     };
     let mut out = std::io::stdout().lock();
@@ -305,14 +375,14 @@ fn show_outcome(
         Format::Json => writeln!(out, "{:#}", document())?,
         Format::Jsonl => writeln!(out, "{}", json!({ "event": "summary", "summary": document() }))?,
         Format::Human => {
-            for table in rendered {
+            for table in tables {
                 writeln!(out, "{}", table.markdown.trim_end())?;
                 writeln!(out)?;
             }
         }
     }
     let mut err = std::io::stderr().lock();
-    for warning in rendered.iter().flat_map(|table| &table.warnings) {
+    for warning in tables.iter().flat_map(|table| &table.warnings) {
         let _ = writeln!(err, "warning: {warning}");
     }
     let _ = writeln!(

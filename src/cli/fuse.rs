@@ -7,53 +7,82 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{FuseArgs, Global, StepFormat};
-use super::step::Step;
+use super::plot;
+use super::step::{Step, check_folder, key, show_table};
 use crate::fusion::Method;
-use crate::plan::Task;
-use crate::report::Metric;
-use crate::result::{Record, write_atomic};
+use crate::plan::{JobSpec, Task};
+use crate::report::{FigureOptions, Results, figures};
+use crate::result::{Index, IndexEntry, Record, SCHEMA, write_atomic};
 
 /// Runs the command.
 pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
-    let mut fusion = vec![(format!("method={}", args.method), "--".to_string())];
+    let mut keys = vec![key("fusion.0.", &format!("method={}", args.method), "--")?];
     for text in &args.parameters {
-        fusion.push((text.clone(), "--param ".to_string()));
+        keys.push(key("fusion.0.", text, "--param ")?);
     }
     if let Some(seed) = args.method_seed {
-        fusion.push((format!("method-seeds={seed}"), "--".to_string()));
+        keys.push(key("", &format!("method-seeds={seed}"), "--")?);
     }
-    let step = Step::new(&args.step, &fusion, global)?;
-    if let Some(out) = &args.out {
-        check_out(&step, out)?;
+    if let Some(samples) = args.samples {
+        keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
-    let bases = step.import()?;
-    let fused = step.run(&step.fusion)?;
+    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
+    let fusion = step.fusion()?;
     if let Some(out) = &args.out {
-        let bytes = std::fs::read(step.resources.store.checkpoint_path(&fused.job))?;
-        write_atomic(out, &bytes)?;
+        check_out(fusion, out)?;
+    }
+    args.plot.as_deref().map(plot::check).transpose()?;
+    let bases = step.make()?;
+    let fused = step.run(fusion)?;
+    if let Some(out) = &args.out {
+        step.export(&fused, out)?;
+    }
+    if let Some(path) = &args.plot {
+        let dataset = &fusion.settings.dataset.name;
+        for figure in figures(
+            &results(dataset, &bases, &fused)?,
+            "bars",
+            &FigureOptions::default(),
+        )? {
+            write_atomic(path, &plot::drawn(&figure, path)?)?;
+        }
     }
     match args.step.format {
         StepFormat::Json => show_json(&step, &bases, &fused, args.out.as_deref()),
-        StepFormat::Human => show_table(&step, &bases, &fused),
+        StepFormat::Human => show_rows(&step, &bases, &fused),
     }
 }
 
 /// What would only turn out after the fusion.
-fn check_out(step: &Step, out: &Path) -> Result<(), CliError> {
-    if matches!(&step.fusion.task, Task::Fuse(fuse) if matches!(fuse.method, Method::Ensemble(_))) {
+fn check_out(fusion: &JobSpec, out: &Path) -> Result<(), CliError> {
+    if matches!(&fusion.task, Task::Fuse(fuse) if matches!(fuse.method, Method::Ensemble(_))) {
         return Err(CliError::usage(
             "an ensemble is several networks: there is none to write to `--out`",
             "leave out `--out`",
         ));
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(CliError::usage(
-            format!("the folder of `--out {}` does not exist", out.display()),
-            "make it first",
-        ));
-    }
-    Ok(())
+    check_folder("--out", out)
+}
+
+/// The records as an experiment's.
+fn results(dataset: &str, bases: &[Record], fused: &Record) -> Result<Results, CliError> {
+    let records: Vec<Record> = bases.iter().chain([fused]).cloned().collect();
+    let entry = |record: &Record| IndexEntry {
+        job: record.job.clone(),
+        key: record.key.clone(),
+        kind: record.kind,
+        place: None,
+    };
+    let index = Index {
+        schema: SCHEMA,
+        experiment: fused.method.clone().unwrap_or_default(),
+        dataset: dataset.to_string(),
+        manifest: String::new(),
+        manifest_hash: String::new(),
+        tables: Vec::new(),
+        jobs: records.iter().map(entry).collect(),
+    };
+    Ok(Results::new(index, records)?)
 }
 
 fn show_json(step: &Step, bases: &[Record], fused: &Record, out: Option<&Path>) -> Result<(), CliError> {
@@ -81,33 +110,11 @@ fn show_json(step: &Step, bases: &[Record], fused: &Record, out: Option<&Path>) 
 }
 
 /// A line per model and one for what became of them.
-fn show_table(step: &Step, bases: &[Record], fused: &Record) -> Result<(), CliError> {
-    let name = |record: &Record| {
-        let words = [record.method.as_deref(), record.importance.as_deref()];
-        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    };
+fn show_rows(step: &Step, bases: &[Record], fused: &Record) -> Result<(), CliError> {
+    let words = [fused.method.as_deref(), fused.importance.as_deref()];
+    let name = words.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let files = step.files();
     let names = files.iter().map(|file| file.display().to_string());
-    let rows: Vec<(String, &Record)> = names.zip(bases).chain([(name(fused), fused)]).collect();
-    let widest = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    write!(out, "{:widest$}", "")?;
-    for metric in Metric::ALL {
-        write!(out, "  {:>13}", metric.title())?;
-    }
-    writeln!(out)?;
-    for (name, record) in rows {
-        write!(out, "{name:widest$}")?;
-        for metric in Metric::ALL {
-            let value = metric.of(record);
-            let text = value.map_or("--".to_string(), |value| metric.format(value, None));
-            write!(out, "  {text:>13}")?;
-        }
-        writeln!(out)?;
-    }
-    Ok(())
+    let rows: Vec<(String, &Record)> = names.zip(bases).chain([(name, fused)]).collect();
+    show_table(&rows)
 }

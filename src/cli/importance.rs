@@ -4,38 +4,107 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::CliError;
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::step::{Step, failed};
-use crate::importance::{Importance, Place};
-use crate::job::{ModelScores, scores};
+use super::step::{Step, check_folder, failed, key};
+use super::{CliError, plot};
+use crate::importance::{Importance, Place, Preparation};
+use crate::job::{ModelScores, neurons, scores};
+use crate::manifest::nearest;
+use crate::plan::JobSpec;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
-    // A method that takes a score, so that models and fusion set are checked as for a fusion by it.
-    let fusion = [
-        ("method=kf-linear".to_string(), "--".to_string()),
-        (format!("importance={}", args.kind), "--kind: ".to_string()),
+    let kinds: Vec<Importance> = args
+        .kind
+        .iter()
+        .map(|name| kind(name))
+        .collect::<Result<_, _>>()?;
+    let first = kinds.first().copied().unwrap_or_default();
+    // A method that takes a score, so that models and fusion set are checked as for a fusion by it; one that takes
+    // networks of any kind.
+    let mut keys = vec![
+        key("fusion.0.", "method=kf-gradient", "--")?,
+        key("fusion.0.", &format!("importance={}", first.as_str()), "--kind: ")?,
+        key(
+            "fusion.0.",
+            &format!("normalize-importance={}", args.normalize),
+            "--normalize: ",
+        )?,
     ];
-    let step = Step::new(&args.step, &fusion, global)?;
-    let fusion = step.fusion.task.fusion();
-    let kind = fusion
-        .and_then(|fuse| fuse.method.importance())
-        .unwrap_or_default();
+    if let Some(lowest) = args.rescale {
+        keys.push(key(
+            "fusion.0.",
+            &format!("rescale-importance={lowest}"),
+            "--rescale: ",
+        )?);
+    }
+    let prepare = Preparation {
+        normalise: args.normalize,
+        rescale: args.rescale,
+    };
+    if let Some(samples) = args.samples {
+        keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
+    }
+    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
+    args.plot.as_deref().map(plot::check).transpose()?;
+    args.out
+        .as_deref()
+        .map(|out| check_folder("--out", out))
+        .transpose()?;
+    let fusion: &JobSpec = step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
     };
-    step.import()?;
-    let scored = scores(&step.fusion, kind, place, &step.resources, &mut step.listener())
-        .map_err(|error| failed(&error))?;
-    match args.step.format {
-        StepFormat::Json => show_json(&step, kind, args.place, &scored),
-        StepFormat::Human => show_table(kind, &scored),
+    step.make()?;
+    if args.plot.is_some() || args.out.is_some() {
+        let study = neurons(
+            fusion,
+            step.studied(),
+            (kinds.as_slice(), prepare),
+            (args.level, args.images),
+            &step.resources,
+            &mut step.listener(),
+        );
+        let study = study.map_err(|error| failed(&error))?;
+        plot::study(study, args.out.as_deref(), args.plot.as_deref())?;
     }
+    let mut documents = Vec::new();
+    for (at, &kind) in kinds.iter().enumerate() {
+        let what = (kind, place, prepare);
+        let scored = scores(fusion, what, &step.resources, &mut step.listener());
+        let scored = scored.map_err(|error| failed(&error))?;
+        match args.step.format {
+            StepFormat::Json => documents.push(document(&step, (fusion, kind), args, &scored)),
+            StepFormat::Human => show_table(kind, &scored, at > 0)?,
+        }
+    }
+    match documents.as_slice() {
+        [] => {}
+        [one] => writeln!(std::io::stdout(), "{one:#}")?,
+        several => writeln!(std::io::stdout(), "{:#}", json!(several))?,
+    }
+    Ok(())
 }
 
-fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScores]) -> Result<(), CliError> {
+fn kind(name: &str) -> Result<Importance, CliError> {
+    let known = Importance::ALL.map(Importance::as_str);
+    let found = Importance::ALL.into_iter().find(|kind| kind.as_str() == name);
+    found.ok_or_else(|| {
+        let hint = match nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known.join(", ")),
+        };
+        CliError::usage(format!("unknown importance `{name}`"), hint)
+    })
+}
+
+fn document(
+    step: &Step,
+    (fusion, kind): (&JobSpec, Importance),
+    args: &ImportanceArgs,
+    scored: &[ModelScores],
+) -> Value {
     let files = step.files();
     // Ordered by accuracy, models keep the numbers of their files.
     let file = |model: &str| files.get(model.strip_prefix("model_")?.parse::<usize>().ok()?);
@@ -49,24 +118,32 @@ fn show_json(step: &Step, kind: Importance, place: PlaceArg, scored: &[ModelScor
         .iter()
         .map(|model| json!({ "model": model.model, "file": file(&model.model), "scores": scores(model) }))
         .collect();
-    let place = match place {
+    let place = match args.place {
         PlaceArg::Layer => "layer",
         PlaceArg::Level => "level",
     };
-    let document = json!({
+    let mut settings = fusion.identity_settings();
+    // Of a method that stands in for any that would use the scores.
+    if let Value::Object(settings) = &mut settings {
+        settings.remove("fusion");
+    }
+    json!({
         "importance": kind,
         "place": place,
-        "seed": step.fusion.seed,
-        "settings": step.fusion.identity_settings(),
+        "seed": fusion.seed,
+        "normalize": args.normalize,
+        "rescale": args.rescale,
+        "settings": settings,
         "models": models,
-    });
-    writeln!(std::io::stdout(), "{document:#}")?;
-    Ok(())
+    })
 }
 
 /// A line per model and layer: how many neurons, and the range of their scores.
-fn show_table(kind: Importance, scored: &[ModelScores]) -> Result<(), CliError> {
+fn show_table(kind: Importance, scored: &[ModelScores], apart: bool) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
+    if apart {
+        writeln!(out)?;
+    }
     let widest =
         |names: &mut dyn Iterator<Item = &String>| names.map(|name| name.chars().count()).max().unwrap_or(0);
     let model = widest(&mut scored.iter().map(|model| &model.model)).max("model".len());

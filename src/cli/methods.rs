@@ -29,8 +29,19 @@ pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
         }
         return Ok(());
     };
-    if let Some(text) = method_markdown(name) {
-        write!(out, "{text}")?;
+    let info = METHODS.iter().find(|info| info.name == name);
+    if let (Some(info), Some(text)) = (info, method_markdown(name)) {
+        let models = match info.arity {
+            Arity::Pair => "exactly two models",
+            Arity::Any => "any number of models",
+        };
+        // Cells of the page have several lines; a terminal has not.
+        write!(out, "{}", text.replace("<br>", " "))?;
+        writeln!(
+            out,
+            "\nFuses {models}. From: {}.\n`first` and `groups` say which models: see docs/manifest.md.",
+            info.paper
+        )?;
         return Ok(());
     }
     let names: Vec<&str> = METHODS.iter().map(|info| info.name).collect();

@@ -5,18 +5,26 @@ mod check;
 mod compare;
 mod config;
 mod error;
+mod evaluate;
 mod exec;
 mod export;
+mod faults;
 mod fetch;
+mod finetune;
 mod fuse;
+mod gc;
 mod import;
 mod importance;
 mod inspect;
+mod interpolate;
+mod kept;
 mod list;
 mod logging;
 mod logs;
 mod methods;
+mod notify;
 mod plot;
+mod pool;
 mod progress;
 mod provenance;
 mod report;
@@ -27,7 +35,9 @@ mod status;
 mod step;
 mod table;
 mod threads;
+mod train;
 mod verify;
+mod watch;
 mod worker;
 
 use std::process::ExitCode;
@@ -37,6 +47,15 @@ use clap::Parser;
 pub use args::Cli;
 use args::Command;
 use error::CliError;
+use pool::Pool;
+
+use crate::manifest::ResourceSettings;
+
+/// How the jobs of a manifest share the machine. What is wrong with the manifest is reported later.
+fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
+    let limits = setup::layers(manifest).ok().and_then(|layers| layers.resources());
+    Pool::new(jobs, &limits.unwrap_or_default(), false)
+}
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code:
 ///
@@ -51,12 +70,25 @@ use error::CliError;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
-        Command::Exec(args) if !args.dry_run => threads::set(args.jobs),
-        Command::Verify(args) => threads::set(args.jobs),
-        Command::Worker(_) | Command::Fuse(_) | Command::Importance(_) => threads::set(Some(1)),
+        Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),
+        Command::Verify(args) => threads::set(pool_of(&args.manifest, args.jobs).cores),
+        // One job: all cores.
+        Command::Worker(_)
+        | Command::Train(_)
+        | Command::Fuse(_)
+        | Command::Finetune(_)
+        | Command::Evaluate(_)
+        | Command::Importance(_)
+        | Command::Interpolate(_) => {
+            threads::set(Pool::new(Some(1), &ResourceSettings::default(), false).cores);
+        }
         _ => {}
     }
     logging::init(&cli.global);
+    if let Err(error) = faults::init() {
+        error.print();
+        return ExitCode::from(error.code());
+    }
     let result = match &cli.command {
         Command::Exec(args) => exec::run(args, &cli.global),
         Command::Check(args) => check::run(args, &cli.global),
@@ -65,15 +97,21 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(args),
         Command::Methods(args) => methods::run(args),
         Command::Fetch(args) => fetch::run(args, &cli.global),
+        Command::Train(args) => train::run(args, &cli.global),
         Command::Fuse(args) => fuse::run(args, &cli.global),
+        Command::Finetune(args) => finetune::run(args, &cli.global),
+        Command::Evaluate(args) => evaluate::run(args, &cli.global),
         Command::Importance(args) => importance::run(args, &cli.global),
+        Command::Interpolate(args) => interpolate::run(args, &cli.global),
         Command::Status(args) => status::run(args, &cli.global),
+        Command::Watch(args) => watch::run(&args.experiment, &cli.global),
         Command::Logs(args) => logs::run(args, &cli.global),
         Command::Table(args) => table::run(args, &cli.global),
         Command::Plot(args) => plot::run(args, &cli.global),
         Command::Report(args) => report::run(args, &cli.global),
         Command::Compare(args) => compare::run(args, &cli.global),
         Command::Verify(args) => verify::run(args, &cli.global),
+        Command::Gc(args) => gc::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),

@@ -1,53 +1,35 @@
 //! `runner plot`: figures from results alone.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, PlotArgs, PlotFormat};
 use super::setup;
-use crate::report::{FIGURES, FigureOptions, ReportError, Theme, figures, load};
-use crate::result::{create_dir, write_atomic};
+use super::step::check_folder;
+use crate::report::{FIGURES, Figure, FigureOptions, ReportError, Theme, figures, load, study_figure};
+use crate::result::{Study, create_dir, write_atomic};
+
+/// Pixels of a PNG for each of the SVG, where nobody says.
+const SCALE: f64 = 2.0;
 
 /// Runs the command. All figures are drawn before the first is written.
 pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
-    let store = setup::store_of(&args.experiment, global)?;
-    let results = load(&store)?;
     let options = FigureOptions {
         metric: args.metric.parse()?,
         axis: args.axis.clone(),
     };
-    let folder = args.out.clone().unwrap_or_else(|| store.plots());
-    let asked = !args.figure.is_empty();
-    let names: Vec<&str> = match asked {
-        true => args.figure.iter().map(String::as_str).collect(),
-        false => FIGURES.to_vec(),
+    let (folder, figures) = match Path::new(&args.experiment) {
+        file if file.extension().is_some_and(|ending| ending == "json") => of_study(file, args, &options)?,
+        _ => of_experiment(args, &options, global)?,
     };
+    let folder = args.out.clone().unwrap_or(folder);
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    for name in names {
-        let made = match figures(&results, name, &options) {
-            Ok(made) => made,
-            // Asked for everything, one gets what there is.
-            Err(ReportError::NoFigure { .. } | ReportError::NoAxis { .. }) if !asked => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for figure in made {
-            for format in &args.format {
-                let (ending, content) = match format {
-                    PlotFormat::Svg => ("svg", figure.to_svg(Theme::File).into_bytes()),
-                    PlotFormat::Png => ("png", figure.to_png(args.scale)?),
-                    PlotFormat::Tex => ("tex", figure.to_pgf().into_bytes()),
-                };
-                files.push((folder.join(format!("{}.{ending}", figure.name)), content));
-            }
+    for figure in figures {
+        for format in &args.format {
+            let path = folder.join(format!("{}.{}", figure.name, format.ending()));
+            files.push((path, encoded(&figure, *format, args.scale)?));
         }
-    }
-    if files.is_empty() {
-        let message = format!("`{}` has nothing to draw", results.index.experiment);
-        return Err(CliError::usage(
-            message,
-            "`runner status` says which jobs are missing or failed, and why",
-        ));
     }
     create_dir(&folder)?;
     let mut out = std::io::stdout().lock();
@@ -56,4 +38,114 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         writeln!(out, "{}", path.display())?;
     }
     Ok(())
+}
+
+/// The figures asked for, or all that the results allow, and where they go.
+fn of_experiment(
+    args: &PlotArgs,
+    options: &FigureOptions,
+    global: &Global,
+) -> Result<(PathBuf, Vec<Figure>), CliError> {
+    let store = setup::store_of(&args.experiment, global)?;
+    let results = load(&store)?;
+    let asked = !args.figure.is_empty();
+    let names: Vec<&str> = match asked {
+        true => args.figure.iter().map(String::as_str).collect(),
+        false => FIGURES.to_vec(),
+    };
+    let mut made = Vec::new();
+    for name in names {
+        match figures(&results, name, options) {
+            Ok(figures) => made.extend(figures),
+            // Asked for everything, one gets what there is.
+            Err(ReportError::NoFigure { .. } | ReportError::NoAxis { .. }) if !asked => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if made.is_empty() {
+        let message = format!("`{}` has nothing to draw", results.index.experiment);
+        return Err(CliError::usage(
+            message,
+            "`runner status` says which jobs are missing or failed, and why",
+        ));
+    }
+    Ok((store.plots(), made))
+}
+
+/// The figure of a study, under the name of its file, beside it.
+fn of_study(
+    file: &Path,
+    args: &PlotArgs,
+    options: &FigureOptions,
+) -> Result<(PathBuf, Vec<Figure>), CliError> {
+    let mut figure = study_figure(&Study::load(file)?, options);
+    if let Some(other) = args.figure.iter().find(|name| **name != figure.name) {
+        return Err(CliError::usage(
+            format!(
+                "`{}` holds the figure `{}`, not `{other}`",
+                file.display(),
+                figure.name
+            ),
+            "leave out `--figure`",
+        ));
+    }
+    if let Some(stem) = file.file_stem() {
+        figure.name = stem.to_string_lossy().into_owned();
+    }
+    let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok((folder, vec![figure]))
+}
+
+/// Writes a study and its figure, where that is asked for.
+pub fn study(study: Study, out: Option<&Path>, plot: Option<&Path>) -> Result<Study, CliError> {
+    if let Some(path) = plot {
+        let figure = study_figure(&study, &FigureOptions::default());
+        write_atomic(path, &drawn(&figure, path)?)?;
+    }
+    match out {
+        Some(path) => Ok(study.save(path)?),
+        None => Ok(study),
+    }
+}
+
+/// Refuses a path of a picture that could not be written.
+pub fn check(path: &Path) -> Result<(), CliError> {
+    format_of(path)?;
+    check_folder("--plot", path)
+}
+
+/// The figure in the form that the path's ending names.
+pub fn drawn(figure: &Figure, path: &Path) -> Result<Vec<u8>, CliError> {
+    encoded(figure, format_of(path)?, SCALE)
+}
+
+fn format_of(path: &Path) -> Result<PlotFormat, CliError> {
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
+    let known = [PlotFormat::Svg, PlotFormat::Png, PlotFormat::Tex];
+    let found = known.into_iter().find(|format| format.ending() == ending);
+    found.ok_or_else(|| {
+        let message = format!("`{}` is no kind of picture that can be drawn", path.display());
+        CliError::usage(message, "end its name in .svg, .png or .tex (pgfplots)")
+    })
+}
+
+fn encoded(figure: &Figure, format: PlotFormat, scale: f64) -> Result<Vec<u8>, CliError> {
+    Ok(match format {
+        PlotFormat::Svg => figure.to_svg(Theme::File).into_bytes(),
+        PlotFormat::Png => figure.to_png(scale)?,
+        PlotFormat::Tex => figure.to_pgf().into_bytes(),
+    })
+}
+
+impl PlotFormat {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Tex => "tex",
+        }
+    }
 }

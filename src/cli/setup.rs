@@ -20,7 +20,7 @@ use crate::schedule::Slice;
 use crate::train::Precision;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 9] = [
+const OWN_VARIABLES: [&str; 10] = [
     "RUNNER_RESULTS",
     "RUNNER_TEMPLATES",
     "RUNNER_DATA",
@@ -30,6 +30,7 @@ const OWN_VARIABLES: [&str; 9] = [
     "RUNNER_FUZZ",
     "RUNNER_LOG",
     "RUNNER_LOG_FORMAT",
+    super::faults::VARIABLE,
 ];
 
 /// GitHub's runners set variables of the same prefix, `RUNNER_NAME` among them.
@@ -211,6 +212,8 @@ pub fn device(text: &str) -> Result<(Device, String), CliError> {
         opened.map_err(|error| CliError::usage(format!("--device {text}: {error}"), error.hint()))
     };
     let cpu = (Device::Cpu, "cpu".to_string());
+    // Workers are told a device by the name that this function gave it.
+    let text = text.split(' ').next().unwrap_or_default();
     match text {
         "auto" => Ok(cuda(0).unwrap_or_else(|reason| {
             tracing::debug!(%reason, "no GPU");
@@ -281,7 +284,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     };
     let store = Store::at(global.results.join(&name));
     if store.root().join("index.json").is_file() {
-        return Ok(store);
+        return Ok(store.with_ledger());
     }
     let known: Vec<String> = std::fs::read_dir(&global.results)
         .into_iter()

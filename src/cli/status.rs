@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
-use super::setup;
-use crate::result::{Lock, Lookup, Status};
+use super::{setup, watch};
+use crate::result::{IndexEntry, Lock, Lookup, Status, Store};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
+    if args.follow {
+        return watch::run(&args.experiment, global);
+    }
     let store = setup::store_of(&args.experiment, global)?;
     let index = store.load_index()?;
     let running = Lock::is_held(&store.lock_path());
@@ -19,12 +23,13 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let mut jobs = Vec::with_capacity(index.jobs.len());
     let mut seen = BTreeSet::new();
     // A job may stand at several places of the tables.
-    for entry in index.jobs.iter().filter(|entry| seen.insert(&entry.job)) {
-        let (state, error) = match store.lookup(&entry.job, &entry.key) {
-            Lookup::Found(record) => (record.status.as_str(), record.error.map(|e| e.chain.join(": "))),
-            Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),
-            Lookup::Missing => ("missing", None),
-        };
+    let entries: Vec<&IndexEntry> = index
+        .jobs
+        .iter()
+        .filter(|entry| seen.insert(&entry.job))
+        .collect();
+    let states: Vec<_> = entries.par_iter().map(|entry| state(&store, entry)).collect();
+    for (entry, (state, error)) in entries.into_iter().zip(states) {
         *counts.entry(state).or_default() += 1;
         jobs.push((&entry.job, state, error));
     }
@@ -64,4 +69,22 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// What is known of a job, and its error. Records that are as the ledger knows them, by size and time, are not read.
+fn state(store: &Store, entry: &IndexEntry) -> (&'static str, Option<String>) {
+    if store
+        .glance(&entry.job, &entry.key)
+        .is_some_and(|known| known.status == Status::Ok)
+    {
+        return (Status::Ok.as_str(), None);
+    }
+    match store.lookup(&entry.job, &entry.key) {
+        Lookup::Found(record) => (
+            record.status.as_str(),
+            record.error.map(|error| error.chain.join(": ")),
+        ),
+        Lookup::Corrupt(error) => ("corrupt", Some(error.to_string())),
+        Lookup::Missing => ("missing", None),
+    }
 }

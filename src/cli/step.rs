@@ -1,5 +1,6 @@
-//! One step from the command line: a manifest of one fusion in memory, its jobs run in a folder that goes away.
+//! One step from the command line: a small manifest in memory, its jobs run in a folder that goes away.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,21 +12,22 @@ use tempfile::TempDir;
 use super::CliError;
 use super::args::{Global, StepArgs};
 use super::{exec, setup};
-use crate::arch::Hints;
+use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::result::{Failure, Provenance, Record, Status, Store};
+use crate::report::Metric;
+use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
-    /// Imports of the models, in order.
+    /// Trainings or imports of the models, in order.
     pub bases: Vec<Arc<JobSpec>>,
     /// What is done with them.
-    pub fusion: Arc<JobSpec>,
+    pub others: Vec<Arc<JobSpec>>,
     /// What jobs run with.
     pub resources: Resources,
     stop: Arc<AtomicBool>,
@@ -34,11 +36,16 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads and checks everything, as for a manifest whose only fusion has these keys (`method=kf-linear`), each with
-    /// the way the user gave it.
-    pub fn new(args: &StepArgs, fusion: &[(String, String)], global: &Global) -> Result<Self, CliError> {
+    /// Reads and checks everything, as for a manifest of these keys. `models` are the files to import, if any: patterns, one a
+    /// line.
+    pub fn new(
+        args: &StepArgs,
+        models: Option<&str>,
+        keys: Vec<Override>,
+        global: &Global,
+    ) -> Result<Self, CliError> {
         let sets = &setup::sets(global);
-        let layers = layers(args, fusion, sets)?;
+        let layers = layers(args, models, keys, sets)?;
         let cache_dir = setup::cache_dir();
         let (manifest, problems) = resolve_partly(&layers, sets);
         let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
@@ -47,30 +54,23 @@ impl Step {
         let found = inputs::gather(&layers, &manifest, sets)?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
-        let (mut fusions, bases): (Vec<_>, Vec<_>) = plan
+        let (bases, others) = plan
             .jobs
             .into_iter()
-            .partition(|job| matches!(job.task, Task::Fuse(_)));
-        let (Some(fusion), true) = (fusions.pop(), fusions.is_empty()) else {
-            return Err(CliError::usage(
-                "these settings are several fusions, but this command does one",
-                "put them into a manifest and use `runner exec`",
-            ));
-        };
+            .partition(|job| matches!(job.task, Task::Train(_) | Task::Evaluate(_)));
         let folder = tempfile::Builder::new().prefix("runner-").tempdir()?;
         let store = Store::open(folder.path())?;
         let limits = &manifest.resources;
-        let duration = |text: &Option<String>| humantime::parse_duration(text.as_deref()?).ok();
         Ok(Self {
             bases,
-            fusion,
+            others,
             resources: Resources {
                 device,
                 device_name: device_name.clone(),
                 data_dir: global.data_dir.clone(),
                 cache_dir,
-                timeout: duration(&limits.timeout),
-                checkpoint_every: duration(&limits.checkpoint).unwrap_or(CHECKPOINT_EVERY),
+                timeout: limits.timeout(),
+                checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
                 provenance: Provenance {
@@ -84,8 +84,19 @@ impl Step {
         })
     }
 
-    /// Imports the models; their records.
-    pub fn import(&self) -> Result<Vec<Record>, CliError> {
+    /// The only thing that is done with the models.
+    pub fn fusion(&self) -> Result<&Arc<JobSpec>, CliError> {
+        match self.others.as_slice() {
+            [fusion] => Ok(fusion),
+            _ => Err(CliError::usage(
+                "these settings are several fusions, but this command does one",
+                "put them into a manifest and use `runner exec`",
+            )),
+        }
+    }
+
+    /// Trains or imports the models; their records.
+    pub fn make(&self) -> Result<Vec<Record>, CliError> {
         self.bases.iter().map(|job| self.run(job)).collect()
     }
 
@@ -113,6 +124,27 @@ impl Step {
         }
     }
 
+    /// Copies the network that a job made.
+    pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
+        let bytes = std::fs::read(self.resources.store.checkpoint_path(&record.job))?;
+        Ok(write_atomic(to, &bytes)?)
+    }
+
+    /// The models' files and what they hold, for a study.
+    pub fn studied(&self) -> Vec<StudiedModel> {
+        let models = self.bases.iter().zip(self.files());
+        let of = |(job, file): (&Arc<JobSpec>, PathBuf)| StudiedModel {
+            file: file.display().to_string(),
+            blake3: job
+                .inputs
+                .iter()
+                .find(|input| input.role.starts_with("model_"))
+                .map(|input| input.hash.clone())
+                .unwrap_or_default(),
+        };
+        models.map(of).collect()
+    }
+
     /// The models' files, in the order of their numbers.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |job: &Arc<JobSpec>| job.task.base().and_then(|base| base.file.clone());
@@ -134,71 +166,150 @@ fn problem(failure: Failure) -> CliError {
     problem.into()
 }
 
-/// The manifest: environment variables, then the options, then `--set`.
-fn layers(args: &StepArgs, fusion: &[(String, String)], sets: &Sets) -> Result<Layers, CliError> {
-    let paths: Vec<PathBuf> = match glob::glob(&args.models) {
-        Ok(paths) => paths.flatten().collect(),
-        Err(error) => {
-            return Err(CliError::usage(
-                format!("`{}` is not a pattern: {error}", args.models),
-                HINT,
-            ));
+/// A key with the way the user gave it. `text` is `key=value`, below `prefix`, which has a dot at its end or is empty.
+pub fn key(prefix: &str, text: &str, origin: &str) -> Result<Override, CliError> {
+    let origin = format!("{origin}{text}");
+    let parsed = Override::parse(&format!("{prefix}{text}"), "")?;
+    Ok(Override { origin, ..parsed })
+}
+
+/// A folder to write models to, made if need be: what would only turn out after hours.
+pub fn output_folder(folder: &Path) -> Result<(), CliError> {
+    let probe = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    probe.map(drop).map_err(|error| {
+        CliError::usage(
+            format!("`{}` cannot be written to: {error}", folder.display()),
+            "give another folder with `--out DIR`",
+        )
+    })
+}
+
+/// A line per model with its metrics.
+pub fn show_table(rows: &[(String, &Record)]) -> Result<(), CliError> {
+    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let widest = widths.max().unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    write!(out, "{:widest$}", "")?;
+    for metric in Metric::ALL {
+        write!(out, "  {:>13}", metric.title())?;
+    }
+    writeln!(out)?;
+    for (name, record) in rows {
+        write!(out, "{name:widest$}")?;
+        for metric in Metric::ALL {
+            let value = metric.of(record);
+            let text = value.map_or("--".to_string(), |value| metric.format(value, None));
+            write!(out, "  {text:>13}")?;
         }
-    };
-    let Some(first) = paths.first() else {
-        return Err(CliError::usage(
-            format!("no file matches `{}`", args.models),
-            HINT,
-        ));
-    };
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// The manifest: environment variables, then the options, then `--set`.
+fn layers(
+    args: &StepArgs,
+    models: Option<&str>,
+    keys: Vec<Override>,
+    sets: &Sets,
+) -> Result<Layers, CliError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for pattern in models.iter().flat_map(|models| models.lines()) {
+        let before = paths.len();
+        let found = glob::glob(pattern);
+        let found =
+            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), HINT))?;
+        paths.extend(found.flatten());
+        if paths.len() == before {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
+        }
+    }
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),
         value,
         origin,
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let models = format!("--models {}", args.models);
     let mut overrides = setup::environment()?;
-    overrides.push(given("split.parts", paths.len().to_string(), models.clone()));
-    overrides.push(given("base.models", quoted(&args.models), models));
+    if let Some(patterns) = models {
+        let origin = format!("--models {}", patterns.replace('\n', " "));
+        overrides.push(given("split.parts", paths.len().to_string(), origin.clone()));
+        overrides.push(given("base.models", quoted(patterns), origin));
+    }
     let dataset = format!("--dataset {}", args.dataset);
     overrides.push(given("dataset.name", quoted(&args.dataset), dataset));
-    if let Some(samples) = args.samples {
-        let origin = format!("--samples {samples}");
-        overrides.push(given("fusion-set.samples", samples.to_string(), origin));
-    }
     if let Some(seed) = args.seed {
         overrides.push(given("seeds", seed.to_string(), format!("--seed {seed}")));
     }
-    for (text, origin) in fusion {
-        let mut item = Override::parse(text, origin)?;
-        if item.path != ["method-seeds"] {
-            item.path.splice(0..0, ["fusion".to_string(), "0".to_string()]);
-        }
-        overrides.push(item);
-    }
+    // `fusion.0` sets a key of a table that has to be there.
+    let fusions = keys
+        .iter()
+        .any(|key| key.path.first().is_some_and(|section| section == "fusion"));
+    overrides.extend(keys);
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
     }
-    let entry = Value::from(Dict::new());
-    let mut dict = Dict::from([
-        ("name".to_string(), Value::from("step")),
-        ("fusion".to_string(), Value::from(vec![entry])),
-    ]);
-    if let Some(model) = inferred(first, &args.dataset, &overrides, sets)? {
-        dict.insert("model".to_string(), model);
+    let mut dict = Dict::from([("name".to_string(), Value::from("step"))]);
+    if fusions {
+        let entry = Value::from(Dict::new());
+        dict.insert("fusion".to_string(), Value::from(vec![entry]));
+    }
+    let model = |path: &PathBuf| inferred(path, &args.dataset, &overrides, sets);
+    if let Some((first, others)) = paths.split_first()
+        && let Some(first) = model(first)?
+    {
+        dict.insert("model".to_string(), value(&first)?);
+        let says = |item: &Override| item.path.first().is_some_and(|table| table == "other-models");
+        if !overrides.iter().any(says)
+            && let Some(other) = second_architecture(&first, others, &model)?
+        {
+            dict.insert("other-models".to_string(), value(&other)?);
+        }
     }
     Ok(Layers::in_memory(dict, overrides)?)
 }
 
-/// `[model]` as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
+fn value(architecture: &Architecture) -> Result<Value, CliError> {
+    Value::serialize(architecture).map_err(|error| CliError::Internal(error.to_string()))
+}
+
+/// The architecture of all models but the first, where it is another.
+fn second_architecture(
+    first: &Architecture,
+    others: &[PathBuf],
+    model: &dyn Fn(&PathBuf) -> Result<Option<Architecture>, CliError>,
+) -> Result<Option<Architecture>, CliError> {
+    let mut found: Option<(&PathBuf, Architecture)> = None;
+    for path in others {
+        let Some(other) = model(path)? else {
+            return Ok(None);
+        };
+        match &found {
+            None => found = Some((path, other)),
+            Some((_, before)) if *before == other => {}
+            Some((before, _)) => {
+                return Err(CliError::usage(
+                    format!(
+                        "`{}` and `{}` are of two architectures",
+                        before.display(),
+                        path.display()
+                    ),
+                    "all models but the first have to be of one architecture, which may differ from the first's",
+                ));
+            }
+        }
+    }
+    Ok(found.map(|(_, other)| other).filter(|other| other != first))
+}
+
+/// The architecture as the file tells it, for what no override says; nothing where overrides name the architecture themselves,
 /// or where the file cannot be read, which is reported with all other problems later.
 fn inferred(
     path: &Path,
     dataset: &str,
     overrides: &[Override],
     sets: &Sets,
-) -> Result<Option<Value>, CliError> {
+) -> Result<Option<Architecture>, CliError> {
     let given = |key: &str| {
         let says = |item: &Override| item.path.get(1).is_none_or(|name| name == key);
         overrides
@@ -232,10 +343,19 @@ fn inferred(
             "give it with `--set model.heads=N`",
         ));
     }
-    let value = Value::serialize(&model.architecture);
-    value
-        .map(Some)
-        .map_err(|error| CliError::Internal(error.to_string()))
+    Ok(Some(model.architecture))
 }
 
-const HINT: &str = "give the models' files as one pattern in quotes, for example `--models 'dir/model_*.pt'`";
+/// What would only turn out after the work: a folder of `--out` or `--plot` that does not exist.
+pub fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(CliError::usage(
+            format!("the folder of `{option} {}` does not exist", path.display()),
+            "make it first",
+        ));
+    }
+    Ok(())
+}
+
+const HINT: &str = "give the models' files, or a pattern in quotes, for example `--models 'dir/model_*.pt'`";

@@ -5,7 +5,9 @@ use std::io::Write;
 use super::CliError;
 use super::args::{Global, TableArgs, TableFormat};
 use super::setup;
-use crate::report::{Format, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros};
+use crate::report::{
+    Format, Metric, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros,
+};
 use crate::result::TableRequest;
 
 /// Runs the command.
@@ -25,7 +27,18 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let Results { index, summary, .. } = results;
     let templates = Templates::load(Some(&global.templates))?;
     let mut out = std::io::stdout().lock();
-    for (i, request) in requests(args, &index.tables).iter().enumerate() {
+    // A manifest need not ask for tables; whoever runs this does.
+    let default = [TableRequest {
+        template: "methods-by-split".to_string(),
+        metrics: vec![Metric::Accuracy.to_string()],
+        ..TableRequest::default()
+    }];
+    let tables = if index.tables.is_empty() {
+        &default[..]
+    } else {
+        &index.tables
+    };
+    for (i, request) in requests(args, tables).iter().enumerate() {
         let template = &request.template;
         let [metric] = request.metrics.as_slice() else {
             continue;

@@ -5,16 +5,15 @@
 
 use std::process::Command;
 
-const VARIABLE: &str = "RAYON_NUM_THREADS";
+/// The variable.
+pub const VARIABLE: &str = "RAYON_NUM_THREADS";
 
-/// Starts the program over with as many threads per product as there are cores for each of `workers` jobs; returns
-/// where the user has set the variable, or the system does not allow it.
-pub fn set(workers: Option<u16>) {
+/// Starts the program over with so many threads per product; returns where the user has set the variable, or the system
+/// does not allow it.
+pub fn set(threads: usize) {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (cores / workers.map_or(cores, usize::from)).max(1);
     #[cfg(unix)]
     if let Ok(program) = std::env::current_exe() {
         use std::os::unix::process::CommandExt;

@@ -6,15 +6,16 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::args::{Format, Global, StepFormat, VerifyArgs};
-use super::exec::{resources, stop_flag};
+use super::args::{Format, Global, StepFormat, VerifyArgs, WorkerKind};
+use super::exec::{BACKOFF, resources, stop_flag};
+use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use crate::job::places;
 use crate::report::Metric;
 use crate::result::{Index, Record, Status, Store};
-use crate::schedule::{Decision, Halt, Local, Options, Selection, decide, dispatch};
+use crate::schedule::{Costs, Decision, Halt, Options, Selection, decide, dispatch};
 
 /// Runs the command. The results themselves are only read.
 pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
@@ -43,19 +44,28 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
     let store = Store::open(folder.path())?;
     let todo = closure(&experiment, &chosen);
     let resources = resources(&experiment, &store, &provenance, global);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = args.jobs.map_or(cores, usize::from).min(todo.len());
-    let mut executor = Local::new(workers, cores, &resources)?;
+    let limits = &experiment.manifest.resources;
+    let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
+    let mut executor = pool.start(
+        todo.len(),
+        WorkerKind::Threads,
+        limits,
+        global.log_format,
+        &resources,
+    )?;
+    let costs = Costs::of_store(&experiment.store);
     let stop = stop_flag()?;
     let mut progress = Progress::new(todo.len(), Format::Human);
     let options = Options {
         max_fail: None,
         retries: 0,
+        backoff: BACKOFF,
+        costs: &costs,
         stop: &stop,
         store: &store,
         provenance: &provenance,
     };
-    let outcome = dispatch(&experiment.plan, &todo, &mut executor, &options, &mut |event| {
+    let outcome = dispatch(&experiment.plan, &todo, &mut *executor, &options, &mut |event| {
         progress.show(&event);
     });
     progress.finish();
@@ -73,6 +83,19 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|&job| {
             let name = &experiment.plan.jobs[job].name;
+            if let Some(record) = recorded[job]
+                .as_ref()
+                .filter(|record| is_damaged(&experiment.store, record))
+            {
+                return Verdict {
+                    job: name.clone(),
+                    same: false,
+                    text: format!(
+                        "has a damaged checkpoint: `runner exec --force={}` makes it anew",
+                        record.job
+                    ),
+                };
+            }
             judge(
                 name,
                 recorded[job].as_ref(),
@@ -111,6 +134,14 @@ fn recorded(experiment: &Experiment, index: &Index, decision: &Decision, job: us
         .find(|entry| entry.kind == spec.kind() && entry.place.as_ref().is_some_and(here))?;
     let record = store.load(&entry.job).ok()?;
     (record.key == entry.key && record.status == Status::Ok).then_some(record)
+}
+
+/// Whether the job's checkpoint is in the cache, but not as the record says.
+fn is_damaged(store: &Store, record: &Record) -> bool {
+    let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
+    let bytes = std::fs::read(store.checkpoint_path(&record.job));
+    hash.zip(bytes.ok())
+        .is_some_and(|(hash, bytes)| blake3::hash(&bytes).to_hex().as_str() != hash)
 }
 
 /// All jobs, or `n` that have a record, spread over the plan.

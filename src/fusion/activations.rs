@@ -5,7 +5,8 @@
 //! patches, `[m, C kh kw]`. On large images neither is made as a whole.
 
 use candle_core::{DType, Tensor};
-use faer::Mat;
+use faer::reborrow::ReborrowMut;
+use faer::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 
 use crate::arch::{Layer, LayerKind};
@@ -44,39 +45,50 @@ macro_rules! with_values {
     }};
 }
 
-/// Fills columns `first..first + count` of `matrix` on all threads: `fill(j, column)` for the `j`-th of them.
-pub(super) fn fill_columns(
-    matrix: &mut Mat<f64>,
-    first: usize,
-    count: usize,
-    fill: impl Fn(usize, &mut [f64]) + Sync,
-) {
-    let columns = matrix.as_mut().subcols_mut(first, count);
-    columns.par_col_iter_mut().enumerate().for_each(|(j, column)| {
+/// A matrix for one block after the other: fresh memory costs more than what is computed in it.
+///
+/// It starts as zeros; afterwards a row holds what was there before.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Option<Mat<f64>>);
+
+impl Buffer {
+    /// `rows` rows of `columns`, in place of the last ones.
+    pub fn take(&mut self, rows: usize, columns: usize) -> MatMut<'_, f64> {
+        let kept = self
+            .0
+            .take()
+            .filter(|kept| kept.ncols() == columns && kept.nrows() >= rows);
+        let matrix = self.0.insert(kept.unwrap_or_else(|| Mat::zeros(rows, columns)));
+        matrix.subrows_mut(0, rows)
+    }
+}
+
+/// Fills the columns of `matrix` on all threads: `fill(j, column)` for the `j`-th of them.
+pub(super) fn fill_columns(matrix: MatMut<'_, f64>, fill: impl Fn(usize, &mut [f64]) + Sync) {
+    matrix.par_col_iter_mut().enumerate().for_each(|(j, column)| {
         if let Some(column) = column.try_as_col_major_mut() {
             fill(j, column.as_slice_mut());
         }
     });
 }
 
-/// A block of activations as a matrix `[count * positions, n]`.
-pub(super) fn block(tensor: &Tensor, range: (usize, usize)) -> candle_core::Result<Mat<f64>> {
-    side_by_side(std::slice::from_ref(tensor), range)
-}
-
 /// A block of several models' activations side by side, `[count * positions, sum of n]`.
-pub(super) fn side_by_side(tensors: &[Tensor], range: (usize, usize)) -> candle_core::Result<Mat<f64>> {
+pub(super) fn side_by_side<'a>(
+    buffer: &'a mut Buffer,
+    tensors: &[Tensor],
+    range: (usize, usize),
+) -> candle_core::Result<MatMut<'a, f64>> {
     let positions = tensors.first().map_or(1, positions);
-    let width = tensors
+    let widths: Vec<usize> = tensors
         .iter()
         .map(|t| t.dim(1))
-        .sum::<candle_core::Result<usize>>()?;
-    let mut matrix = Mat::zeros(range.1 * positions, width);
+        .collect::<candle_core::Result<_>>()?;
+    let mut matrix = buffer.take(range.1 * positions, widths.iter().sum());
     let mut at = 0;
-    for tensor in tensors {
-        let n = tensor.dim(1)?;
+    for (tensor, n) in tensors.iter().zip(widths) {
+        let own = matrix.rb_mut().subcols_mut(at, n);
         with_values!(tensor, range, values => {
-            fill_columns(&mut matrix, at, n, |j, column| {
+            fill_columns(own, |j, column| {
                 for (sample, part) in column.chunks_exact_mut(positions).enumerate() {
                     convert(part, &values[(sample * n + j) * positions..][..positions]);
                 }
@@ -88,40 +100,40 @@ pub(super) fn side_by_side(tensors: &[Tensor], range: (usize, usize)) -> candle_
 }
 
 /// A matrix `[m, n]` as activations of the shape of `like`, but n wide.
-pub(super) fn unflatten(matrix: &Mat<f64>, like: &Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn unflatten(matrix: MatRef<'_, f64>, like: &Tensor) -> candle_core::Result<Tensor> {
     let (positions, n) = (positions(like), matrix.ncols());
     let mut shape = like.dims().to_vec();
     shape[0] = matrix.nrows() / positions;
     shape[1] = n;
     let mut values = vec![0f32; matrix.nrows() * n];
     for j in 0..n {
-        let column = matrix.col_as_slice(j);
-        for (sample, part) in column.chunks_exact(positions).enumerate() {
-            let target = &mut values[(sample * n + j) * positions..][..positions];
-            for (target, value) in target.iter_mut().zip(part) {
-                *target = *value as f32;
-            }
+        for (row, value) in matrix.col(j).iter().enumerate() {
+            let (sample, position) = (row / positions, row % positions);
+            values[(sample * n + j) * positions + position] = *value as f32;
         }
     }
     Tensor::from_vec(values, shape, like.device())
 }
 
 /// What a layer's linear map multiplies, for a block of samples of its input: `[rows, fan-in]`, and a column of ones
-/// where there is a bias. Rows are in the order of [`block`] of its output.
-pub(super) fn layer_inputs(
+/// where there is a bias. Rows are in the order of those of [`side_by_side`] of its output. A buffer serves one layer
+/// only: what lies in the padding stays as it is.
+pub(super) fn layer_inputs<'a>(
+    buffer: &'a mut Buffer,
     layer: &Layer,
     bias: bool,
     input: &Tensor,
     range: (usize, usize),
-) -> candle_core::Result<Mat<f64>> {
+) -> candle_core::Result<MatMut<'a, f64>> {
     let d = layer.fan_in();
     let width = d + usize::from(bias);
     let mut matrix;
     match layer.kind {
         LayerKind::Linear => {
-            matrix = Mat::zeros(range.1, width);
+            matrix = buffer.take(range.1, width);
             with_values!(input, range, values => {
-                fill_columns(&mut matrix, 0, d, |j, column| gather(column, &values, (j, d)));
+                let own = matrix.rb_mut().subcols_mut(0, d);
+                fill_columns(own, |j, column| gather(column, &values, (j, d)));
             });
         }
         LayerKind::Conv { stride, padding } => {
@@ -133,9 +145,9 @@ pub(super) fn layer_inputs(
                 padding,
             };
             let (rows, columns) = window.positions((h, w))?;
-            matrix = Mat::zeros(range.1 * rows * columns, width);
+            matrix = buffer.take(range.1 * rows * columns, width);
             with_values!(input, range, values => {
-                fill_columns(&mut matrix, 0, d, |j, column| {
+                fill_columns(matrix.rb_mut().subcols_mut(0, d), |j, column| {
                     let (channel, ky, kx) = (j / (kernel.0 * kernel.1), j / kernel.1 % kernel.0, j % kernel.1);
                     let planes = values.chunks_exact(h * w).skip(channel).step_by(c);
                     for (out, plane) in column.chunks_exact_mut(rows * columns).zip(planes) {
@@ -146,7 +158,7 @@ pub(super) fn layer_inputs(
         }
     }
     if bias {
-        matrix.col_as_slice_mut(d).fill(1.0);
+        matrix.rb_mut().col_mut(d).fill(1.0);
     }
     Ok(matrix)
 }
@@ -205,11 +217,12 @@ mod tests {
         assert_eq!(covered, [(0, 8), (8, 8), (16, 4)]);
         let tensor = Tensor::arange(0f32, 36.0, &Device::Cpu).and_then(|t| t.reshape((3, 2, 2, 3)));
         let tensor = tensor.expect("tensor");
-        let matrix = block(&tensor, (0, 3)).expect("matrix");
+        let mut buffer = Buffer::default();
+        let matrix = side_by_side(&mut buffer, std::slice::from_ref(&tensor), (0, 3)).expect("matrix");
         assert_eq!((matrix.nrows(), matrix.ncols()), (18, 2));
         // Sample 1, neuron 1, position 4.
         assert_eq!(matrix[(6 + 4, 1)], 12.0 + 6.0 + 4.0);
-        let back = unflatten(&matrix, &tensor).expect("tensor");
+        let back = unflatten(matrix.as_ref(), &tensor).expect("tensor");
         let flat = |t: &Tensor| t.flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values");
         assert_eq!(flat(&back), flat(&tensor));
     }

@@ -3,6 +3,12 @@
 //! With head weights `h[j][c]` = the share of class c's training samples that model j saw (columns sum to 1), the
 //! probability of class c is `sum_j h[j][c] p_j(c)`, renormalised over the classes. The paper's row "Ensemble" is the
 //! head-weighted one. The reference does not renormalise; accuracy is the same either way.
+//!
+//! | symbol | here | shape |
+//! | --- | --- | --- |
+//! | h | `weights` | `[k][classes]` |
+//!
+//! Cost: a pass of every model over the test set; nothing is fused, and no fusion set looked at.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -15,18 +15,18 @@ pub enum FusionError {
         found: usize,
     },
     /// The models differ where they must not.
-    #[error(
-        "`{method}` needs models of one architecture, but `{tensor}` is {first:?} in model 0 and {other:?} in model {model}"
-    )]
-    Shapes {
+    #[error("`{method}` needs {needs}, but {what} is {first} in model 0 and {other} in model {model}")]
+    Mismatch {
         /// The method.
         method: &'static str,
-        /// The tensor.
-        tensor: String,
-        /// Shape in model 0.
-        first: Vec<usize>,
-        /// Shape in the other model.
-        other: Vec<usize>,
+        /// What it asks of the models.
+        needs: &'static str,
+        /// The layer, or what else differs.
+        what: String,
+        /// How it is in model 0.
+        first: String,
+        /// How it is in the other model.
+        other: String,
         /// The other model's index.
         model: usize,
     },
@@ -37,22 +37,6 @@ pub enum FusionError {
         method: &'static str,
         /// What is absent.
         what: &'static str,
-    },
-    /// The models have different numbers of layers.
-    #[error(
-        "`{method}` needs models of equal depth, but model 0 has {first} {what} and model {model} has {other}"
-    )]
-    Depth {
-        /// The method.
-        method: &'static str,
-        /// Layers or levels.
-        what: &'static str,
-        /// Layers of model 0.
-        first: usize,
-        /// Layers of the other model.
-        other: usize,
-        /// The other model's index.
-        model: usize,
     },
     /// The network is no chain of linear maps.
     #[error(

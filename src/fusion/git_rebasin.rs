@@ -16,17 +16,17 @@
 //!
 //! One product gives all costs, `O(m n^2)` in f64; the reference predicts each pair in f32.
 
+use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{
-    Preparation, folded, preactivations, replace, require_chains, scores, squared_distances, weights,
-};
+use super::compare::{Needs, require};
+use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, require_equal_shapes};
+use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::assign;
 
 /// Parameters of `git-rebasin`.
@@ -54,9 +54,50 @@ impl GitRebasin {
 
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        let Matching {
+            models,
+            scores,
+            activations,
+            assignments,
+            mut found,
+        } = self.matching(inputs)?;
+        let aligned = permuted(&models[1], &assignments)?;
+        let mut network = models[0].clone();
+        for (l, assignment) in assignments.iter().enumerate() {
+            let (w0, b0) = weights(&network, l)?;
+            let (w1, b1) = weights(&aligned, l)?;
+            let mean = |i: usize, x0: f64, x1: f64| {
+                let (si, sj) = (scores[0][l][i], scores[1][l][assignment[i]]);
+                (si * x0 + sj * x1) / (si + sj)
+            };
+            let (b0, b1) = (b0.unwrap_or_default(), b1.unwrap_or_default());
+            replace(
+                &mut network,
+                l,
+                |i, c| mean(i, w0[(i, c)], w1[(i, c)]),
+                |i| mean(i, b0[i], b1[i]),
+            )?;
+        }
+        let inputs = &Inputs {
+            models: &models,
+            ..*inputs
+        };
+        fill_errors(&mut found, &network, inputs, &activations, &scores)?;
+        Ok((network, found))
+    }
+
+    /// Model 1 in model 0's order of neurons: the same function, to be averaged or interpolated with model 0. Every
+    /// `BatchNorm` is folded into its layer.
+    pub fn align(&self, inputs: &Inputs) -> Result<Network, FusionError> {
+        let matching = self.matching(inputs)?;
+        Ok(permuted(&matching.models[1], &matching.assignments)?)
+    }
+
+    /// Who is matched with whom in each layer.
+    fn matching(&self, inputs: &Inputs) -> Result<Matching, FusionError> {
         const METHOD: &str = "git-rebasin";
-        require_equal_shapes(METHOD, inputs.models)?;
         require_chains(METHOD, inputs.models)?;
+        require(METHOD, Needs::Shapes, inputs.models)?;
         let models = folded(inputs.models)?;
         let inputs = &Inputs {
             models: &models,
@@ -68,12 +109,11 @@ impl GitRebasin {
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
         let activations = preactivations(METHOD, inputs)?;
-        let mut network = models[0].clone();
-        let last = network.layers().len() - 1;
+        let layers = models[0].layers();
+        let last = layers.len() - 1;
         let mut found: Vec<LayerReport> = Vec::with_capacity(last + 1);
         let mut assignments: Vec<Vec<usize>> = Vec::with_capacity(last + 1);
-        for l in 0..=last {
-            let layer = network.layers()[l].clone();
+        for (l, layer) in layers.iter().enumerate() {
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
             let [a0, a1] = [0, 1].map(|model| &activations[model][l]);
@@ -96,29 +136,53 @@ impl GitRebasin {
                     source,
                 })?
             };
-            let (w0, b0) = weights(&network, l)?;
-            let (w1, b1) = weights(&models[1], l)?;
-            let mean = |i: usize, x0: f64, x1: f64| {
-                let (si, sj) = (s0[i], s1[assignment[i]]);
-                (si * x0 + sj * x1) / (si + sj)
-            };
-            // Inputs come in groups: kernel positions of a channel, positions of a flattened one.
-            let group = layer.kernel() * layer.positions;
-            let column = |c: usize| match layer.source {
-                Some(source) => assignments[source][c / group] * group + c % group,
-                None => c,
-            };
-            let (b0, b1) = (b0.unwrap_or_default(), b1.unwrap_or_default());
-            replace(
-                &mut network,
-                l,
-                |i, c| mean(i, w0[(i, c)], w1[(assignment[i], column(c))]),
-                |i| mean(i, b0[i], b1[assignment[i]]),
-            )?;
             found.push(LayerReport::pairs(&layer.name, &assignment, costs));
             assignments.push(assignment);
         }
-        fill_errors(&mut found, &network, inputs, &activations, &scores)?;
-        Ok((network, found))
+        Ok(Matching {
+            models,
+            scores,
+            activations,
+            assignments,
+            found,
+        })
     }
+}
+
+/// A matching of two models' neurons, and what it was found with.
+struct Matching {
+    /// Folded.
+    models: Vec<Network>,
+    /// `[model][layer][neuron]`.
+    scores: Vec<Vec<Vec<f64>>>,
+    /// Pre-activations, `[model][layer]`.
+    activations: Vec<Vec<Tensor>>,
+    /// `[layer][i]`: the neuron of model 1 in the place of neuron i.
+    assignments: Vec<Vec<usize>>,
+    /// What is recorded of each layer.
+    found: Vec<LayerReport>,
+}
+
+/// The network with the rows of each layer in the order of its assignment, and the columns in that of the layer it
+/// reads.
+fn permuted(network: &Network, assignments: &[Vec<usize>]) -> candle_core::Result<Network> {
+    let mut aligned = network.clone();
+    for (l, assignment) in assignments.iter().enumerate() {
+        let layer = &network.layers()[l];
+        let (w, b) = weights(network, l)?;
+        let b = b.unwrap_or_default();
+        // Inputs come in groups: kernel positions of a channel, positions of a flattened one.
+        let group = layer.kernel() * layer.positions;
+        let column = |c: usize| match layer.source {
+            Some(source) => assignments[source][c / group] * group + c % group,
+            None => c,
+        };
+        replace(
+            &mut aligned,
+            l,
+            |i, c| w[(assignment[i], column(c))],
+            |i| b[assignment[i]],
+        )?;
+    }
+    Ok(aligned)
 }

@@ -36,14 +36,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::{Needs, require};
 use super::layers::{
-    Preparation, Solved, folded, preactivations, projected_distances, replace, require_chains, scores, solve,
+    Solved, folded, preactivations, projected_distances, replace, require_chains, scores, solve, unit_norm,
     walk,
 };
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, require_equal_shapes};
+use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Solution, assign};
 
 /// Parameters of `hf-linear`.
@@ -60,7 +61,8 @@ pub struct HfLinear {
     pub rescale_importance: Option<f64>,
     /// Scale each neuron's activations to unit norm before matching and solving.
     pub norm_acts: bool,
-    /// Singular values below this share of the largest are dropped. Default: `max(m, d) * 2^-23`, as in PyTorch.
+    /// Singular values up to this share of the largest are dropped, below 1. Default: `max(m, d) * 2^-23`, as in
+    /// PyTorch. Below 1e-5 a layer's whole input is decomposed at once, which takes its memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cutoff: Option<f64>,
@@ -88,8 +90,8 @@ impl HfLinear {
         guide: Option<&Network>,
     ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "hf-linear";
-        require_equal_shapes(METHOD, inputs.models)?;
         require_chains(METHOD, inputs.models)?;
+        require(METHOD, Needs::Shapes, inputs.models)?;
         let images = inputs.images.ok_or(FusionError::Missing {
             method: METHOD,
             what: "a fusion set",
@@ -104,15 +106,19 @@ impl HfLinear {
             rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
-        let activations = preactivations(METHOD, inputs)?;
+        let mut activations = preactivations(METHOD, inputs)?;
+        if self.norm_acts {
+            for tensor in activations.iter_mut().flatten() {
+                *tensor = unit_norm(tensor)?;
+            }
+        }
         let mut found: Vec<LayerReport> = Vec::with_capacity(models[0].layers().len());
         let mut assignments: Vec<Vec<usize>> = Vec::with_capacity(models[0].layers().len());
         let last = models[0].layers().len() - 1;
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
             let layer = network.layers()[l].clone();
             let targets = [0, 1].map(|model| activations[model][l].clone());
-            let Solved { solution, on_device } =
-                solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
+            let Solved { solution, on_device } = solve(network, l, input, &targets, self.cutoff)?;
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
             let costs = match &on_device {

@@ -16,6 +16,9 @@
 //! | T | `target` | `[N, n, ...]` |
 //! | s, importance scores | `scores` | `[k][n_k]` |
 //!
+//! Cost per level: a product `O(m n^2)` for the clustering, then `epochs` times forward and backward of the level on
+//! 80 % of X. Parameters reset or perturbed are those that are trained: running statistics of a `BatchNorm` stay.
+//!
 //! Clustering is in f64 on the Gram matrix, training in f32. Departures from the reference: `kd-on-head` trains the KL
 //! divergence to log-softmax at the same temperature (there: to raw outputs, `compat = "reference"`), and with it the
 //! loss is the divergence whatever the other options say (there it silently is the squared error without head weights
@@ -27,22 +30,25 @@ pub use settings::{KfGradient, Start};
 
 use std::ops::ControlFlow;
 
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
+use candle_nn::ops::softmax;
 use faer::Mat;
+use faer::reborrow::ReborrowMut;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::activations::{blocks, positions, side_by_side};
-use super::layers::{Preparation, matrix, require_equal_levels, require_finite, scores, squared_distances};
+use super::activations::{Buffer, blocks, positions, side_by_side};
+use super::compare::{Needs, require};
+use super::layers::{matrix, require_finite, scores, squared_distances};
 use super::level::{LevelTrainer, Loss};
 use super::on_device;
-use super::report::{LayerReport, errors};
+use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
 use crate::arch::Network;
 use crate::gpu;
-use crate::importance::Place;
+use crate::importance::{Place, Preparation};
 use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
 
@@ -63,11 +69,11 @@ impl KfGradient {
         on_tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Fused, FusionError> {
         let missing = |what| FusionError::Missing { method: METHOD, what };
-        require_equal_levels(METHOD, inputs.models)?;
+        require(METHOD, Needs::Levels, inputs.models)?;
         let images = inputs.images.ok_or(missing("a fusion set"))?;
         let mut network = self.start_network(inputs)?;
         let last = network.levels().len() - 1;
-        if let Some((_, problem)) = self.obstacle(last + 1) {
+        if let Some((_, problem)) = self.obstacles(last + 1).into_iter().next() {
             return Err(FusionError::Levels {
                 method: METHOD,
                 problem,
@@ -75,7 +81,7 @@ impl KfGradient {
         }
         let preparation = Preparation {
             normalise: self.normalize_importance,
-            rescale: None,
+            rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Level, preparation)?;
         let mut reports = Vec::with_capacity(last + 1);
@@ -97,14 +103,14 @@ impl KfGradient {
                 let (found, loss) = self.head(inputs, &outputs, &scores)?;
                 (found, Some(loss))
             } else {
-                (self.cluster(&name, width, &outputs, &scores)?, None)
+                (self.cluster(&name, width, &outputs, &scores, inputs.seed)?, None)
             };
             if head_loss.is_none() && self.align_skip_connections && found.target.dims() == x.dims() {
                 align(&mut found, &x, &scores, &name)?;
             }
             let loss = match head_loss {
                 Some(loss) => loss,
-                None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, images)?),
+                None => Loss::Squared(self.cluster_weights(&found.clusters, &scores, (width, images))?),
             };
             let mut rng = seed::generator(inputs.seed, METHOD, &[l as u64]);
             self.unsettle(&mut network, l, &mut rng)?;
@@ -118,7 +124,8 @@ impl KfGradient {
             };
             let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
             x = batched(&network, l, &x)?;
-            let (grouping_error, approximation_error) = errors(&outputs, &found.clusters, &scores, &x)?;
+            let (grouping_error, approximation_error) =
+                self.errors(&outputs, &found, &scores, &x, l == last)?;
             reports.push(LayerReport {
                 grouping_error,
                 approximation_error,
@@ -132,6 +139,30 @@ impl KfGradient {
         })
     }
 
+    /// Theorem 1's errors of a level. In the last one the target is what was trained for, not the mean by importance.
+    fn errors(
+        &self,
+        outputs: &[Tensor],
+        found: &LevelTarget,
+        scores: &[Vec<f64>],
+        fused: &Tensor,
+        last: bool,
+    ) -> candle_core::Result<(f64, f64)> {
+        let members = whole(&found.clusters, scores);
+        if !last {
+            return errors(outputs, &members, None, fused);
+        }
+        let seen = |logits: &Tensor| match self.kd_on_head {
+            true => softmax(&(logits / self.kd_temperature)?, D::Minus1),
+            false => Ok(logits.clone()),
+        };
+        let outputs = outputs
+            .iter()
+            .map(seen)
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        errors(&outputs, &members, Some(&found.target), &seen(fused)?)
+    }
+
     fn start_network(&self, inputs: &Inputs) -> Result<Network, FusionError> {
         let what = "the model named by `start-model`, of model 0's architecture";
         let models = inputs.models;
@@ -143,13 +174,15 @@ impl KfGradient {
             .ok_or(FusionError::Missing { method: METHOD, what })
     }
 
-    /// Clusters the level outputs of all models, `activations[k] [N, n_k, ...]`, into `width` clusters.
+    /// Clusters the level outputs of all models, `activations[k] [N, n_k, ...]`, into `width` clusters; `seed` is that
+    /// of the starts after the first.
     pub fn cluster(
         &self,
         level: &str,
         width: usize,
         activations: &[Tensor],
         scores: &[Vec<f64>],
+        seed: u64,
     ) -> Result<LevelTarget, FusionError> {
         let widths: Vec<usize> = scores.iter().map(Vec::len).collect();
         let first = match self.start {
@@ -189,7 +222,7 @@ impl KfGradient {
             layer: level.to_string(),
             source,
         };
-        let mut rng = seed::generator(0, "kf-gradient starts", &[n as u64, width as u64]);
+        let mut rng = seed::generator(seed, "kf-gradient starts", &[n as u64, width as u64]);
         let own: Vec<usize> = (first..first + width).collect();
         let mut found: Clustering = kmeans(&points, &own, RULE).map_err(failed)?;
         for _ in 1..self.kmeans_runs {
@@ -214,12 +247,13 @@ impl KfGradient {
         let Some(any) = activations.first() else {
             return Ok(gram);
         };
+        let mut buffer = Buffer::default();
         for range in blocks(any.dim(0)?, positions(any)) {
-            let mut points = side_by_side(activations, range)?;
+            let mut points = side_by_side(&mut buffer, activations, range)?;
             if self.normalize_rows {
                 let mut at = 0;
                 for &width in widths {
-                    let mut own = points.subcols_mut(at, width);
+                    let mut own = points.rb_mut().subcols_mut(at, width);
                     for i in 0..own.nrows() {
                         let norm = own.as_ref().row(i).norm_l2().max(f64::MIN_POSITIVE);
                         own.as_mut()
@@ -267,7 +301,7 @@ impl KfGradient {
             },
             (true, Compat::Reference) if self.weighted_loss && self.head_weights => Loss::RawDivergence,
             (false, _) if self.head_weights => {
-                Loss::Squared(self.cluster_weights(&clusters, scores, &target)?)
+                Loss::Squared(self.cluster_weights(&clusters, scores, (target.dim(1)?, &target))?)
             }
             // As in the reference: without head weights the head's loss is never weighted.
             _ => Loss::Squared(None),
@@ -287,12 +321,12 @@ impl KfGradient {
         &self,
         clusters: &[Vec<usize>],
         scores: &[Vec<f64>],
-        like: &Tensor,
+        (width, like): (usize, &Tensor),
     ) -> candle_core::Result<Option<Tensor>> {
         if !self.weighted_loss {
             return Ok(None);
         }
-        let total: Vec<f32> = total_importance(clusters, scores)
+        let total: Vec<f32> = totals(&whole(clusters, scores), width)
             .iter()
             .map(|&s| s as f32)
             .collect();
@@ -317,7 +351,7 @@ impl KfGradient {
             let old = &network.tensors[at];
             let fresh = parameter.init.sample(&parameter.shape, rng, old.device())?;
             let reached = self.compat == Compat::None || is_direct(&parameter.name, &level.prefix);
-            if reached && fresh.dtype() == DType::F32 {
+            if reached && parameter.trainable && fresh.dtype() == DType::F32 {
                 network.tensors[at] = ((old * (1.0 - share))? + (fresh * share)?)?;
             }
         }
@@ -331,20 +365,11 @@ fn is_direct(name: &str, prefix: &str) -> bool {
     matches!(own.split_once('.'), Some((_, "weight" | "bias")))
 }
 
-fn total_importance(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<f64> {
-    let width = clusters.iter().flatten().max().map_or(0, |c| c + 1);
-    let mut total = vec![0.0; width];
-    for (&c, s) in clusters.iter().flatten().zip(scores.iter().flatten()) {
-        total[c] += s;
-    }
-    total
-}
-
 /// Renames clusters so that cluster i is the one that fits neuron i of the level's input: least sum of
 /// `importance * ||x_i - t_j||`.
 fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) -> Result<(), FusionError> {
-    let importance = total_importance(&found.clusters, scores);
-    let n = importance.len();
+    let n = found.target.dim(1)?;
+    let importance = totals(&whole(&found.clusters, scores), n);
     let squared = squared_distances(x, &found.target, false, false)?;
     let costs: Vec<f64> = squared
         .iter()

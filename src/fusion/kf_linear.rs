@@ -26,13 +26,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, Solved, folded, preactivations, replace, require_chains, scores, solve, walk,
+    Solved, folded, preactivations, replace, require_chains, scores, solve, unit_norm, walk,
 };
 use super::on_device::OnDevice;
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Clustering, LinalgError, Points, Rule, farthest_first, kmeans};
 use crate::seed;
 
@@ -58,7 +58,8 @@ pub struct KfLinear {
     pub rescale_importance: Option<f64>,
     /// Scale each neuron's activations to unit norm before clustering and solving.
     pub norm_acts: bool,
-    /// Singular values below this share of the largest are dropped. Default: `max(m, d) * 2^-23`, as in PyTorch.
+    /// Singular values up to this share of the largest are dropped, below 1. Default: `max(m, d) * 2^-23`, as in
+    /// PyTorch. Below 1e-5 a layer's whole input is decomposed at once, which takes its memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub cutoff: Option<f64>,
@@ -119,14 +120,19 @@ impl KfLinear {
             rescale: self.rescale_importance,
         };
         let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
-        let activations = preactivations(METHOD, inputs)?;
+        let mut activations = preactivations(METHOD, inputs)?;
+        if self.norm_acts {
+            for tensor in activations.iter_mut().flatten() {
+                *tensor = unit_norm(tensor)?;
+            }
+        }
         let mut found: Vec<LayerReport> = Vec::with_capacity(models[0].layers().len());
         let mut clusterings: Vec<Clustering> = Vec::with_capacity(models[0].layers().len());
         let last = models[0].layers().len() - 1;
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
             let layer = network.layers()[l].clone();
             let targets: Vec<_> = activations.iter().map(|model| model[l].clone()).collect();
-            let solved = solve(network, l, input, &targets, self.norm_acts, self.cutoff)?;
+            let solved = solve(network, l, input, &targets, self.cutoff)?;
             let solution = &solved.solution;
             let widths: Vec<usize> = scores.iter().map(|model| model[l].len()).collect();
             let weights: Vec<f64> = scores.iter().flat_map(|model| model[l].iter().copied()).collect();

@@ -3,23 +3,16 @@
 
 use candle_core::{DType, Tensor};
 use faer::Mat;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use faer::reborrow::ReborrowMut;
 
-use super::activations::{blocks, layer_inputs, positions, side_by_side};
+use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
+use super::compare::{Needs, require};
 use super::on_device::{self, OnDevice};
 use super::{FusionError, Inputs};
 use crate::arch::{Network, Visitor};
 use crate::gpu;
-use crate::importance::{Importance, Place, normalise, rescale};
+use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Cutoff, GRAM_LIMIT, LeastSquares, LinalgError, NormalEquations, Solution};
-
-/// How the scores of a method are prepared; every method that takes an importance has these two keys beside it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct Preparation {
-    pub normalise: bool,
-    pub rescale: Option<f64>,
-}
 
 /// Prepared scores, `[model][place][neuron]`.
 pub(super) fn scores(
@@ -51,12 +44,7 @@ pub(super) fn scores(
                     model,
                 });
             }
-            if let Some(lowest) = preparation.rescale {
-                rescale(scores, lowest);
-            }
-            if preparation.normalise {
-                normalise(scores);
-            }
+            preparation.apply(scores);
         }
         all.push(scores);
     }
@@ -117,7 +105,6 @@ pub(super) fn solve(
     l: usize,
     input: &Tensor,
     targets: &[Tensor],
-    unit_norm: bool,
     cutoff: Option<f64>,
 ) -> Result<Solved, FusionError> {
     let layer = &network.layers()[l];
@@ -135,8 +122,7 @@ pub(super) fn solve(
         on_device: None,
     };
     if gpu::active(input) {
-        if let Some((solution, on_device)) = on_device::solve(layer, bias, input, targets, unit_norm, cutoff)?
-        {
+        if let Some((solution, on_device)) = on_device::solve(layer, bias, input, targets, cutoff)? {
             return Ok(Solved {
                 solution,
                 on_device: Some(on_device),
@@ -144,13 +130,11 @@ pub(super) fn solve(
         }
         gpu::note("singular value decomposition");
     }
+    let (mut inputs, mut outputs) = (Buffer::default(), Buffer::default());
     if d > m || cutoff.relative(m, d) < GRAM_LIMIT {
         let all = (0, samples);
-        let z = layer_inputs(layer, bias, input, all)?;
-        let mut a = side_by_side(targets, all)?;
-        if unit_norm {
-            unit_columns(&mut a);
-        }
+        let z = layer_inputs(&mut inputs, layer, bias, input, all)?;
+        let a = side_by_side(&mut outputs, targets, all)?;
         let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
         return solver.solution(a.as_ref()).map(on_host).map_err(linalg);
     }
@@ -160,12 +144,9 @@ pub(super) fn solve(
         .sum::<candle_core::Result<usize>>()?;
     let mut sums = NormalEquations::new(d, n);
     for range in blocks(samples, per_sample) {
-        let z = layer_inputs(layer, bias, input, range)?;
-        let a = side_by_side(targets, range)?;
+        let z = layer_inputs(&mut inputs, layer, bias, input, range)?;
+        let a = side_by_side(&mut outputs, targets, range)?;
         sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
-    }
-    if unit_norm {
-        sums.normalise();
     }
     sums.solve(cutoff).map(on_host).map_err(linalg)
 }
@@ -230,14 +211,28 @@ pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
     Ok(Mat::from_fn(m, n, |i, j| values[i * n + j]))
 }
 
-/// Scales every column to unit norm. A dead neuron has no direction: it stays zero.
-pub(super) fn unit_columns(a: &mut Mat<f64>) {
-    for j in 0..a.ncols() {
-        let norm = a.col(j).norm_l2().max(f64::MIN_POSITIVE);
-        for value in a.col_mut(j).iter_mut() {
-            *value /= norm;
+/// Activations `[N, n, ...]` with each neuron's scaled to unit norm. A dead neuron has no direction: it stays zero.
+pub(super) fn unit_norm(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    if gpu::active(tensor) {
+        return on_device::unit_norm(tensor);
+    }
+    let n = tensor.dim(1)?;
+    let mut squares = vec![0.0; n];
+    let mut buffer = Buffer::default();
+    for range in blocks(tensor.dim(0)?, positions(tensor)) {
+        let columns = side_by_side(&mut buffer, std::slice::from_ref(tensor), range)?;
+        for (square, column) in squares.iter_mut().zip(columns.col_iter()) {
+            *square += column.squared_norm_l2();
         }
     }
+    let scales = squares.iter().map(|square: &f64| match square.sqrt() {
+        0.0 => 0.0,
+        norm => (1.0 / norm) as f32,
+    });
+    let mut shape = vec![1; tensor.rank()];
+    shape[1] = n;
+    let scales = Tensor::from_vec(scales.collect::<Vec<f32>>(), shape, tensor.device())?;
+    tensor.broadcast_mul(&scales)
 }
 
 /// A layer's weight `[out, fan-in]` and bias `[out]` as f64.
@@ -284,13 +279,15 @@ pub(super) fn squared_distances(
     let mut products = Mat::<f64>::zeros(n_a, n_b);
     let mut squares = vec![0.0; n_a + n_b];
     let pair = [a.clone(), b.clone()];
+    let mut buffer = Buffer::default();
     for range in blocks(a.dim(0)?, positions(a)) {
-        let mut both = side_by_side(&pair, range)?;
+        let mut both = side_by_side(&mut buffer, &pair, range)?;
         if rectified {
-            for column in both.col_iter_mut() {
+            for column in both.rb_mut().col_iter_mut() {
                 column.iter_mut().for_each(|value| *value = value.max(0.0));
             }
         }
+        let both = both.as_ref();
         let (left, right) = (both.subcols(0, n_a), both.subcols(n_a, n_b));
         crate::linalg::add_product(&mut products, left.transpose(), right).map_err(|source| {
             FusionError::Linalg {
@@ -336,56 +333,13 @@ pub(super) fn row_distances(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, Lina
 /// Refuses networks that layer-wise methods cannot follow, and such as differ in the number or kind of their layers.
 /// Widths may differ.
 pub(super) fn require_chains(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let Some(first) = models.first() else {
-        return Ok(());
-    };
-    for (model, network) in models.iter().enumerate() {
-        if !network.plan.chain || network.layers().is_empty() {
-            return Err(FusionError::NoChain {
-                method,
-                architecture: network.architecture.name(),
-                model,
-            });
-        }
-        if network.layers().len() != first.layers().len() {
-            return Err(FusionError::Depth {
-                method,
-                what: "layers",
-                first: first.layers().len(),
-                other: network.layers().len(),
-                model,
-            });
-        }
-        for (a, b) in first.layers().iter().zip(network.layers()) {
-            let same = a.kind == b.kind
-                && a.shape[2..] == b.shape[2..]
-                && a.positions == b.positions
-                && (a.source, a.order) == (b.source, b.order);
-            if !same {
-                return Err(FusionError::Shapes {
-                    method,
-                    tensor: a.name.clone(),
-                    first: a.shape.clone(),
-                    other: b.shape.clone(),
-                    model,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses networks with different numbers of levels.
-pub(super) fn require_equal_levels(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let depth = models.first().map_or(0, |network| network.levels().len());
-    match models.iter().position(|network| network.levels().len() != depth) {
-        None => Ok(()),
-        Some(model) => Err(FusionError::Depth {
+    let is_none = |network: &Network| !network.plan.chain || network.layers().is_empty();
+    if let Some(model) = models.iter().position(is_none) {
+        return Err(FusionError::NoChain {
             method,
-            what: "levels",
-            first: depth,
-            other: models[model].levels().len(),
+            architecture: models[model].architecture.name(),
             model,
-        }),
+        });
     }
+    require(method, Needs::Layers, models)
 }

@@ -23,12 +23,12 @@ use crate::train::{Optimizer, OptimizerKind, OptimizerSettings};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LevelSettings {
-    /// Which optimiser.
+    /// Which optimiser; `sgd` is without momentum here.
     pub optimizer: OptimizerKind,
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     pub lr: f64,
-    /// L2 penalty, added to the gradient.
+    /// Weight decay: an L2 penalty added to the gradient, with `adamw` apart from it.
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Longest training.
@@ -125,7 +125,8 @@ impl LevelTrainer<'_> {
     ) -> std::result::Result<LevelTraining, FusionError> {
         let level = network.levels()[l].clone();
         let (before, modules) = level.modules.split_at(fixed(&level.modules));
-        let x = network.run(before, previous, &mut Plain)?;
+        // The class tokens of transformers are a view of all tokens.
+        let x = network.run(before, previous, &mut Plain)?.contiguous()?;
         let samples = x.dim(0)?;
         let mut order: Vec<u32> = (0..samples as u32).collect();
         order.shuffle(rng);

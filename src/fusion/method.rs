@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, VanillaAveraging};
+use super::compare::Needs;
+use super::{
+    Ensemble, GitRebasin, GroundCost, HfLinear, KfGradient, KfLinear, LogitKd, OtFusion, Start,
+    VanillaAveraging,
+};
 use crate::arch::Plan;
 use crate::importance::Importance;
 
@@ -118,6 +122,7 @@ pub const METHODS: &[MethodInfo] = &[
         parameters: &[
             "importance",
             "normalize-importance",
+            "rescale-importance",
             "level",
             "head",
             "levels",
@@ -238,20 +243,93 @@ impl Method {
         }
     }
 
-    /// What keeps the method from networks of this skeleton: the parameter to blame, if it is one, and why.
-    pub fn obstacle(&self, plan: &Plan) -> Option<(Option<&'static str>, String)> {
+    /// Why the method cannot fuse a network of the skeleton `first` with one of the skeleton `other`.
+    pub fn mismatch(&self, first: &Plan, other: &Plan) -> Option<String> {
+        let needs = match self {
+            Self::Ensemble(_) | Self::LogitKd(_) => return None,
+            Self::VanillaAveraging(_) | Self::GitRebasin(_) | Self::HfLinear(_) => Needs::Shapes,
+            Self::OtFusion(_) | Self::KfLinear(_) => Needs::Layers,
+            Self::KfGradient(_) => Needs::Levels,
+        };
+        let name = self.name();
+        if let Some(found) = needs.difference(first, other) {
+            return Some(format!(
+                "`{name}` needs {}, but {} is {} in `[model]` and {} in `[other-models]`",
+                needs.text(),
+                found.what,
+                found.first,
+                found.other
+            ));
+        }
+        let Self::KfGradient(parameters) = self else {
+            return None;
+        };
+        let pairs = || first.levels.iter().zip(&other.levels);
+        if parameters.start == Start::Second
+            && let Some((a, b)) = pairs().find(|(a, b)| a.width != b.width)
+        {
+            return Some(format!(
+                "`{name}` with `start = \"second\"` needs a second model as wide as the first, but level `{}` has {} \
+                 neurons in `[model]` and {} in `[other-models]`",
+                a.name, a.width, b.width
+            ));
+        }
+        (parameters.start_model > 0 && first != other).then(|| {
+            format!(
+                "`{name}` can start only from a model of model 0's architecture, which `start-model` is not"
+            )
+        })
+    }
+
+    /// Parameters that cannot be, or do nothing, beside the others when so many models are fused, and why.
+    pub fn contradictions(&self, models: usize) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut model = |key, at: usize| {
+            if at >= models {
+                let last = models.saturating_sub(1);
+                found.push((
+                    key,
+                    format!("`{key}` is {at}, but the models are 0 to {last} here"),
+                ));
+            }
+        };
         match self {
-            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) => None,
+            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) | Self::GitRebasin(_) => {}
+            Self::HfLinear(HfLinear { cutoff, .. }) | Self::KfLinear(KfLinear { cutoff, .. }) => {
+                if cutoff.is_some_and(|cutoff| cutoff >= 1.0) {
+                    let message = "`cutoff` must be below 1: no singular value is above the largest";
+                    found.push(("cutoff", message.to_string()));
+                }
+            }
+            Self::OtFusion(parameters) => {
+                model("align-to", parameters.align_to);
+                if parameters.norm_acts && parameters.ground == GroundCost::Weights {
+                    let message = "`norm-acts` does nothing with `ground = \"weights\"`";
+                    found.push(("norm-acts", message.to_string()));
+                }
+            }
+            Self::KfGradient(parameters) => {
+                model("start-model", parameters.start_model);
+                found.extend(parameters.contradictions());
+            }
+        }
+        found
+    }
+
+    /// What keeps the method from networks of this skeleton: the parameters to blame, if it is any, and why.
+    pub fn obstacles(&self, plan: &Plan) -> Vec<(Option<&'static str>, String)> {
+        match self {
+            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) => Vec::new(),
             Self::OtFusion(_) | Self::GitRebasin(_) | Self::HfLinear(_) | Self::KfLinear(_) => {
                 let message = format!(
                     "`{}` works on chains of linear maps and convolutions, which the network is not",
                     self.name()
                 );
-                (!plan.chain).then_some((None, message))
+                (!plan.chain).then_some((None, message)).into_iter().collect()
             }
             Self::KfGradient(parameters) => {
-                let (key, message) = parameters.obstacle(plan.levels.len())?;
-                Some((Some(key), message))
+                let found = parameters.obstacles(plan.levels.len()).into_iter();
+                found.map(|(key, message)| (Some(key), message)).collect()
             }
         }
     }
@@ -299,6 +377,7 @@ mod tests {
                 ..KfLinear::default()
             }),
             Method::KfGradient(Box::new(KfGradient {
+                rescale_importance: Some(0.1),
                 head: Some(LevelSettings::default()),
                 levels: vec![LevelSettings::default()],
                 perturbations: vec![0.0],

@@ -7,6 +7,7 @@
 
 mod activations;
 mod average;
+mod compare;
 mod ensemble;
 mod error;
 mod git_rebasin;
@@ -15,6 +16,7 @@ mod kf_gradient;
 mod kf_linear;
 mod layers;
 mod level;
+mod line;
 mod logit_kd;
 mod method;
 mod on_device;
@@ -30,6 +32,7 @@ pub use hf_linear::HfLinear;
 pub use kf_gradient::{KfGradient, Start};
 pub use kf_linear::KfLinear;
 pub use level::LevelSettings;
+pub use line::{barrier, interpolate};
 pub use logit_kd::LogitKd;
 pub use method::{Arity, Compat, METHODS, Method, MethodInfo};
 pub use otfusion::{GroundCost, OtFusion, TransportReport};
@@ -119,25 +122,4 @@ pub fn fuse(
         network.require_finite()?;
     }
     Ok(fused)
-}
-
-/// Checks that all models have the tensors of the first.
-pub(crate) fn require_equal_shapes(method: &'static str, models: &[Network]) -> Result<(), FusionError> {
-    let first = models.first().map(Network::state).unwrap_or_default();
-    for (model, network) in models.iter().enumerate().skip(1) {
-        let state = network.state();
-        for (i, (tensor, value)) in first.iter().enumerate() {
-            let other = state.get(i).map(|(_, t)| t.dims().to_vec()).unwrap_or_default();
-            if value.dims() != other {
-                return Err(FusionError::Shapes {
-                    method,
-                    tensor: tensor.clone(),
-                    first: value.dims().to_vec(),
-                    other,
-                    model,
-                });
-            }
-        }
-    }
-    Ok(())
 }

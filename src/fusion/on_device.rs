@@ -10,6 +10,7 @@ use candle_core::{DType, Result, Tensor};
 use super::FusionError;
 use super::activations::positions;
 use super::layers::matrix;
+use super::report::{Member, totals};
 use crate::arch::{Layer, LayerKind};
 use crate::gpu;
 use crate::linalg::{Cutoff, GRAM_LIMIT, LinalgError, Solution};
@@ -110,7 +111,6 @@ pub(super) fn solve(
     bias: bool,
     input: &Tensor,
     targets: &[Tensor],
-    unit_norm: bool,
     cutoff: Cutoff,
 ) -> std::result::Result<Option<(Solution, OnDevice)>, FusionError> {
     let samples = input.dim(0)?;
@@ -136,15 +136,10 @@ pub(super) fn solve(
             add(&mut moments, z.t()?.matmul(&a)?)?;
             add(&mut norms, a.sqr()?.sum(0)?)?;
         }
-        tall(&some(squares)?, some(moments)?, some(norms)?, unit_norm, relative)
+        tall(&some(squares)?, &some(moments)?, &some(norms)?, relative)
     } else {
         let all = (0, samples);
-        wide(
-            &inputs(layer, bias, input, all)?,
-            rows(targets, all)?,
-            unit_norm,
-            relative,
-        )
+        wide(&inputs(layer, bias, input, all)?, &rows(targets, all)?, relative)
     };
     solved.map(Some).map_err(|error| match error {
         Failed::Linalg(source) => failed(source),
@@ -198,17 +193,12 @@ fn eigen(gram: &Tensor) -> std::result::Result<(Vec<f64>, Tensor), Failed> {
 /// From `Z^T Z`, `Z^T A` and the squared norms of A's columns.
 fn tall(
     squares: &Tensor,
-    mut moments: Tensor,
-    mut norms: Tensor,
-    unit_norm: bool,
+    moments: &Tensor,
+    norms: &Tensor,
     cutoff: f64,
 ) -> std::result::Result<(Solution, OnDevice), Failed> {
-    if unit_norm {
-        moments = moments.broadcast_mul(&inverse_norms(&norms)?)?;
-        norms = norms.gt(0.0)?.to_dtype(DType::F64)?;
-    }
     let (vectors, singular) = kept(squares, cutoff)?;
-    let coordinates = vectors.matmul(&moments)?.broadcast_div(&singular)?;
+    let coordinates = vectors.matmul(moments)?.broadcast_div(&singular)?;
     let gram = coordinates.t()?.matmul(&coordinates)?;
     let outside = (norms - coordinates.sqr()?.sum(0)?)?.maximum(0.0)?;
     let weights = vectors.t()?.matmul(&coordinates.broadcast_div(&singular)?)?;
@@ -216,17 +206,9 @@ fn tall(
 }
 
 /// From `Z` and `A`, for fewer rows than columns of Z.
-fn wide(
-    z: &Tensor,
-    mut a: Tensor,
-    unit_norm: bool,
-    cutoff: f64,
-) -> std::result::Result<(Solution, OnDevice), Failed> {
-    if unit_norm {
-        a = a.broadcast_mul(&inverse_norms(&a.sqr()?.sum(0)?)?)?;
-    }
+fn wide(z: &Tensor, a: &Tensor, cutoff: f64) -> std::result::Result<(Solution, OnDevice), Failed> {
     let (vectors, singular) = kept(&z.matmul(&z.t()?)?, cutoff)?;
-    let coordinates = vectors.matmul(&a)?;
+    let coordinates = vectors.matmul(a)?;
     let gram = coordinates.t()?.matmul(&coordinates)?;
     let outside = (a - vectors.t()?.matmul(&coordinates)?)?.sqr()?.sum(0)?;
     let scaled = coordinates.broadcast_div(&singular.sqr()?)?;
@@ -293,21 +275,35 @@ pub(super) fn gram(activations: &[Tensor], unit_rows: bool) -> Result<Tensor> {
     some(gram)
 }
 
-/// Members of clusters as a matrix: row i has the score of neuron i in the column of its cluster; and the columns' sums.
+/// What `layers::unit_norm` computes.
+pub(super) fn unit_norm(tensor: &Tensor) -> Result<Tensor> {
+    let mut squares = None;
+    let one = std::slice::from_ref(tensor);
+    for range in blocks(tensor.dim(0)?, width(one)?.1) {
+        add(&mut squares, rows(one, range)?.sqr()?.sum(0)?)?;
+    }
+    let squares = some(squares)?;
+    // A dead neuron has no direction: it stays zero.
+    let scales = (inverse_norms(&squares)? * squares.gt(0.0)?.to_dtype(DType::F64)?)?;
+    let mut shape = vec![1; tensor.rank()];
+    shape[1] = tensor.dim(1)?;
+    tensor.broadcast_mul(&scales.to_dtype(tensor.dtype())?.reshape(shape)?)
+}
+
+/// Members of clusters as a matrix: row i has the weights of neuron i in the columns of its clusters; and the columns' sums.
 struct Members {
     matrix: Tensor,
     totals: Vec<f64>,
 }
 
 impl Members {
-    fn new(clusters: &[usize], scores: &[f64], width: usize, like: &Tensor) -> Result<Self> {
-        let mut values = vec![0.0; clusters.len() * width];
-        let mut totals = vec![0.0; width];
-        for (i, (&c, &score)) in clusters.iter().zip(scores).enumerate() {
-            values[i * width + c] = score;
-            totals[c] += score;
+    fn new(members: &[Member], neurons: usize, width: usize, like: &Tensor) -> Result<Self> {
+        let mut values = vec![0.0; neurons * width];
+        for member in members {
+            values[member.neuron * width + member.cluster] += member.weight;
         }
-        let matrix = Tensor::from_vec(values, (clusters.len(), width), like.device())?;
+        let matrix = Tensor::from_vec(values, (neurons, width), like.device())?;
+        let totals = totals(members, width);
         Ok(Self { matrix, totals })
     }
 
@@ -321,18 +317,14 @@ impl Members {
 }
 
 /// What `targets::weighted_means` computes.
-pub(super) fn weighted_means(
-    activations: &[Tensor],
-    clusters: &[usize],
-    scores: &[f64],
-    n: usize,
-) -> Result<Tensor> {
+pub(super) fn weighted_means(activations: &[Tensor], members: &[Member], n: usize) -> Result<Tensor> {
     let Some(first) = activations.first() else {
         candle_core::bail!("no models")
     };
-    let members = Members::new(clusters, scores, n, first)?;
+    let (all, per_sample) = width(activations)?;
+    let members = Members::new(members, all, n, first)?;
     let mut parts = Vec::new();
-    for range in blocks(first.dim(0)?, width(activations)?.1) {
+    for range in blocks(first.dim(0)?, per_sample) {
         let means = members
             .means(&rows(activations, range)?)?
             .to_dtype(first.dtype())?;
@@ -347,27 +339,36 @@ pub(super) fn weighted_means(
 /// What `report::errors` computes.
 pub(super) fn errors(
     activations: &[Tensor],
-    clusters: &[usize],
-    scores: &[f64],
+    members: &[Member],
+    target: Option<&Tensor>,
     fused: &Tensor,
 ) -> Result<(f64, f64)> {
-    let members = Members::new(clusters, scores, fused.dim(1)?, fused)?;
+    let (all, per_sample) = width(activations)?;
+    let matrix = Members::new(members, all, fused.dim(1)?, fused)?;
     let device = fused.device();
-    let index: Vec<u32> = clusters.iter().map(|&c| c as u32).collect();
-    let index = Tensor::new(index, device)?;
-    let (scores, totals) = (
-        Tensor::new(scores, device)?,
-        Tensor::new(members.totals.as_slice(), device)?,
+    let index = |of: fn(&Member) -> usize| -> Result<Tensor> {
+        let index: Vec<u32> = members.iter().map(|member| of(member) as u32).collect();
+        Tensor::new(index, device)
+    };
+    let (neurons, clusters) = (index(|member| member.neuron)?, index(|member| member.cluster)?);
+    let weights: Vec<f64> = members.iter().map(|member| member.weight).collect();
+    let (weights, totals) = (
+        Tensor::new(weights, device)?,
+        Tensor::new(matrix.totals.as_slice(), device)?,
     );
     let (mut grouping, mut approximation) = (0.0, 0.0);
-    for range in blocks(fused.dim(0)?, width(activations)?.1) {
+    for range in blocks(fused.dim(0)?, per_sample) {
         let own = rows(activations, range)?;
-        let target = members.means(&own)?;
+        let target = match target {
+            Some(target) => rows(std::slice::from_ref(target), range)?,
+            None => matrix.means(&own)?,
+        };
         let weighted = |difference: Tensor, weights: &Tensor| {
             let by_neuron = difference.sqr()?.sum(0)?;
             (by_neuron * weights)?.sum_all()?.to_scalar::<f64>()
         };
-        grouping += weighted((target.index_select(&index, 1)? - own)?, &scores)?;
+        let (own, near) = (own.index_select(&neurons, 1)?, target.index_select(&clusters, 1)?);
+        grouping += weighted((near - own)?, &weights)?;
         let fused = rows(std::slice::from_ref(fused), range)?;
         approximation += weighted((target - fused)?, &totals)?;
     }

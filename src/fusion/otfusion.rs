@@ -8,8 +8,8 @@
 //! W   <- diag(1 / nu) T' W                          rows follow this one; bias alike
 //! ```
 //!
-//! C is the Euclidean distance between the pre-activations of model k and of the target (`acts`), or between the
-//! aligned weight rows and the target's (`weights`). The marginals mu, nu are importance scores scaled to sum 1. The
+//! C is the Euclidean distance between the pre-activations of model k and of the target (`acts`; `relu-acts`: after a
+//! ReLU), or between the aligned weight rows and the target's (`weights`). The marginals mu, nu are importance scores scaled to sum 1. The
 //! fused layer is the mean of the target's and all aligned ones.
 //!
 //! | paper | here | shape |
@@ -23,6 +23,12 @@
 //! flattened on the way to a linear layer, are transported alike. Layers that write into one residual sum share the
 //! transport of the first of them; with `compat = "reference"` each has its own, a shortcut takes the one that entered
 //! its block and the layer after it the mean of both. A `BatchNorm` is folded into its layer before.
+//!
+//! Cost: one product `O(m n^2)` per layer and model for the ground costs, the network simplex (or the assignment) on
+//! `n_k x n`, and `O(n^2 d)` for the weights. With `ground = "weights"` and uniform scores no data is looked at, and the
+//! record has no errors on it.
+
+mod diagnostics;
 
 use faer::Mat;
 use schemars::JsonSchema;
@@ -30,12 +36,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::{
-    Preparation, folded, preactivations, replace, require_chains, row_distances, scores, squared_distances,
-    weights,
+    folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
-use super::{Compat, Fused, FusionError, Inputs};
+use super::{Compat, Fused, FusionError, Inputs, LayerReport};
 use crate::arch::{Layer, Network};
-use crate::importance::{Importance, Place, normalise};
+use crate::importance::{Importance, Place, Preparation, normalise};
 use crate::linalg::{LinalgError, Plan, assign, product, transport};
 
 /// What the ground cost compares.
@@ -45,6 +50,8 @@ pub enum GroundCost {
     /// Pre-activations on the fusion set.
     #[default]
     Acts,
+    /// The same after a ReLU, as Git Re-Basin compares them.
+    ReluActs,
     /// Aligned weight rows.
     Weights,
 }
@@ -90,19 +97,27 @@ pub struct TransportReport {
 impl OtFusion {
     /// Whether it looks at data at all.
     pub(super) fn uses_fusion_set(&self) -> bool {
-        self.ground == GroundCost::Acts || self.importance != Importance::Uniform
+        self.ground != GroundCost::Weights || self.importance != Importance::Uniform
     }
 
     pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, layers) = self.fuse_layers(inputs)?;
+        let (network, transports, layers) = self.transport(inputs)?;
         Ok(Fused::Network {
             network,
-            diagnostics: json!({ "transports": layers }),
+            diagnostics: json!({ "transports": transports, "layers": layers }),
         })
     }
 
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
+        let (network, transports, _) = self.transport(inputs)?;
+        Ok((network, transports))
+    }
+
+    fn transport(
+        &self,
+        inputs: &Inputs,
+    ) -> Result<(Network, Vec<TransportReport>, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "otfusion";
         require_chains(METHOD, inputs.models)?;
         let k = inputs.models.len();
@@ -118,9 +133,10 @@ impl OtFusion {
             ..*inputs
         };
         let marginals = self.marginals(METHOD, inputs)?;
-        let activations = match self.ground {
-            GroundCost::Acts => preactivations(METHOD, inputs)?,
-            GroundCost::Weights => Vec::new(),
+        // Of weights without importance there may be no fusion set, hence nothing to say of errors on it.
+        let activations = match inputs.images {
+            None if !self.uses_fusion_set() => Vec::new(),
+            _ => preactivations(METHOD, inputs)?,
         };
         let target = self.align_to;
         let others: Vec<usize> = (0..k).filter(|&model| model != target).collect();
@@ -129,6 +145,11 @@ impl OtFusion {
         let last = layers.len() - 1;
         let mut transports: Vec<Transports> = models.iter().map(|_| Transports::default()).collect();
         let mut found: Vec<TransportReport> = Vec::new();
+        // What is added to another layer's output has that one's order, hence its plan and the marginals of that plan.
+        let shared = |l: usize| {
+            let order = layers[l].order;
+            (self.compat == Compat::None && order < l).then_some(order)
+        };
         for (l, layer) in layers.iter().enumerate() {
             let linalg = |source| FusionError::Linalg {
                 layer: layer.name.clone(),
@@ -136,8 +157,7 @@ impl OtFusion {
             };
             let (fixed, fixed_bias) = weights(&network, l)?;
             let (mut sum, mut bias_sum) = (fixed.clone(), fixed_bias.unwrap_or_default());
-            // What is added to another layer's output has that one's order, hence its plan and the marginals of that plan.
-            let shared = (self.compat == Compat::None && layer.order < l).then_some(layer.order);
+            let shared = shared(l);
             let nu = &marginals[target][shared.unwrap_or(l)];
             for &model in &others {
                 let (w, b) = weights(&models[model], l)?;
@@ -152,13 +172,12 @@ impl OtFusion {
                     (transports.plans[order].clone(), Vec::new())
                 } else {
                     let squared = match self.ground {
-                        GroundCost::Acts => squared_distances(
-                            &activations[model][l],
-                            &activations[target][l],
-                            self.norm_acts,
-                            false,
-                        )?,
                         GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
+                        GroundCost::Acts | GroundCost::ReluActs => {
+                            let relu = self.ground == GroundCost::ReluActs;
+                            let [own, other] = [model, target].map(|model| &activations[model][l]);
+                            squared_distances(own, other, self.norm_acts, relu)?
+                        }
                     };
                     let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
                     (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
@@ -198,7 +217,14 @@ impl OtFusion {
             let k = k as f64;
             replace(&mut network, l, |i, j| sum[(i, j)] / k, |i| bias_sum[i] / k)?;
         }
-        Ok((network, found))
+        let reports = diagnostics::layers(
+            inputs,
+            &network,
+            &activations,
+            &|model, l| &marginals[model][shared(l).unwrap_or(l)],
+            (target, &found),
+        )?;
+        Ok((network, found, reports))
     }
 
     /// Scores scaled to sum 1, `[model][layer]`.

@@ -11,11 +11,12 @@
 //! with `a_i` the activations of neuron i of all models on the fusion set, `S_c` the sum of the members' scores.
 
 use candle_core::Tensor;
-use faer::{ColRef, Mat};
+use faer::reborrow::{IntoConst, ReborrowMut};
+use faer::{ColRef, MatRef};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::activations::{block, blocks, fill_columns, positions, side_by_side};
+use super::activations::{Buffer, blocks, fill_columns, positions, side_by_side};
 use super::on_device;
 use super::{FusionError, Inputs};
 use crate::arch::Network;
@@ -30,9 +31,9 @@ pub struct LayerReport {
     /// Rank kept in the least squares, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// What the matching or clustering minimised.
+    /// What the matching or clustering minimised; of the last layer, which is not matched, that of the identity or 0.
     pub cost: f64,
-    /// The fused neuron that each neuron went to, `[model][neuron]`.
+    /// The fused neuron that each neuron went to, or with a transport plan most of it, `[model][neuron]`.
     pub clusters: Vec<Vec<usize>>,
     /// Neurons per fused neuron, `[model][fused neuron]`.
     pub members: Vec<Vec<usize>>,
@@ -102,46 +103,62 @@ impl LayerReport {
     }
 }
 
+/// A share of a neuron in a fused neuron.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Member {
+    /// Which one, counted over the neurons of all models in order.
+    pub neuron: usize,
+    /// The fused neuron.
+    pub cluster: usize,
+    /// What it counts there: its score, or with a transport plan the part of its score that is moved there.
+    pub weight: f64,
+}
+
+/// Every neuron in one cluster, with all of its score; both are `[model][neuron]`.
+pub fn whole(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<Member> {
+    let pairs = clusters.iter().flatten().zip(scores.iter().flatten());
+    pairs
+        .enumerate()
+        .map(|(neuron, (&cluster, &weight))| Member {
+            neuron,
+            cluster,
+            weight,
+        })
+        .collect()
+}
+
 /// The two errors of Theorem 1 for one layer: grouping, approximation.
 ///
-/// `activations[k]` is `[N, n_k, ...]`, `clusters` and `scores` are `[k][neuron]`, `fused` is `[N, n, ...]`. In f64,
-/// over blocks of samples.
+/// `activations[k]` is `[N, n_k, ...]`, `target` and `fused` are `[N, n, ...]`. Without a target it is the weighted mean of
+/// the members, for which the two add up to the objective. In f64, over blocks of samples.
 pub fn errors(
     activations: &[Tensor],
-    clusters: &[Vec<usize>],
-    scores: &[Vec<f64>],
+    members: &[Member],
+    target: Option<&Tensor>,
     fused: &Tensor,
 ) -> candle_core::Result<(f64, f64)> {
     let (samples, n) = (fused.dim(0)?, fused.dim(1)?);
-    let clusters = clusters.concat();
-    let scores = scores.concat();
     if gpu::active(fused) {
-        return on_device::errors(activations, &clusters, &scores, fused);
+        return on_device::errors(activations, members, target, fused);
     }
-    let mut total = vec![0.0; n];
-    for (&c, s) in clusters.iter().zip(&scores) {
-        total[c] += s;
-    }
+    let total = totals(members, n);
     let (mut grouping, mut approximation) = (0.0, 0.0);
+    let mut buffers: [Buffer; 3] = Default::default();
+    let [all, middle, own] = &mut buffers;
     for range in blocks(samples, positions(fused)) {
-        let members = side_by_side(activations, range)?;
-        let target = means(&members, &clusters, &scores, &total);
-        let fused = block(fused, range)?;
-        let member = |i: usize| scores[i] * squared_distance(target.col(clusters[i]), members.col(i));
+        let neurons = side_by_side(all, activations, range)?.into_const();
+        let target = match target {
+            Some(target) => side_by_side(middle, std::slice::from_ref(target), range)?.into_const(),
+            None => means(middle, neurons, members, &total),
+        };
+        let fused = side_by_side(own, std::slice::from_ref(fused), range)?.into_const();
+        let member = |m: &Member| m.weight * squared_distance(target.col(m.cluster), neurons.col(m.neuron));
         let mean = |c: usize| total[c] * squared_distance(target.col(c), fused.col(c));
         // Each column by one thread, their sum in order: the same bits on any number of threads.
-        grouping += (0..clusters.len())
-            .into_par_iter()
-            .map(member)
-            .collect::<Vec<_>>()
-            .iter()
-            .sum::<f64>();
-        approximation += (0..n)
-            .into_par_iter()
-            .map(mean)
-            .collect::<Vec<_>>()
-            .iter()
-            .sum::<f64>();
+        let parts: Vec<f64> = members.par_iter().map(member).collect();
+        grouping += parts.iter().sum::<f64>();
+        let parts: Vec<f64> = (0..n).into_par_iter().map(mean).collect();
+        approximation += parts.iter().sum::<f64>();
     }
     Ok((grouping, approximation))
 }
@@ -150,17 +167,32 @@ fn squared_distance(a: ColRef<'_, f64>, b: ColRef<'_, f64>) -> f64 {
     a.iter().zip(b.iter()).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Importance-weighted means of the members' columns, `[m, n]`; 0 for a cluster without members.
-pub(super) fn means(members: &Mat<f64>, clusters: &[usize], scores: &[f64], total: &[f64]) -> Mat<f64> {
-    let mut means = Mat::<f64>::zeros(members.nrows(), total.len());
-    let mut of_cluster = vec![Vec::new(); total.len()];
-    for (i, &c) in clusters.iter().enumerate() {
-        of_cluster[c].push(i);
+/// Sum of the weights in each of `n` clusters.
+pub(super) fn totals(members: &[Member], n: usize) -> Vec<f64> {
+    let mut total = vec![0.0; n];
+    for member in members {
+        total[member.cluster] += member.weight;
     }
-    fill_columns(&mut means, 0, total.len(), |c, mean| {
-        for &i in &of_cluster[c] {
-            for (mean, value) in mean.iter_mut().zip(members.col(i).iter()) {
-                *mean += scores[i] * value;
+    total
+}
+
+/// Weighted means of the members' columns of `neurons [m, all]`: `[m, n]`; 0 for a cluster without members.
+pub(super) fn means<'a>(
+    buffer: &'a mut Buffer,
+    neurons: MatRef<'_, f64>,
+    members: &[Member],
+    total: &[f64],
+) -> MatRef<'a, f64> {
+    let mut means = buffer.take(neurons.nrows(), total.len());
+    let mut of_cluster = vec![Vec::new(); total.len()];
+    for member in members {
+        of_cluster[member.cluster].push(member);
+    }
+    fill_columns(means.rb_mut(), |c, mean| {
+        mean.fill(0.0);
+        for member in &of_cluster[c] {
+            for (mean, value) in mean.iter_mut().zip(neurons.col(member.neuron).iter()) {
+                *mean += member.weight * value;
             }
         }
         if total[c] > 0.0 {
@@ -169,7 +201,7 @@ pub(super) fn means(members: &Mat<f64>, clusters: &[usize], scores: &[f64], tota
             }
         }
     });
-    means
+    means.into_const()
 }
 
 /// Fills in the errors of all layers, from the fused network's own activations.
@@ -188,7 +220,7 @@ pub(super) fn fill_errors(
         let of_layer: Vec<Tensor> = activations.iter().map(|model| model[l].clone()).collect();
         let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
         (report.grouping_error, report.approximation_error) =
-            errors(&of_layer, &report.clusters, &scores, &fused[l])?;
+            errors(&of_layer, &whole(&report.clusters, &scores), None, &fused[l])?;
     }
     Ok(())
 }
@@ -227,7 +259,20 @@ mod tests {
                 objective += scores[k][i] * square.expect("number");
             }
         }
-        let (grouping, approximation) = errors(&activations, &clusters, &scores, &fused).expect("errors");
+        let members = whole(&clusters, &scores);
+        let (grouping, approximation) = errors(&activations, &members, None, &fused).expect("errors");
         assert!(((grouping + approximation) / objective - 1.0).abs() < 1e-12);
+        // Cut into parts that go to one cluster, members count as much as whole ones.
+        let halves: Vec<Member> = members
+            .iter()
+            .flat_map(|&m| {
+                [0.25, 0.75].map(|share| Member {
+                    weight: share * m.weight,
+                    ..m
+                })
+            })
+            .collect();
+        let (in_parts, _) = errors(&activations, &halves, None, &fused).expect("errors");
+        assert!((in_parts / grouping - 1.0).abs() < 1e-12);
     }
 }

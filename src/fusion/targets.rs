@@ -3,9 +3,11 @@
 use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 
-use super::activations::{blocks, positions, side_by_side, unflatten};
+use faer::reborrow::IntoConst;
+
+use super::activations::{Buffer, blocks, positions, side_by_side, unflatten};
 use super::on_device;
-use super::report::means;
+use super::report::{means, totals, whole};
 use crate::gpu;
 
 /// Clusters of one level, the target they make, and what the clustering cost.
@@ -29,18 +31,16 @@ pub fn weighted_means(
     let Some(first) = activations.first() else {
         candle_core::bail!("no models")
     };
-    let (clusters, scores) = (clusters.concat(), scores.concat());
+    let members = whole(clusters, scores);
     if gpu::active(first) {
-        return on_device::weighted_means(activations, &clusters, &scores, width);
+        return on_device::weighted_means(activations, &members, width);
     }
-    let mut total = vec![0.0; width];
-    for (&c, s) in clusters.iter().zip(&scores) {
-        total[c] += s;
-    }
+    let total = totals(&members, width);
     let mut parts = Vec::new();
+    let (mut all, mut middle) = (Buffer::default(), Buffer::default());
     for range in blocks(first.dim(0)?, positions(first)) {
-        let members = side_by_side(activations, range)?;
-        parts.push(unflatten(&means(&members, &clusters, &scores, &total), first)?);
+        let neurons = side_by_side(&mut all, activations, range)?.into_const();
+        parts.push(unflatten(means(&mut middle, neurons, &members, &total), first)?);
     }
     Tensor::cat(&parts, 0)
 }

@@ -3,7 +3,7 @@
 //! A neuron with several positions (a channel, a hidden unit of tokens) has one element for each; their absolute
 //! changes are added.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::probe::{Place, outputs, plain, target};
 use crate::arch::{Network, Plain, Visitor};
@@ -48,7 +48,8 @@ pub(super) fn sums(
                 .reshape(shape)?;
             let logits = continued(network, place, p, ablated, images, &level_outputs, units)?;
             let changed = target(&logits, &labels.repeat(units)?)?.reshape((units, samples))?;
-            let change = whole.broadcast_sub(&changed)?.abs()?.sum(1)?.to_vec1::<f64>()?;
+            let change = whole.broadcast_sub(&changed)?.abs()?.to_dtype(DType::F64)?;
+            let change = change.sum(1)?.to_vec1::<f64>()?;
             for (u, change) in change.into_iter().enumerate() {
                 sums[(first + u) / (elements / width)] += change;
             }

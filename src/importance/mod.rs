@@ -46,6 +46,14 @@ pub enum Importance {
 }
 
 impl Importance {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Uniform,
+        Self::Conductance,
+        Self::Deeplift,
+        Self::FeatureAblation,
+    ];
+
     /// As in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -115,6 +123,27 @@ fn batch_size(network: &Network, images: &Tensor) -> candle_core::Result<usize> 
     Ok((gpu::chunk(VALUES) / values.max(1)).clamp(1, 1000))
 }
 
+/// What becomes of the scores of a layer or level before they are used: rescaled first, then normalised.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Preparation {
+    /// Scale them to sum 1.
+    pub normalise: bool,
+    /// Map them linearly onto `[r, 1]`.
+    pub rescale: Option<f64>,
+}
+
+impl Preparation {
+    /// Prepares the scores of one layer or level.
+    pub fn apply(self, scores: &mut [f64]) {
+        if let Some(lowest) = self.rescale {
+            rescale(scores, lowest);
+        }
+        if self.normalise {
+            normalise(scores);
+        }
+    }
+}
+
 /// Scales scores to sum 1.
 pub fn normalise(scores: &mut [f64]) {
     let total: f64 = scores.iter().sum();
@@ -123,14 +152,15 @@ pub fn normalise(scores: &mut [f64]) {
     }
 }
 
-/// Maps scores linearly onto `[lowest, 1]`. Equal scores all become 1: there is nothing to tell them apart by.
-pub fn rescale(scores: &mut [f64], lowest: f64) {
+/// Maps scores linearly onto `[lowest, 1]`, but none to less than 1e-8: means weighted by scores stay defined. Equal
+/// scores all become 1: there is nothing to tell them apart by.
+fn rescale(scores: &mut [f64], lowest: f64) {
     let min = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let range = max - min;
     for score in scores {
         *score = if range > 0.0 {
-            (*score - min) / range * (1.0 - lowest) + lowest
+            ((*score - min) / range * (1.0 - lowest) + lowest).max(EPSILON)
         } else {
             1.0
         };
@@ -146,8 +176,17 @@ mod tests {
         let mut scores = [2.0, 4.0, 3.0];
         rescale(&mut scores, 0.1);
         assert_eq!(scores, [0.1, 1.0, 0.55]);
+        rescale(&mut scores, 0.0);
+        assert_eq!(scores, [EPSILON, 1.0, 0.5]);
         let mut equal = [0.3, 0.3];
         rescale(&mut equal, 0.1);
         assert_eq!(equal, [1.0, 1.0]);
+        let mut both = [2.0, 4.0];
+        let preparation = Preparation {
+            normalise: true,
+            rescale: Some(0.25),
+        };
+        preparation.apply(&mut both);
+        assert_eq!(both, [0.2, 0.8]);
     }
 }

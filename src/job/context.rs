@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 
 use super::JobError;
+use super::models::{Model, ModelCache};
 use crate::data::{DataSet, DatasetSettings, Sets};
 use crate::event::JobEvent;
+use crate::plan::Dependency;
 use crate::result::{Predictions, Provenance, Store};
 
-/// Data sets loaded so far; jobs of one process share one copy of each.
+/// Data sets and base models loaded so far; jobs of one process share one copy of each.
 #[derive(Debug, Default)]
 pub struct DataCache {
     loaded: Mutex<BTreeMap<String, Arc<DataSet>>>,
+    models: ModelCache,
 }
 
 impl DataCache {
@@ -57,7 +60,7 @@ pub struct Resources {
     pub checkpoint_every: Duration,
     /// Results of the experiment.
     pub store: Store,
-    /// Shared data sets.
+    /// Shared data sets and models.
     pub data: Arc<DataCache>,
     /// What all records of this run say about where they come from; time and memory are filled in per job.
     pub provenance: Provenance,
@@ -97,7 +100,7 @@ impl<'a> Context<'a> {
         self.end_phase();
         tracing::debug!(phase = name, "phase");
         self.phase = Some((name, Instant::now()));
-        self.report(JobEvent::Phase { name })
+        self.report(JobEvent::Phase { name: name.into() })
     }
 
     /// Reports, and learns whether to go on.
@@ -127,5 +130,9 @@ impl<'a> Context<'a> {
     /// The data set, loaded once per process.
     pub fn dataset(&self, settings: &DatasetSettings) -> Result<Arc<DataSet>, JobError> {
         self.resources.data.get(settings, self.resources)
+    }
+    /// A model that another job made, loaded once per process.
+    pub(super) fn model(&self, need: &Dependency, classes: usize) -> Result<Arc<Model>, JobError> {
+        self.resources.data.models.get(need, classes, self.resources)
     }
 }

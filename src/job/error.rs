@@ -21,6 +21,20 @@ pub enum JobError {
         /// The limit.
         limit: std::time::Duration,
     },
+    /// It took too much memory.
+    #[error("the job held {} MiB of memory, more than the {} MiB of `resources.memory`", used >> 20, limit >> 20)]
+    Memory {
+        /// Bytes when it was ended.
+        used: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// Its process ended without a record.
+    #[error("the job's process {how}")]
+    Worker {
+        /// How it ended, and what it said.
+        how: String,
+    },
     /// The data set.
     #[error("data set `{name}`")]
     Data {
@@ -53,6 +67,16 @@ pub enum JobError {
         path: std::path::PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// A study asks for what there is not.
+    #[error("there is no {what} {at}: they go from 0 to {}", count.saturating_sub(1))]
+    NoSuch {
+        /// Of what.
+        what: &'static str,
+        /// Its number.
+        at: usize,
+        /// How many there are.
+        count: usize,
     },
     /// Sampling the fusion set.
     #[error("sampling the fusion set")]
@@ -153,6 +177,10 @@ impl JobError {
                 path.display()
             )),
             Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),
+            Self::Memory { .. } => Some("raise `resources.memory` in the manifest".into()),
+            Self::Worker { .. } => Some(
+                "`runner logs JOB` shows how far it came; the system ends processes when it runs out of memory (`dmesg`)".into(),
+            ),
             Self::Panic(_) => Some("please report it with the job's log (`runner logs JOB`)".into()),
             _ => None,
         }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::fuse::load;
 use super::progress::{StateFile, Watch};
 use super::run::{Outcome, checkpoint_entry};
 use super::samples::Variation;
@@ -33,7 +32,7 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
     let settings: &FinetuneSettings = settings.ok_or_else(|| missing("settings of `[finetune]`"))?;
     let need = spec.needs.first().ok_or_else(|| missing("a model"))?;
     let set = context.dataset(&spec.settings.dataset)?;
-    let (record, model) = load(need, &set, context)?;
+    let made = context.model(need, set.classes)?;
     let all: Vec<usize> = (0..set.train.len()).collect();
     let mut rng = seed::generator(spec.seed, "finetune-hold-out", &[]);
     let failed = |source: DataError| JobError::Data {
@@ -71,7 +70,7 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
             ..Watch::new(context, file, epochs)
         };
         before += epochs;
-        match course.run(&model, &set, watch) {
+        match course.run(&made.network, &set, watch) {
             Ok(fitted) => {
                 tried.push(json!({
                     "lr": lr, "epochs": epochs, "selected-epoch": fitted.epoch, "accuracy": fitted.accuracy,
@@ -108,10 +107,10 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
     }
     Ok(Outcome {
         metrics,
-        models: record.models,
+        models: made.record.models.clone(),
         diagnostics: json!({
             "checkpoint": checkpoint_entry(&hash),
-            "of": { "job": need.job, "accuracy": record.metrics.map(|metrics| metrics.accuracy) },
+            "of": { "job": need.job, "accuracy": made.record.metrics.as_ref().map(|metrics| metrics.accuracy) },
             "train-samples": train.len(),
             "val-samples": val.len(),
             "lr": best.lr,

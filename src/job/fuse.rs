@@ -2,28 +2,27 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
+use super::models::Model;
 use super::run::{Outcome, checkpoint_entry};
 use super::train::{class_counts, save};
 use super::{Context, JobError, evaluate};
 use crate::arch::Network;
-use crate::checkpoint::{self, Meta};
 use crate::data::{self, DataSet};
 use crate::event::JobEvent;
 use crate::fusion::{self, Compat, Fused, Inputs, Method};
-use crate::manifest::ModelOrder;
-use crate::plan::{Dependency, Fuse, JobSpec};
-use crate::result::Record;
+use crate::manifest::{FusionPool, ModelOrder};
+use crate::plan::{Fuse, JobSpec};
 use crate::seed;
 
 /// A base model as fusion sees it.
 pub(super) struct Base {
     pub name: String,
-    pub network: Network,
-    meta: Meta,
+    pub made: Arc<Model>,
     accuracy: f64,
 }
 
@@ -35,7 +34,12 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
     let counts: Vec<Vec<u64>> = bases
         .iter()
         .map(|base| {
-            let all = base.meta.train_indices.iter().chain(&base.meta.val_indices);
+            let all = base
+                .made
+                .meta
+                .train_indices
+                .iter()
+                .chain(&base.made.meta.val_indices);
             class_counts(&set, all.map(|&i| i as usize))
         })
         .collect();
@@ -45,7 +49,7 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
         false => None,
     };
     let models: Vec<String> = bases.iter().map(|base| base.name.clone()).collect();
-    let networks: Vec<Network> = bases.into_iter().map(|base| base.network).collect();
+    let networks: Vec<Network> = bases.iter().map(|base| base.made.network.clone()).collect();
 
     context.phase("fuse")?;
     let mut stopped = None;
@@ -125,16 +129,15 @@ pub(super) fn bases(
 ) -> Result<Vec<Base>, JobError> {
     let mut bases = Vec::with_capacity(spec.needs.len());
     for (model, need) in task.models.iter().zip(&spec.needs) {
-        let (record, network, meta) = load_with_meta(need, set, context)?;
-        let metrics = record.metrics.ok_or_else(|| JobError::Dependency {
+        let made = context.model(need, set.classes)?;
+        let metrics = made.record.metrics.as_ref().ok_or_else(|| JobError::Dependency {
             job: need.job.clone(),
             what: "metrics",
         })?;
         bases.push(Base {
             name: format!("model_{model}"),
-            network,
-            meta,
             accuracy: metrics.accuracy,
+            made,
         });
     }
     if spec.settings.base.order == ModelOrder::TestAccuracy {
@@ -143,40 +146,6 @@ pub(super) fn bases(
     }
     bases.truncate(task.first.unwrap_or(usize::MAX));
     Ok(bases)
-}
-
-/// The record of a job that this one needs, and the network it made.
-pub(super) fn load(
-    need: &Dependency,
-    set: &DataSet,
-    context: &Context,
-) -> Result<(Record, Network), JobError> {
-    load_with_meta(need, set, context).map(|(record, network, _)| (record, network))
-}
-
-fn load_with_meta(
-    need: &Dependency,
-    set: &DataSet,
-    context: &Context,
-) -> Result<(Record, Network, Meta), JobError> {
-    let store = &context.resources.store;
-    let record: Record = store.load(&need.job)?;
-    let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
-    let hash = hash.ok_or_else(|| JobError::Dependency {
-        job: need.job.clone(),
-        what: "its checkpoint's hash",
-    })?;
-    let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
-    let meta = loaded.meta;
-    let device = &context.resources.device;
-    let network = Network::from_state(
-        &meta.architecture,
-        &meta.image,
-        set.classes,
-        &loaded.state,
-        device,
-    )?;
-    Ok((record, network, meta))
 }
 
 pub(super) fn fusion_set(
@@ -193,13 +162,12 @@ pub(super) fn fusion_set(
     let sample = match (&settings.indices, bases.first()) {
         (Some(indices), _) => indices.clone(),
         (None, Some(first)) => {
-            let mut pool: Vec<usize> = first
-                .meta
-                .train_indices
-                .iter()
-                .chain(&first.meta.val_indices)
-                .map(|&i| i as usize)
-                .collect();
+            let meta = &first.made.meta;
+            let of_first = || meta.train_indices.iter().chain(&meta.val_indices);
+            let mut pool: Vec<usize> = match settings.from {
+                FusionPool::Model0 => of_first().map(|&i| i as usize).collect(),
+                FusionPool::TrainingSet => (0..set.train.len()).collect(),
+            };
             pool.sort_unstable();
             let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
             data::balanced_sample(&pool, set.train.labels(), set.classes, settings.samples, &mut rng)

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use super::model_file::{self, number};
 use crate::arch::{Network, State};
 use crate::checkpoint::CheckpointError;
-use crate::data::{DataError, DataSetInfo, Sets};
-use crate::manifest::{Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings};
+use crate::data::{self, DataError, DataSetInfo, Sets};
+use crate::manifest::{
+    FusionPool, Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings,
+};
 use crate::plan::{Inputs, ModelFile, draw, fill};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
@@ -49,6 +51,7 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
             check_fusion_set(layers, settings, &info, &mut problems);
             problems.extend(pool_too_small(layers, point, &info, sets));
         }
+        problems.extend(parts_too_small(layers, point, &info, sets));
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
                 let filled = fill(pattern, settings, seed);
@@ -134,12 +137,51 @@ fn check_fusion_set(layers: &Layers, settings: &Settings, info: &DataSetInfo, pr
     }
 }
 
+/// A part without samples, or without any to train on. The job would say so, but so would every other of its split.
+fn parts_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Sets) -> Option<Problem> {
+    let settings = &point.settings;
+    let split = &settings.split;
+    // With more samples it is as good as impossible, and large data sets are not loaded just to look.
+    let in_doubt = info.train / split.parts.max(1) < 200;
+    if settings.base.models.is_some() || !in_doubt {
+        return None;
+    }
+    // Whatever else is wrong is reported elsewhere.
+    let data = sets.load(&settings.dataset).ok()?;
+    point.seeds.iter().find_map(|&seed| {
+        let parts = match super::train::parts(split, seed, &data) {
+            Ok(parts) => parts,
+            Err(error) => {
+                let message = format!("{error}, with seed {seed}");
+                let problem = at(layers, &["split", "parts"], message);
+                return Some(problem.hint("take fewer parts, or another kind of split"));
+            }
+        };
+        // How many are held out depends on their number alone.
+        let held_out = |part: &Vec<usize>| {
+            data::hold_out(
+                part,
+                split.val_ratio,
+                &mut crate::seed::generator(seed, "hold-out", &[]),
+            )
+        };
+        let (number, error) = parts
+            .iter()
+            .enumerate()
+            .find_map(|(number, part)| Some((number, held_out(part).err()?)))?;
+        let message = format!("{error}, in part {number} of {} with seed {seed}", split.parts);
+        let problem = at(layers, &["split", "val-ratio"], message);
+        Some(problem.hint("hold out less, take fewer parts, or another kind of split"))
+    })
+}
+
 /// A fusion set that the part of the training set of model 0, or of a group's first model, cannot fill. Sampling would
 /// say so, but only after training.
 fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Sets) -> Option<Problem> {
     let settings = &point.settings;
     let (set, parts) = (&settings.fusion_set, settings.split.parts);
-    let sampled = set.file.is_none() && set.indices.is_none() && settings.base.models.is_none();
+    let of_parts = set.from == FusionPool::Model0 && settings.base.models.is_none();
+    let sampled = set.file.is_none() && set.indices.is_none() && of_parts;
     // Parts are uneven, but hardly more than this; large data sets are not loaded just to look.
     let in_doubt = set.samples <= info.train && set.samples * parts * 10 > info.train;
     if !sampled || !in_doubt {
@@ -200,14 +242,18 @@ fn models(
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
-    let mut paths: Vec<PathBuf> = match glob::glob(pattern) {
-        Ok(paths) => paths.flatten().collect(),
-        Err(error) => {
-            problems.push(at(layers, &key, format!("`{pattern}` is not a pattern: {error}")));
-            return Vec::new();
-        }
-    };
-    paths.sort_by_key(|path| (number(path), path.clone()));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for line in pattern.lines().filter(|line| !line.trim().is_empty()) {
+        let mut matched: Vec<PathBuf> = match glob::glob(line) {
+            Ok(paths) => paths.flatten().collect(),
+            Err(error) => {
+                problems.push(at(layers, &key, format!("`{line}` is not a pattern: {error}")));
+                return Vec::new();
+            }
+        };
+        matched.sort_by_key(|path| (number(path), path.clone()));
+        paths.append(&mut matched);
+    }
     let parts = settings.split.parts;
     if paths.len() != parts {
         let message = format!(
@@ -221,7 +267,8 @@ fn models(
         return Vec::new();
     }
     let mut found = Vec::new();
-    for path in paths {
+    for (model, path) in paths.into_iter().enumerate() {
+        let architecture = settings.network(model);
         let read = files.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
             let bytes = std::fs::read(&path).map_err(|error| Unreadable {
@@ -237,13 +284,13 @@ fn models(
             }),
             Ok((hash, state)) => {
                 let device = candle_core::Device::Cpu;
-                let fits = Network::from_state(&settings.model, &info.shape, info.classes, state, &device);
+                let fits = Network::from_state(architecture, &info.shape, info.classes, state, &device);
                 let problem = match fits {
                     Err(error) => Some((
                         error.to_string(),
-                        model_file::seems(&path, &settings.model, (&settings.dataset.name, info)),
+                        model_file::seems(&path, architecture, (&settings.dataset.name, info)),
                     )),
-                    Ok(_) => model_file::other_heads(&path, &settings.model).map(|heads| {
+                    Ok(_) => model_file::other_heads(&path, architecture).map(|heads| {
                         let message = format!("the file's network has {heads} heads");
                         (message, Some(format!("write `heads = {heads}` in `[model]`")))
                     }),

@@ -1,7 +1,8 @@
 //! One job from its specification to its record: load, compute, evaluate.
 //!
 //! [`run`] is where every executor meets. [`inputs`] looks at the outside before anything runs: what data sets, model
-//! files and fusion sets hold, by content. [`scores`] scores neurons on what a fusion would work on.
+//! files and fusion sets hold, by content. [`scores`], [`neurons`] and [`interpolation`] look at base models with what a
+//! fusion of them would work on.
 
 mod context;
 mod error;
@@ -10,13 +11,16 @@ mod finetune;
 mod fuse;
 pub mod inputs;
 mod model_file;
+mod models;
 mod progress;
 mod run;
 mod samples;
 mod scores;
+mod study;
 mod train;
 
 pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;
-pub use run::{execute, place, places, run, skipped};
+pub use run::{execute, failed, peak_memory, place, places, run, skipped, started_now};
 pub use scores::{ModelScores, scores};
+pub use study::{interpolation, neurons};

@@ -19,9 +19,18 @@ const ENTRY: &str = "runner-training";
 /// The order of the epoch's samples, among the tensors.
 const ORDER: &str = "order";
 
+/// Version of the format; the first files do not say it.
+const SCHEMA: u32 = 1;
+
+fn first() -> u32 {
+    1
+}
+
 /// What a state file says.
 #[derive(Serialize, Deserialize)]
 struct Head {
+    #[serde(default = "first")]
+    schema: u32,
     /// The job's key: another job's state is none.
     key: String,
     progress: Progress,
@@ -54,6 +63,10 @@ impl StateFile {
         let (_, header) = SafeTensors::read_metadata(content).ok()?;
         let head: Head = serde_json::from_str(header.metadata().as_ref()?.get(ENTRY)?).ok()?;
         if head.key != self.key {
+            return None;
+        }
+        if head.schema > SCHEMA {
+            tracing::warn!(file = %self.path.display(), schema = head.schema, "the saved training is a newer program's: starting anew");
             return None;
         }
         let mut order = Vec::new();
@@ -104,6 +117,7 @@ impl StateFile {
         let order = little_endian(&snapshot.order, u32::to_le_bytes);
         buffers.push((ORDER, Dtype::U32, vec![snapshot.order.len()], order));
         let head = Head {
+            schema: SCHEMA,
             key: self.key.clone(),
             progress: snapshot.progress.clone(),
         };

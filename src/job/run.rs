@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ pub fn run(
         diagnostics,
         seconds: context.seconds,
         provenance: Provenance {
-            peak_memory: peak_memory(),
+            peak_memory: peak_memory("self"),
             ..provenance
         },
         ..blank(spec, &resources.provenance)
@@ -109,19 +109,24 @@ pub fn execute(
         Ok(record) => record,
         Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),
         Err(error) => {
-            let failure = error.failure();
-            tracing::error!(job = %spec.name, error = %failure.chain.join(": "), "failed");
-            Record {
-                error: Some(failure),
-                seconds: BTreeMap::from([("total".into(), started.elapsed().as_secs_f64())]),
-                provenance,
-                ..blank(spec, &resources.provenance)
-            }
+            let failed = failed(spec, &error, started.elapsed(), provenance);
+            let chain = failed.error.as_ref().map(|failure| failure.chain.join(": "));
+            tracing::error!(job = %spec.name, error = %chain.unwrap_or_default(), "failed");
+            failed
         }
     };
     let record = resources.store.save(record)?;
     tracing::info!(job = %spec.name, status = record.status.as_str(), "finished");
     Ok(record)
+}
+
+/// The record of a job that stopped after so much time.
+pub fn failed(spec: &JobSpec, error: &JobError, after: Duration, provenance: Provenance) -> Record {
+    Record {
+        error: Some(error.failure()),
+        seconds: BTreeMap::from([("total".into(), after.as_secs_f64())]),
+        ..blank(spec, &provenance)
+    }
 }
 
 /// The record of a job that cannot run because `failed` did not finish.
@@ -139,7 +144,19 @@ pub fn skipped(spec: &JobSpec, failed: &str, provenance: &Provenance) -> Result<
 
 /// Where the job's record stands in tables, first of all.
 pub fn place(spec: &JobSpec) -> Place {
-    Place::from(&blank(spec, &Provenance::default()))
+    let method = spec.task.fusion().map(|fuse| &fuse.method);
+    Place {
+        axes: spec.axes.clone(),
+        seed: spec.seed,
+        method_seed: spec.method_seed,
+        parts: spec.settings.split.parts,
+        models: spec.models(),
+        method: method.map(|method| method.name().to_string()),
+        importance: method
+            .and_then(crate::fusion::Method::importance)
+            .map(|importance| importance.as_str().to_string()),
+        label: spec.label.clone(),
+    }
 }
 
 /// All places where the job's record stands in tables, [`place`] first.
@@ -155,23 +172,21 @@ pub fn places(spec: &JobSpec) -> Vec<Place> {
 
 /// A record with everything that is known before the job runs; it says `failed` until told otherwise.
 fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
-    let method = spec.task.fusion().map(|fuse| &fuse.method);
+    let place = place(spec);
     Record {
         schema: SCHEMA,
         key: spec.key.clone(),
         job: spec.name.clone(),
         kind: spec.kind(),
         status: Status::Failed,
-        axes: spec.axes.clone(),
-        seed: spec.seed,
-        method_seed: spec.method_seed,
-        parts: spec.settings.split.parts,
-        models: spec.models(),
-        method: method.map(|method| method.name().to_string()),
-        importance: method
-            .and_then(crate::fusion::Method::importance)
-            .map(|i| i.as_str().to_string()),
-        label: spec.label.clone(),
+        axes: place.axes,
+        seed: place.seed,
+        method_seed: place.method_seed,
+        parts: place.parts,
+        models: place.models,
+        method: place.method,
+        importance: place.importance,
+        label: place.label,
         settings: spec.identity_settings(),
         inputs: spec.inputs.clone(),
         metrics: None,
@@ -180,10 +195,12 @@ fn blank(spec: &JobSpec, provenance: &Provenance) -> Record {
         seconds: BTreeMap::new(),
         provenance: provenance.clone(),
         checksum: String::new(),
+        seal: String::new(),
     }
 }
 
-fn started_now(provenance: &Provenance) -> Provenance {
+/// The provenance of a job that starts now.
+pub fn started_now(provenance: &Provenance) -> Provenance {
     Provenance {
         started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         ..provenance.clone()
@@ -196,9 +213,9 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".into())
 }
 
-/// Peak resident memory of this process in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+/// The most memory that a process, by its number or `self`, has held so far, in bytes, where the system tells.
+pub fn peak_memory(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)

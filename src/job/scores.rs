@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Context, JobError, Resources, fuse};
 use crate::event::JobEvent;
-use crate::importance::{Importance, Place};
+use crate::importance::{Importance, Place, Preparation};
 use crate::plan::{JobSpec, Task};
 
 /// One model's scores.
@@ -18,14 +18,14 @@ pub struct ModelScores {
     pub layers: Vec<(String, Vec<f64>)>,
 }
 
-/// Scores the models of the fusion `spec`, whose base models are in the store, on its fusion set.
+/// Scores the models of the fusion `spec`, whose base models are in the store, on its fusion set; `prepare` is done to
+/// each layer's scores.
 ///
 /// # Errors
 /// As those of the fusion itself; a fusion set without labels, and a job that is no fusion.
 pub fn scores(
     spec: &JobSpec,
-    kind: Importance,
-    place: Place,
+    (kind, place, prepare): (Importance, Place, Preparation),
     resources: &Resources,
     on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
 ) -> Result<Vec<ModelScores>, JobError> {
@@ -48,15 +48,20 @@ pub fn scores(
     context.phase("score")?;
     let mut scored = Vec::with_capacity(bases.len());
     for base in bases {
-        let scores = kind.scores(&base.network, &data.images, labels, place)?;
+        let mut scores = kind.scores(&base.made.network, &data.images, labels, place)?;
+        for scores in &mut scores {
+            prepare.apply(scores);
+        }
         let names: Vec<String> = match place {
             Place::Layer => base
+                .made
                 .network
                 .layers()
                 .iter()
                 .map(|layer| layer.name.clone())
                 .collect(),
             Place::Level => base
+                .made
                 .network
                 .levels()
                 .iter()

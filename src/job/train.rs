@@ -229,6 +229,7 @@ pub(super) fn save(
 ) -> Result<String, JobError> {
     let wide = |indices: &[usize]| indices.iter().map(|&i| i as u64).collect();
     let meta = Meta {
+        schema: Meta::SCHEMA,
         architecture: network.architecture.clone(),
         image: set.shape.to_vec(),
         classes: set.classes,

@@ -32,7 +32,10 @@ pub enum LinalgError {
         what: &'static str,
     },
     /// A parameter out of range.
-    #[error("the cutoff must be at least 0 and below 1, not {value}")]
+    #[error(
+        "the cutoff must be at least 0 and below 1, not {value}; where none is given it is 2^-23 times the number of rows, \
+         and for so many rows one has to be given"
+    )]
     Cutoff {
         /// The value given.
         value: f64,

@@ -47,7 +47,8 @@ pub enum Cutoff {
     /// As `torch.linalg.pinv` does for f32: those up to `max(m, d) * 1.1920929e-7` times the largest.
     #[default]
     Default,
-    /// Those up to this multiple of the largest, in `[0, 1)`.
+    /// Those up to this multiple of the largest, in `[0, 1)`; and those up to `max(m, d) * 2^-52` times it, which are
+    /// rounding.
     Relative(f64),
 }
 
@@ -119,7 +120,8 @@ impl<'a> LeastSquares<'a> {
         if cutoff < GRAM_LIMIT {
             check_finite(z)?;
             let (u, singular_values, v) = decompose(z)?;
-            let rank = rank(&singular_values, cutoff);
+            // What is left of zero after rounding is zero, whatever the cutoff.
+            let rank = rank(&singular_values, cutoff.max(m.max(d) as f64 * f64::EPSILON));
             let factors = Factors::Both(leading(&u, rank), leading(&v, rank));
             return Ok(Self {
                 z,

@@ -9,6 +9,8 @@ use super::Problem;
 const LISTS: &[(&str, usize)] = &[
     ("model.hidden", 1),
     ("model.layers", 1),
+    ("other-models.hidden", 1),
+    ("other-models.layers", 1),
     ("dataset.mean", 1),
     ("dataset.std", 1),
     ("split.classes", 2),

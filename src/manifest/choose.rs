@@ -5,6 +5,7 @@ use figment::value::{Dict, Value};
 use super::decode::Decoder;
 use super::groups::{Baseline, GroupSettings, Groups, Selection, choose};
 use super::resolve::{FusionPoint, Point, Resolver};
+use crate::arch::Architecture;
 use crate::fusion::Arity;
 
 /// Which models a fusion takes, as read from its entry.
@@ -86,6 +87,10 @@ impl Resolver<'_> {
             let Some(at) = &fusion.size_at else { continue };
             let info = fusion.method.info();
             let (name, models) = (info.name, fusion.selection.size(parts));
+            for (key, message) in fusion.method.contradictions(models) {
+                let at = [fusion.entry.as_slice(), &[key.to_string()]].concat();
+                self.problems.push(self.layers.problem(&at, false, message));
+            }
             let (key, selector) = match fusion.selection {
                 Selection::All => ("split.parts", String::new()),
                 Selection::First(n) => ("first", format!("\nfirst = {n}")),
@@ -112,26 +117,38 @@ impl Resolver<'_> {
     pub(super) fn check_networks(&mut self, point: &Point) {
         let settings = &point.settings;
         let info = self.sets.info(&settings.dataset).filter(|_| point.sound);
-        let plan = info.and_then(|info| settings.model.plan(&info.shape, info.classes).ok());
-        let Some(plan) = plan else { return };
+        let plan = |model: &Architecture| info.and_then(|info| model.plan(&info.shape, info.classes).ok());
+        let Some(first) = plan(&settings.model) else {
+            return;
+        };
+        let other = settings.other_models.as_ref().and_then(plan);
         for fusion in &point.fusions {
-            let Some((key, message)) = fusion.method.obstacle(&plan) else {
-                continue;
-            };
-            let mut at = fusion.entry.clone();
-            at.push(key.unwrap_or("method").to_string());
-            let architecture = settings.model.name();
-            let message = format!("{message} (`model.architecture` is \"{architecture}\")");
-            let mut problem = self.layers.problem(&at, false, message);
-            if key.is_none() {
-                problem = problem.hint(format!(
-                    "`kf-gradient` fuses any network; or drop the combination with\n\n    [[exclude]]\n    architecture = \
-                     \"{architecture}\"\n    method = \"{}\"",
-                    fusion.method.name()
+            if let Some(message) = other
+                .as_ref()
+                .and_then(|other| fusion.method.mismatch(&first, other))
+            {
+                let at = [fusion.entry.as_slice(), &["method".to_string()]].concat();
+                let problem = self.layers.problem(&at, false, message);
+                self.problems.push(problem.hint(
+                    "`[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`",
                 ));
             }
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
+            for (key, message) in fusion.method.obstacles(&first) {
+                let mut at = fusion.entry.clone();
+                at.push(key.unwrap_or("method").to_string());
+                let architecture = settings.model.name();
+                let message = format!("{message} (`model.architecture` is \"{architecture}\")");
+                let mut problem = self.layers.problem(&at, false, message);
+                if key.is_none() {
+                    problem = problem.hint(format!(
+                        "`kf-gradient` fuses any network; or drop the combination with\n\n    [[exclude]]\n    architecture = \
+                         \"{architecture}\"\n    method = \"{}\"",
+                        fusion.method.name()
+                    ));
+                }
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
             }
         }
     }
@@ -158,6 +175,7 @@ pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
                 method: baseline.method(),
                 label: None,
                 with: Vec::new(),
+                given: Dict::new(),
                 size_at: None,
                 ..fusion.clone()
             };

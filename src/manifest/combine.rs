@@ -40,7 +40,7 @@ impl Resolver<'_> {
                     .any(|e| (fusion.is_some() || e.is_base_only()) && e.matches(settings, seed, fusion))
             };
             point.seeds.retain(|&seed| !dropped(seed, None));
-            for fusion in fusions {
+            for fusion in &self.adjusted_fusions(&point.methods, fusions) {
                 let seeds: Vec<u64> = point
                     .listed
                     .iter()
@@ -65,7 +65,7 @@ impl Resolver<'_> {
                     continue;
                 }
                 let seeds = seeds_of(selector, seeds);
-                for fusion in extra {
+                for fusion in &self.adjusted_fusions(&point.methods, extra) {
                     match point.fusions.iter_mut().find(|f| f.is_same(fusion)) {
                         None => point.fusions.push(FusionPoint {
                             seeds: seeds.clone(),
@@ -158,7 +158,7 @@ pub(super) fn seeds_of(selector: &Selector, all: &[u64]) -> Vec<u64> {
 }
 
 /// Fills in where each point stands: every key that is an axis somewhere, and every parameter in which two fusions
-/// of one method differ; which models are fused stands there wherever it is not all of them.
+/// of one method differ at some point; which models are fused stands there wherever it is not all of them.
 fn coordinates(points: &mut [Point]) {
     let keys: BTreeSet<String> = points
         .iter()
@@ -174,19 +174,33 @@ fn coordinates(points: &mut [Point]) {
             point.axes.insert(key.clone(), value.clone());
         }
     }
-    let mut seen: BTreeMap<&'static str, Vec<Json>> = BTreeMap::new();
-    for fusion in points.iter().flat_map(|point| &point.fusions) {
-        let value = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
-        let variants = seen.entry(fusion.method.name()).or_default();
-        if !variants.contains(&value) {
-            variants.push(value);
+    // A parameter that depends on the point alone is no coordinate: the point has its own.
+    let mut varying: BTreeSet<(&'static str, String)> = BTreeSet::new();
+    for point in points.iter() {
+        let mut seen: BTreeMap<&'static str, Vec<Json>> = BTreeMap::new();
+        for fusion in &point.fusions {
+            let value = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
+            let variants = seen.entry(fusion.method.name()).or_default();
+            if !variants.contains(&value) {
+                variants.push(value);
+            }
+        }
+        for (name, variants) in seen.iter().filter(|(_, variants)| variants.len() > 1) {
+            let keys = variants
+                .iter()
+                .flat_map(|variant| variant.as_object().into_iter().flatten());
+            for (key, value) in keys {
+                if key != "importance" && variants.iter().any(|other| other[key.as_str()] != *value) {
+                    varying.insert((name, key.clone()));
+                }
+            }
         }
     }
     for fusion in points.iter_mut().flat_map(|point| &mut point.fusions) {
         let value = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
-        let variants = &seen[fusion.method.name()];
+        let name = fusion.method.name();
         for (key, value) in value.as_object().into_iter().flatten() {
-            if key != "importance" && variants.iter().any(|other| other[key.as_str()] != *value) {
+            if varying.contains(&(name, key.clone())) {
                 fusion.axes.insert(format!("fusion.{key}"), value.clone());
             }
         }

@@ -4,9 +4,10 @@ use figment::value::Dict;
 use serde_json::Value as Json;
 
 use super::groups::Selection;
+use super::recipe::FINETUNE;
 use super::resolve::{FusionPoint, Point};
 use super::select::SECTIONS;
-use super::{ReportSettings, ResourceSettings};
+use super::{OTHER_MODELS, ReportSettings, ResourceSettings};
 
 /// The manifest with every default written out; axes stay lists.
 pub(super) fn complete(
@@ -20,7 +21,7 @@ pub(super) fn complete(
 ) -> Json {
     let mut full = points
         .first()
-        .and_then(|point| serde_json::to_value(&*point.settings).ok())
+        .and_then(|point| serde_json::to_value(&*point.before).ok())
         .unwrap_or_else(|| Json::Object(serde_json::Map::default()));
     let given = serde_json::to_value(dict).unwrap_or(Json::Null);
     for section in SECTIONS {
@@ -33,8 +34,10 @@ pub(super) fn complete(
             split.remove("parts");
         }
     }
-    if !given["finetune"].is_null() {
-        merge(&mut full["finetune"], &given["finetune"]);
+    for section in [FINETUNE, OTHER_MODELS] {
+        if !given[section].is_null() {
+            merge(&mut full[section], &given[section]);
+        }
     }
     full["seeds"] = Json::from(seeds);
     full["method-seeds"] = Json::from(method_seeds);
@@ -57,7 +60,7 @@ pub(super) fn complete(
         .collect();
     full["report"] = serde_json::to_value(reports).unwrap_or(Json::Null);
     full["resources"] = serde_json::to_value(resources).unwrap_or(Json::Null);
-    for key in ["name", "description", "include", "exclude"] {
+    for key in ["name", "description", "adjust", "include", "exclude", "notify"] {
         if !given[key].is_null() {
             full[key] = given[key].clone();
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::adjust::Moved;
 use super::axes::Axis;
 use super::{Layers, Problem};
 
@@ -15,9 +16,21 @@ pub(super) struct Decoder<'a> {
     pub layers: &'a Layers,
     pub axes: &'a [Axis],
     pub choice: &'a [usize],
+    /// Keys whose value stands elsewhere.
+    pub moved: &'a [Moved],
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    /// For what has no axes.
+    pub fn new(layers: &'a Layers) -> Self {
+        Self {
+            layers,
+            axes: &[],
+            choice: &[],
+            moved: &[],
+        }
+    }
+
     /// Decodes `dict`, which stands at `path` in the manifest. After a problem the key at fault is dropped and the
     /// rest is tried again, so that one report holds all of them; the value returned then stands in with defaults.
     pub fn decode<T>(&self, mut dict: Dict, path: &[String], problems: &mut Vec<Problem>) -> Option<T>
@@ -46,8 +59,11 @@ impl Decoder<'_> {
                         at.push(name.clone());
                     }
                     // A list below an unknown key is no axis: the key itself is at fault.
-                    let mut place = self.with_element(&at[..at.len() - 1]);
-                    place.push(name.clone());
+                    let place = self.elsewhere(&at).unwrap_or_else(|| {
+                        let mut place = self.with_element(&at[..at.len() - 1]);
+                        place.push(name.clone());
+                        place
+                    });
                     problems.push(unknown_key(self.layers, &place, valid));
                     if !remove(&mut dict, &key) {
                         return None;
@@ -109,8 +125,18 @@ impl Decoder<'_> {
         }
     }
 
-    /// The path within the axis' element that is being tried, if `at` is an axis or lies in one.
+    /// Where the value stands, if not where it belongs.
+    fn elsewhere(&self, at: &[String]) -> Option<Vec<String>> {
+        let (own, elsewhere) = self.moved.iter().rev().find(|(own, _)| at.starts_with(own))?;
+        Some([elsewhere, &at[own.len()..]].concat())
+    }
+
+    /// The path within the axis' element that is being tried, if `at` is an axis or lies in one; or where else its
+    /// value stands.
     pub fn with_element(&self, at: &[String]) -> Vec<String> {
+        if let Some(elsewhere) = self.elsewhere(at) {
+            return elsewhere;
+        }
         let mut path = at.to_vec();
         if let Some(i) = self.axes.iter().position(|axis| at.starts_with(&axis.path)) {
             path.insert(self.axes[i].path.len(), self.choice[i].to_string());

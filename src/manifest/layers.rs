@@ -9,13 +9,16 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Tag, Value};
 
 use super::locate::{SourceFile, location_of_span};
-use super::{Location, ManifestError, Problem};
+use super::{Location, ManifestError, Problem, ResourceSettings};
 
 /// Largest manifest.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Longest chain of `extends`.
 const MAX_EXTENDS: usize = 8;
+
+/// Most files in all; lists of manifests that extend lists would soon be without end.
+const MAX_FILES: usize = 64;
 
 /// One value given outside the manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,45 +93,9 @@ pub struct Layers {
 impl Layers {
     /// Reads the manifest and everything it extends, and puts the overrides on top.
     pub fn read(path: &Path, overrides: Vec<Override>) -> Result<Self, ManifestError> {
-        let mut files = Vec::new();
-        let mut dicts = Vec::new();
-        let mut next = Some((path.to_path_buf(), None));
-        while let Some((path, extended_at)) = next.take() {
-            let real = path.canonicalize().ok();
-            let circle = real.is_some()
-                && files
-                    .iter()
-                    .any(|file: &SourceFile| file.path.canonicalize().ok() == real);
-            if circle || files.len() > MAX_EXTENDS {
-                let message = if circle {
-                    format!(
-                        "`extends` goes in a circle: `{}` is extended already",
-                        path.display()
-                    )
-                } else {
-                    format!("more than {MAX_EXTENDS} manifests extend each other")
-                };
-                return Err(Problem {
-                    location: extended_at,
-                    ..Problem::new(message)
-                }
-                .into());
-            }
-            let (file, mut dict) = read_file(&path, extended_at)?;
-            if let Some(base) = dict.remove("extends") {
-                let at = file.locate(&["extends".to_string()], false);
-                let Value::String(_, base) = base else {
-                    return Err(Problem {
-                        location: at,
-                        ..Problem::new("`extends` must be the path of a manifest")
-                    }
-                    .into());
-                };
-                next = Some((path.parent().unwrap_or(Path::new("")).join(base), at));
-            }
-            files.push(file);
-            dicts.push(dict);
-        }
+        let mut reader = Reader::default();
+        reader.read(path, None, &mut Vec::new())?;
+        let Reader { files, dicts } = reader;
         let figment = dicts.into_iter().rev().fold(Figment::new(), |figment, dict| {
             figment.merge(Serialized::defaults(dict))
         });
@@ -181,6 +148,11 @@ impl Layers {
         serde_json::to_value(&self.dict).unwrap_or_default()
     }
 
+    /// The bounds on jobs, where they can be read.
+    pub fn resources(&self) -> Option<ResourceSettings> {
+        self.dict.get("resources")?.deserialize().ok()
+    }
+
     /// The experiment's name, if it has one.
     pub fn name(&self) -> Option<String> {
         self.dict
@@ -192,6 +164,70 @@ impl Layers {
     /// The manifest's own path.
     pub fn path(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |file| &file.path)
+    }
+}
+
+/// Manifests read so far, those that win first.
+#[derive(Default)]
+struct Reader {
+    files: Vec<SourceFile>,
+    dicts: Vec<Dict>,
+}
+
+impl Reader {
+    /// Reads one manifest, then what it extends, the last of a list first. `above` are those that led here.
+    fn read(
+        &mut self,
+        path: &Path,
+        extended_at: Option<Box<Location>>,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), ManifestError> {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let message = if above.contains(&real) {
+            format!(
+                "`extends` goes in a circle: `{}` is extended already",
+                path.display()
+            )
+        } else if above.len() > MAX_EXTENDS || self.files.len() > MAX_FILES {
+            format!("more than {MAX_EXTENDS} manifests extend each other")
+        } else {
+            String::new()
+        };
+        if !message.is_empty() {
+            return Err(Problem {
+                location: extended_at,
+                ..Problem::new(message)
+            }
+            .into());
+        }
+        let (file, mut dict) = read_file(path, extended_at)?;
+        let bases = match dict.remove("extends") {
+            None => Vec::new(),
+            Some(Value::Array(_, bases)) => bases,
+            Some(base) => vec![base],
+        };
+        let mut next = Vec::new();
+        for (i, base) in bases.iter().enumerate() {
+            // Of a single path, there is no element.
+            let at = ["extends".to_string(), i.to_string()];
+            let at = file.locate(&at[..file.depth(&at)], false);
+            let Value::String(_, base) = base else {
+                return Err(Problem {
+                    location: at,
+                    ..Problem::new("`extends` must be the path of a manifest, or a list of them")
+                }
+                .into());
+            };
+            next.push((path.parent().unwrap_or(Path::new("")).join(base), at));
+        }
+        self.files.push(file);
+        self.dicts.push(dict);
+        above.push(real);
+        for (path, at) in next.into_iter().rev() {
+            self.read(&path, at, above)?;
+        }
+        above.pop();
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 //! Typing happens after the expansion of the axes, one section at a time, so that every problem of a manifest is
 //! reported in one go and each with its place in the text. Nothing here knows of jobs, devices or candle.
 
+mod adjust;
 mod axes;
 mod choose;
 mod combine;
@@ -20,10 +21,14 @@ mod points;
 mod recipe;
 mod reference;
 mod resolve;
+mod resources;
 mod schema;
 mod select;
 mod settings;
 mod top;
+
+/// The section of models that differ from the first.
+const OTHER_MODELS: &str = "other-models";
 
 pub use decode::nearest;
 pub use diagnostic::{Location, ManifestError, Problem, in_order};
@@ -32,8 +37,9 @@ pub use groups::{Groups, Selection, choose};
 pub use layers::{Layers, Override};
 pub use reference::{markdown as reference_markdown, method_markdown};
 pub use resolve::{FusionPoint, Point, Resolved, resolve, resolve_partly};
+pub use resources::{NotifySettings, ResourceSettings};
 pub use schema::json_schema;
 pub use settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelOrder, ModelSetSettings, ReportSettings,
-    ResourceSettings, Settings, SplitSettings,
+    BaseSettings, DatasetSettings, FusionPool, FusionSetSettings, ModelOrder, ModelSetSettings,
+    ReportSettings, Settings, SplitSettings,
 };

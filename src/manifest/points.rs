@@ -3,14 +3,15 @@
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
-use super::axes::{self, Axis};
+use super::adjust::{Adjustment, Moved, merge};
+use super::axes::{self, Axis, Choice};
 use super::combine::seeds_of;
 use super::decode::{Decoder, suggestion};
 use super::finetune::with_lists;
 use super::recipe::{FINETUNE, check_recipe, finetune};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
-use super::{BaseSettings, ModelSetSettings, Problem, Settings, SplitSettings};
+use super::{BaseSettings, ModelSetSettings, OTHER_MODELS, Problem, Settings, SplitSettings};
 use crate::arch::{ARCHITECTURES, ArchError, Architecture, DecodeSettings};
 use crate::data::SplitKind;
 
@@ -39,13 +40,16 @@ impl Resolver<'_> {
         for section in SECTIONS {
             dict.insert(section.into(), Value::from(self.dict_at(section)?));
         }
-        if self.layers.dict.contains_key(MODEL_SET) {
-            dict.insert(MODEL_SET.into(), Value::from(self.dict_at(MODEL_SET)?));
+        for section in [MODEL_SET, OTHER_MODELS] {
+            if self.layers.dict.contains_key(section) {
+                dict.insert(section.into(), Value::from(self.dict_at(section)?));
+            }
         }
         if self.layers.dict.contains_key(FINETUNE) {
             dict.insert(FINETUNE.into(), Value::from(with_lists(self.dict_at(FINETUNE)?)));
         }
-        let mut points = self.expand_points(&dict, seeds, None);
+        let adjustments = self.adjustments();
+        let mut points = self.expand_points(&dict, seeds, None, &adjustments);
         for (path, include) in self.entries("include") {
             let Some(first) = points.first() else { break };
             let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
@@ -62,7 +66,7 @@ impl Resolver<'_> {
                 })
                 .collect();
             let seeds = seeds_of(&selector, seeds);
-            for added in self.expand_points(&dict, &seeds, Some(&fixed)) {
+            for added in self.expand_points(&dict, &seeds, Some(&fixed), &adjustments) {
                 match points.iter_mut().find(|point| point.settings == added.settings) {
                     None => points.push(added),
                     Some(point) => {
@@ -83,6 +87,7 @@ impl Resolver<'_> {
         dict: &Dict,
         seeds: &[u64],
         include: Option<&[(Vec<String>, Value)]>,
+        adjustments: &[Adjustment],
     ) -> Vec<Point> {
         let mut dict = dict.clone();
         let fixed_by_include = include.is_some();
@@ -104,10 +109,16 @@ impl Resolver<'_> {
         for choice in axes::combinations(&found) {
             let before = self.problems.len();
             let fixed = axes::fix(&dict, &found, &choice, 0);
-            if let Some(settings) = self.settings(&fixed, &found, &choice) {
+            let adjusted = self.adjusted(adjustments, fixed, (&found, &choice));
+            if let Some(settings) = self.settings(&adjusted.dict, (&found, &choice), &adjusted.moved) {
                 let sound = self.problems.len() == before;
+                let settings = std::sync::Arc::new(settings);
                 points.push(Point {
-                    settings: std::sync::Arc::new(settings),
+                    before: adjusted
+                        .before
+                        .map_or_else(|| settings.clone(), std::sync::Arc::new),
+                    methods: adjusted.methods,
+                    settings,
                     axes: found
                         .iter()
                         .map(|axis| (axis.path.join("."), Json::Null))
@@ -149,11 +160,18 @@ impl Resolver<'_> {
         too_many
     }
 
-    fn settings(&mut self, dict: &Dict, found: &[Axis], choice: &[usize]) -> Option<Settings> {
+    /// Reads the sections of one point.
+    pub(super) fn settings(
+        &mut self,
+        dict: &Dict,
+        (found, choice): (&[Axis], &Choice),
+        moved: &[Moved],
+    ) -> Option<Settings> {
         let decoder = Decoder {
-            layers: self.layers,
             axes: found,
             choice,
+            moved,
+            ..Decoder::new(self.layers)
         };
         let section = |key: &str| match dict.get(key) {
             Some(Value::Dict(_, dict)) => dict.clone(),
@@ -200,7 +218,16 @@ impl Resolver<'_> {
         let fusion_set =
             decoder.decode::<super::FusionSetSettings>(section("fusion-set"), &path("fusion-set"), problems);
         let before = problems.len();
-        let model = architecture(&decoder, section("model"), problems);
+        let model = architecture(&decoder, "model", section("model"), problems);
+        let other_models = match dict.contains_key(OTHER_MODELS) {
+            true => {
+                let mut keys = Value::from(section("model"));
+                merge(&mut keys, &Value::from(section(OTHER_MODELS)));
+                let keys = keys.into_dict().unwrap_or_default();
+                Some(architecture(&decoder, OTHER_MODELS, keys, problems)?)
+            }
+            false => None,
+        };
         let model_is_sound = problems.len() == before;
         let model_set = match dict.contains_key(MODEL_SET) {
             true => {
@@ -224,6 +251,7 @@ impl Resolver<'_> {
             split,
             model_set,
             model: model?,
+            other_models,
             base: base?,
             fusion_set: fusion_set?,
             finetune,
@@ -317,33 +345,37 @@ impl Resolver<'_> {
         let Some(info) = self.sets.info(&settings.dataset) else {
             return;
         };
-        let key = match &settings.model {
-            Architecture::Mlp(_) => "hidden",
-            Architecture::Sequential(_) => "layers",
-            _ => "architecture",
-        };
-        let mut at = ["model", key].map(String::from).to_vec();
-        let parameters = match settings.model.plan(&info.shape, info.classes) {
-            Ok(plan) => plan.size(),
-            Err(error) => {
-                if let ArchError::Plan { source, .. } = &error
-                    && !source.at.is_empty()
-                {
-                    at = [&at[..1], &source.at].concat();
+        let others = settings.other_models.iter().map(|model| (OTHER_MODELS, model));
+        for (section, model) in std::iter::once(("model", &settings.model)).chain(others) {
+            let key = match model {
+                Architecture::Mlp(_) => "hidden",
+                Architecture::Sequential(_) => "layers",
+                _ => "architecture",
+            };
+            let mut at = [section, key].map(String::from).to_vec();
+            let parameters = match model.plan(&info.shape, info.classes) {
+                Ok(plan) => plan.size(),
+                Err(error) => {
+                    if let ArchError::Plan { source, .. } = &error
+                        && !source.at.is_empty()
+                    {
+                        at = [&at[..1], &source.at].concat();
+                    }
+                    let at = decoder.with_element(&at);
+                    self.problems
+                        .push(self.layers.problem(&at, false, error.to_string()));
+                    continue;
                 }
-                let at = decoder.with_element(&at);
+            };
+            if parameters > MAX_PARAMETERS {
+                let message = format!(
+                    "the network would have {:.1} billion parameters, more than the {:.1} billion supported",
+                    parameters / 1e9,
+                    MAX_PARAMETERS / 1e9
+                );
                 self.problems
-                    .push(self.layers.problem(&at, false, error.to_string()));
-                return;
+                    .push(self.layers.problem(&decoder.with_element(&at), false, message));
             }
-        };
-        if parameters > MAX_PARAMETERS {
-            let message = format!(
-                "the network would have {:.1} billion parameters, more than the {:.1} billion supported",
-                parameters / 1e9,
-                MAX_PARAMETERS / 1e9
-            );
-            self.problems.push(self.layers.problem(&at, false, message));
         }
     }
 
@@ -360,10 +392,15 @@ impl Resolver<'_> {
     }
 }
 
-fn architecture(decoder: &Decoder, mut dict: Dict, problems: &mut Vec<Problem>) -> Option<Architecture> {
+fn architecture(
+    decoder: &Decoder,
+    section: &str,
+    mut dict: Dict,
+    problems: &mut Vec<Problem>,
+) -> Option<Architecture> {
     let names: Vec<&str> = ARCHITECTURES.iter().map(|info| info.name).collect();
-    let path = vec!["model".to_string()];
-    let at = vec!["model".to_string(), "architecture".to_string()];
+    let path = vec![section.to_string()];
+    let at = vec![section.to_string(), "architecture".to_string()];
     let name = match dict.remove("architecture") {
         None => "mlp".to_string(),
         Some(Value::String(_, name)) => name,

@@ -9,7 +9,7 @@ use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 17] = [
+pub(super) const TOP_KEYS: [&str; 20] = [
     "name",
     "description",
     "extends",
@@ -19,13 +19,16 @@ pub(super) const TOP_KEYS: [&str; 17] = [
     "split",
     "model-set",
     "model",
+    "other-models",
     "base",
     "fusion-set",
     "fusion",
     "finetune",
+    "adjust",
     "include",
     "exclude",
     "resources",
+    "notify",
     "report",
 ];
 
@@ -39,7 +42,7 @@ A manifest is a TOML file, one experiment each. In `[dataset]`, `[split]`, `[mod
 multiply (`[split]` with `parts = [2, 4]` runs everything for 2 and for 4 models). A key that takes a list anyway
 becomes an axis by a list of lists: `hidden = [[64], [64, 32]]`.
 
-Later layers win: defaults, the file named by `extends`, the manifest, environment variables
+Later layers win: defaults, the files named by `extends`, the manifest, environment variables
 (`RUNNER_BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--set KEY=VALUE`, trailing
 `KEY=VALUE` (`split.parts=2,4` for a list).
 ";
@@ -56,6 +59,31 @@ their own name or with that of the section (`base.epochs`); a list means any of 
 parts = [4, 8]
 method = \"hf-linear\"
 ```
+";
+
+const ADJUSTMENTS: &str = "
+## `[adjust.NAME]`
+
+Values that depend on others, where axes would multiply. `when` names the combinations as `[[include]]` does (without
+it, the values hold everywhere); the rest is what to set there, by section or by fusion method. Names are of your own;
+where several adjustments set one key, the last one in the order of the names wins.
+
+```toml
+[base]
+epochs = 200
+
+[adjust.epochs-4]
+when = { parts = 4 }
+base.epochs = 150
+
+[adjust.many-models]
+when = { kind = \"non-iid\", parts = [4, 8] }
+kf-gradient.level = { optimizer = \"sgd\", lr = 1e-4, epochs = 50 }
+```
+
+Whether `when` holds depends on the values before any adjustment. Parameters of a method go to all of its `[[fusion]]`, or,
+with `\"groups.size\"`, `first` or a parameter in `when`, to those that fit. Lists are no axes here.
+
 ";
 
 const GROUPS: &str = "
@@ -141,6 +169,7 @@ pub fn markdown(schema: &Value) -> String {
         let Some(section) = top.get(key) else { continue };
         match key {
             "fusion" => page.push_str(&methods()),
+            "adjust" => page.push_str(ADJUSTMENTS),
             "include" => page.push_str(SELECTORS),
             _ => {}
         }
@@ -391,7 +420,7 @@ fn type_name(schema: &Value) -> String {
         Some("array")
             if schema["items"]["type"] == "object" || schema["items"]["anyOf"][0]["type"] == "object" =>
         {
-            "tables, see below".to_string()
+            "list of tables".to_string()
         }
         Some("array") => format!("list of {}", type_name(&schema["items"])),
         Some(name) => format!("{name}{bounds}"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
+use super::adjust::MethodKeys;
 use super::axes;
 use super::choose::with_baselines;
 use super::complete::complete;
@@ -12,7 +13,7 @@ use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
 use super::reference::TOP_KEYS;
-use super::{Layers, ManifestError, Problem, ReportSettings, ResourceSettings, Settings};
+use super::{Layers, ManifestError, NotifySettings, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::data::Sets;
 use crate::fusion::{METHODS, Method};
 
@@ -31,6 +32,8 @@ pub struct Resolved {
     pub reports: Vec<ReportSettings>,
     /// Bounds on jobs.
     pub resources: ResourceSettings,
+    /// Who hears of the end.
+    pub notify: NotifySettings,
     /// The whole manifest with defaults, axes unexpanded.
     pub manifest: Json,
 }
@@ -46,6 +49,10 @@ pub struct Point {
     pub seeds: Vec<u64>,
     /// Fusions, with the seeds they run for.
     pub fusions: Vec<FusionPoint>,
+    /// The settings without what `[adjust]` changes.
+    pub(super) before: std::sync::Arc<Settings>,
+    /// Parameters that `[adjust]` gives the fusions here.
+    pub(super) methods: Vec<MethodKeys>,
     /// Whether all of it could be read; what stands in for the rest is not worth further checks.
     pub(super) sound: bool,
     /// Seeds for which all listed fusions run; at others only those that an `[[include]]` names do.
@@ -69,6 +76,8 @@ pub struct FusionPoint {
     pub(super) with: Vec<Baseline>,
     /// Where it stands, for messages.
     pub(super) entry: Vec<String>,
+    /// Its parameters as given.
+    pub(super) given: Dict,
     /// Where it says how many models it takes; `None` where another fusion, which says so itself, brought it along.
     pub(super) size_at: Option<Vec<String>>,
 }
@@ -124,6 +133,7 @@ impl Resolver<'_> {
         let seeds = self.seeds("seeds", 1);
         let method_seeds = self.seeds("method-seeds", 0);
         let resources = self.table::<ResourceSettings>("resources");
+        let notify = self.table::<NotifySettings>("notify").unwrap_or_default();
         let reports = self.reports();
         let points = self.points(&seeds);
         let fusions = self.fusions();
@@ -151,6 +161,7 @@ impl Resolver<'_> {
             points,
             reports,
             resources,
+            notify,
             manifest,
         })
     }
@@ -161,12 +172,7 @@ impl Resolver<'_> {
     {
         let path = vec![key.to_string()];
         let dict = self.dict_at(key)?;
-        Decoder {
-            layers: self.layers,
-            axes: &[],
-            choice: &[],
-        }
-        .decode(dict, &path, self.problems)
+        Decoder::new(self.layers).decode(dict, &path, self.problems)
     }
 
     pub(super) fn dict_at(&mut self, key: &str) -> Option<Dict> {
@@ -300,12 +306,12 @@ impl Resolver<'_> {
         for choice in axes::combinations(&found) {
             let mut fixed = axes::fix(&dict, &found, &choice, path.len());
             let decoder = Decoder {
-                layers: self.layers,
                 axes: &found,
                 choice: &choice,
+                ..Decoder::new(self.layers)
             };
             let chosen = self.chosen(&decoder, &mut fixed, path);
-            let method = method(&name, &decoder, fixed, path, self.problems);
+            let method = method(&name, &decoder, fixed.clone(), path, self.problems);
             if let (Some(chosen), Some(method)) = (chosen, method) {
                 points.push(FusionPoint {
                     method,
@@ -315,6 +321,7 @@ impl Resolver<'_> {
                     selection: chosen.selection,
                     with: chosen.with,
                     entry: path.to_vec(),
+                    given: fixed,
                     size_at: Some(chosen.size_at),
                 });
             }
@@ -323,7 +330,7 @@ impl Resolver<'_> {
     }
 }
 
-fn method(
+pub(super) fn method(
     name: &str,
     decoder: &Decoder,
     dict: Dict,

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::finetune::{FinetuneSettings, LISTS};
 use super::groups::GroupSettings;
+use super::resources::{NotifySettings, ResourceSettings};
 use super::settings::{
-    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, ResourceSettings,
-    SplitSettings,
+    BaseSettings, DatasetSettings, FusionSetSettings, ModelSetSettings, ReportSettings, SplitSettings,
 };
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
@@ -55,6 +55,7 @@ pub fn json_schema() -> Value {
         })
         .collect();
     let selector = |what: &str| json!({ "type": "array", "description": what, "items": { "type": "object", "minProperties": 1 } });
+    let one_or_more = |what: &str| json!({ "description": what, "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
     let seeds = |what: &str| json!({ "description": what, "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 } });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -66,20 +67,23 @@ pub fn json_schema() -> Value {
         "properties": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "Name of the experiment; results are written to `results/<name>/`." },
             "description": { "type": "string", "description": "For readers; nothing depends on it." },
-            "extends": { "type": "string", "description": "Another manifest, relative to this one, whose keys hold where this one has none. Lists are replaced as a whole." },
+            "extends": one_or_more("Another manifest, relative to this one, whose keys hold where this one has none; of a list of manifests, the last one wins. Lists are replaced as a whole."),
             "seeds": seeds("Seeds of the base models: split, initialisation, batches, fusion set. Default: `[1]`."),
             "method-seeds": seeds("Seeds of the fusion's own randomness; a method without any runs once. Default: `[0]`."),
             "dataset": with_axes(plain::<DatasetSettings>()),
             "split": with_axes(plain::<SplitSettings>()),
             "model-set": with_axes(plain::<ModelSetSettings>()),
             "model": { "anyOf": models },
+            "other-models": { "type": "object", "description": "Keys of `[model]` in which all models but the first differ from it, such as `hidden = [64]`." },
             "base": with_axes(plain::<BaseSettings>()),
             "fusion-set": with_axes(plain::<FusionSetSettings>()),
             "finetune": with_axes(one_or_many(plain::<FinetuneSettings>())),
             "fusion": { "type": "array", "description": "Fusion methods, in the order of the table's rows.", "items": { "anyOf": methods } },
+            "adjust": { "type": "object", "description": "Values that depend on others, in tables with names of your own, see below.", "additionalProperties": { "type": "object", "minProperties": 1 } },
             "include": selector("Combinations to add, by key and value."),
             "exclude": selector("Combinations to drop, by key and value; a list means any of its values."),
             "resources": plain::<ResourceSettings>(),
+            "notify": plain::<NotifySettings>(),
             "report": { "type": "array", "description": "Tables to render.", "items": plain::<ReportSettings>() },
         },
         "$defs": definitions,

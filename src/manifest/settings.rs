@@ -3,6 +3,8 @@
 //! Every scalar of `dataset`, `split`, `model`, `base` and `fusion-set` may be given as a list: an axis, which
 //! multiplies the jobs. By the time a section is read into these types, its axes are expanded.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,10 +65,10 @@ pub enum ModelOrder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BaseSettings {
-    /// Import instead of training: a glob pattern of PyTorch files or safetensors, one per part, relative to the
-    /// working directory.
-    /// `{parts}`, `{seed}` and `{kind}` are filled in; files are ordered by the number in their name, `model_2` before
-    /// `model_10`.
+    /// Import instead of training: a glob pattern of PyTorch files or safetensors, one file per part, relative to the
+    /// working directory; or several patterns, one a line.
+    /// `{parts}`, `{seed}` and `{kind}` are filled in; the files of a pattern are ordered by the number in their name,
+    /// `model_2` before `model_10`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
     /// Epochs of training.
@@ -140,13 +142,28 @@ impl Default for BaseSettings {
     }
 }
 
+/// What fusion sets are samples of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FusionPool {
+    /// The training and validation samples of model 0.
+    #[default]
+    #[serde(rename = "model-0")]
+    Model0,
+    /// The whole training set.
+    TrainingSet,
+}
+
 /// The samples whose activations fusion works on; one set for all methods of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct FusionSetSettings {
-    /// Size of a class-balanced sample of model 0's training and validation samples.
+    /// Size of a class-balanced sample.
     #[schemars(range(min = 1))]
     pub samples: usize,
+    /// What it is a sample of. Default: `model-0`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub from: FusionPool,
     /// A recorded set instead: a safetensors file with `fusion.images` (normalised, [N, C, H, W]) and
     /// `fusion.labels`. `{parts}`, `{seed}` and `{kind}` are filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,23 +177,11 @@ impl Default for FusionSetSettings {
     fn default() -> Self {
         Self {
             samples: 400,
+            from: FusionPool::Model0,
             file: None,
             indices: None,
         }
     }
-}
-
-/// Bounds on what a job may use. Not part of a job's identity.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ResourceSettings {
-    /// Longest time a job may take, such as `"30m"`; then it fails and the rest goes on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<String>,
-    /// How often a training saves its state, such as `"5m"` (the default) or `"0s"` for after every step: interrupted, it
-    /// goes on from there with the same numbers as without interruption.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
 }
 
 /// One table to render.
@@ -241,6 +246,9 @@ pub struct Settings {
     pub model_set: Option<ModelSetSettings>,
     /// The network.
     pub model: Architecture,
+    /// The networks of all models but the first, where they are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_models: Option<Architecture>,
     /// Training or import of base models.
     pub base: BaseSettings,
     /// The fusion set.
@@ -248,4 +256,24 @@ pub struct Settings {
     /// What is trained further, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finetune: Option<FinetuneSettings>,
+}
+
+impl Settings {
+    /// The network of one of the models.
+    pub fn network(&self, model: usize) -> &Architecture {
+        let others = self.other_models.as_ref().filter(|_| model > 0);
+        others.unwrap_or(&self.model)
+    }
+
+    /// The settings of one of the models: of all networks only its own.
+    pub fn of_model(self: &Arc<Self>, model: usize) -> Arc<Self> {
+        if self.other_models.is_none() {
+            return self.clone();
+        }
+        Arc::new(Self {
+            model: self.network(model).clone(),
+            other_models: None,
+            ..(**self).clone()
+        })
+    }
 }

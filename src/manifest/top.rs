@@ -1,10 +1,10 @@
-//! The keys that stand above the sections: name, seeds, reports, limits.
+//! The keys that stand above the sections: name, seeds, reports.
 
 use figment::value::Value;
 
 use super::decode::Decoder;
 use super::resolve::Resolver;
-use super::{Problem, ReportSettings, ResourceSettings};
+use super::{Problem, ReportSettings};
 
 impl Resolver<'_> {
     pub(super) fn name(&mut self) -> Option<String> {
@@ -72,31 +72,10 @@ impl Resolver<'_> {
             if let Some(Value::String(tag, metric)) = dict.get("metric").cloned() {
                 dict.insert("metric".into(), Value::Array(tag, vec![Value::from(metric)]));
             }
-            let decoder = Decoder {
-                layers: self.layers,
-                axes: &[],
-                choice: &[],
-            };
+            let decoder = Decoder::new(self.layers);
             reports.extend(decoder.decode::<ReportSettings>(dict, &path, self.problems));
         }
         reports
-    }
-
-    pub(super) fn check_resources(&mut self, resources: &ResourceSettings) {
-        for (key, text) in [
-            ("timeout", &resources.timeout),
-            ("checkpoint", &resources.checkpoint),
-        ] {
-            if let Some(Err(error)) = text.as_deref().map(humantime::parse_duration) {
-                let at = ["resources".to_string(), key.to_string()];
-                let message = format!("`resources.{key}` is not a duration: {error}");
-                self.problems.push(
-                    self.layers
-                        .problem(&at, false, message)
-                        .hint(format!("for example `{key} = \"30m\"` or `\"1h 30m\"`")),
-                );
-            }
-        }
     }
 }
 

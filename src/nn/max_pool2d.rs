@@ -48,6 +48,7 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 }
 
 struct MaxPool2d {
+    window: Window,
     /// Height and width of the planes.
     size: (usize, usize),
     positions: (usize, usize),
@@ -85,6 +86,27 @@ fn compare<T: Element>(values: &[T], candidates: &[u32], maxima: &mut [T], pixel
     }
 }
 
+/// The later of two elements if it is larger or NaN.
+fn larger<T: Element>(earlier: T, later: T) -> T {
+    if (later > earlier) | later.nan() {
+        later
+    } else {
+        earlier
+    }
+}
+
+/// Maxima of windows of 2x2 side by side, without asking where they are: most pools, and several times as fast.
+fn halve<T: Element>(plane: &[T], width: usize, result: &mut [T]) {
+    let rows = plane.chunks_exact(2 * width);
+    for (result, rows) in result.chunks_exact_mut(width / 2).zip(rows) {
+        let (top, bottom) = rows.split_at(width);
+        let pairs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+        for (result, (top, bottom)) in result.iter_mut().zip(pairs) {
+            *result = larger(larger(larger(top[0], top[1]), bottom[0]), bottom[1]);
+        }
+    }
+}
+
 impl MaxPool2d {
     fn new(window: Window, size: (usize, usize), positions: (usize, usize)) -> Self {
         let inside = |position: usize, offset: usize, size: usize| {
@@ -101,6 +123,7 @@ impl MaxPool2d {
             (0..positions.0 * positions.1).map(pixel).collect()
         };
         Self {
+            window,
             size,
             positions,
             pixels: (0..kh * kw).map(of_element).collect(),
@@ -132,16 +155,25 @@ impl MaxPool2d {
         let x = slice::<T>(x, layout)?;
         let (images, channels, height, width) = layout.shape().dims4()?;
         let mut result = vec![T::ZERO; images * channels * self.windows()];
-        result
+        let planes = result
             .par_chunks_mut(self.windows())
-            .zip(x.par_chunks(height * width))
-            .for_each_init(
+            .zip(x.par_chunks(height * width));
+        let halving = Window {
+            kernel: (2, 2),
+            stride: 2,
+            padding: 0,
+        };
+        if self.window == halving {
+            planes.for_each(|(result, plane)| halve(plane, width, result));
+        } else {
+            planes.for_each_init(
                 || Scratch::new(self.windows()),
                 |scratch, (result, plane)| {
                     self.maxima(plane, scratch);
                     result.copy_from_slice(&scratch.maxima);
                 },
             );
+        }
         let shape = (images, channels, self.positions.0, self.positions.1);
         Ok((T::to_cpu_storage_owned(result), shape.into()))
     }

@@ -10,7 +10,7 @@ use super::finetune::{Made, stem};
 use super::key::{Identity, key};
 use super::{Base, Cell, Dependency, Fuse, JobSpec, Task, draw};
 use crate::manifest::{FusionPoint, ModelOrder, Point, Resolved, Selection, Settings};
-use crate::result::{Input, safe_name};
+use crate::result::{Input, canonical_json, safe_name};
 
 /// One file to import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
         device,
         plan: Plan::default(),
         known: HashMap::new(),
+        settings: HashMap::new(),
     };
     for point in &manifest.points {
         for &seed in &point.seeds {
@@ -139,7 +140,15 @@ pub(super) struct Builder<'a> {
     device: &'a str,
     pub(super) plan: Plan,
     known: HashMap<String, usize>,
+    settings: HashMap<(usize, TaskId), (Arc<Settings>, Arc<str>)>,
 }
+
+/// What the settings of a job depend on, besides those of its point.
+type TaskId = (
+    std::mem::Discriminant<Task>,
+    bool,
+    Option<(String, Option<usize>)>,
+);
 
 impl Builder<'_> {
     fn bases(&mut self, point: &Point, seed: u64) -> Vec<usize> {
@@ -184,7 +193,7 @@ impl Builder<'_> {
                     name: format!("model_{model}"),
                     key: String::new(),
                     task,
-                    settings: settings.clone(),
+                    settings: settings.of_model(model),
                     seed: own.flatten().unwrap_or(seed),
                     method_seed: None,
                     axes: axes.clone(),
@@ -263,7 +272,7 @@ impl Builder<'_> {
 
     /// Gives the job its key and full name, and adds it unless it is there.
     pub(super) fn add(&mut self, mut job: JobSpec, model: Option<usize>, needs: Vec<usize>) -> usize {
-        let settings = job.identity_settings();
+        let settings = self.canonical_settings(&job);
         job.key = key(&Identity {
             kind: job.kind(),
             version: job.task.version(),
@@ -297,6 +306,29 @@ impl Builder<'_> {
         self.plan.jobs.push(Arc::new(job));
         self.plan.needs.push(needs);
         position
+    }
+
+    /// [`JobSpec::identity_settings`] as canonical JSON, made once for jobs that differ in seeds and models alone.
+    fn canonical_settings(&mut self, job: &JobSpec) -> Arc<str> {
+        // The same settings are the same value in memory: jobs of one point share it.
+        let point = Arc::as_ptr(&job.settings) as usize;
+        let fusion = job
+            .task
+            .fusion()
+            .map(|fuse| (serde_json::to_string(&fuse.method), fuse.first));
+        let fusion = fusion.and_then(|(method, first)| Some((method.ok()?, first)));
+        let task = (
+            std::mem::discriminant(&job.task),
+            job.task.base().is_some(),
+            fusion,
+        );
+        let made = self.settings.entry((point, task));
+        let (_, text) = made.or_insert_with(|| {
+            let text = canonical_json(&job.identity_settings());
+            // Held, so that no other settings come to lie at the same address.
+            (job.settings.clone(), text.into())
+        });
+        text.clone()
     }
 
     /// Notes that a job stands at a second place.

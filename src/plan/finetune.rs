@@ -41,20 +41,23 @@ impl Builder<'_> {
     /// The job that trains what the job at `position` makes further.
     fn tune(&mut self, point: &Point, position: usize) -> usize {
         let of = self.plan.jobs[position].clone();
-        let (source, name) = match &of.task {
+        let (source, name, model) = match &of.task {
+            // What is fused has the first model's network.
             Task::Fuse(fuse) | Task::FuseTuned(fuse) => {
-                (Source::Fused((**fuse).clone()), stem(fuse, is_group(&of)))
+                (Source::Fused((**fuse).clone()), stem(fuse, is_group(&of)), 0)
             }
-            Task::Train(base) | Task::Evaluate(base) => {
-                (Source::Base(base.clone()), format!("model_{}", base.model))
-            }
+            Task::Train(base) | Task::Evaluate(base) => (
+                Source::Base(base.clone()),
+                format!("model_{}", base.model),
+                base.model,
+            ),
             Task::Finetune(_) => return position,
         };
         let job = JobSpec {
             name,
             key: String::new(),
             task: Task::Finetune(Box::new(source)),
-            settings: point.settings.clone(),
+            settings: point.settings.of_model(model),
             axes: with_finetune(point, &of),
             label: of.label.as_ref().map(|label| format!("{label}, fine-tuned")),
             also: Vec::new(),

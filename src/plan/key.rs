@@ -17,8 +17,8 @@ pub struct Identity<'a> {
     pub kind: Kind,
     /// Version of its arithmetic.
     pub version: u32,
-    /// Its settings.
-    pub settings: &'a Value,
+    /// Its settings, as canonical JSON.
+    pub settings: &'a str,
     /// Seed of the base models.
     pub seed: u64,
     /// Seed of the method.
@@ -33,20 +33,23 @@ pub struct Identity<'a> {
 
 /// The key: 64 hex digits.
 pub fn key(identity: &Identity) -> String {
-    let value = json!({
-        "kind": identity.kind,
-        "version": identity.version,
-        "settings": identity.settings,
-        "seed": identity.seed,
-        "method-seed": identity.method_seed,
-        "model": identity.model,
-        "inputs": identity.inputs,
+    let rest = |value: Value| canonical_json(&value);
+    // Canonical JSON of all of it: the settings are in the middle, and the same for many jobs.
+    let before = rest(json!({
         "device": identity.device,
         "dtype": "f32",
-    });
-    blake3::hash(canonical_json(&value).as_bytes())
-        .to_hex()
-        .to_string()
+        "inputs": identity.inputs,
+        "kind": identity.kind,
+        "method-seed": identity.method_seed,
+        "model": identity.model,
+        "seed": identity.seed,
+    }));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before.trim_end_matches('}').as_bytes());
+    hasher.update(b",\"settings\":");
+    hasher.update(identity.settings.as_bytes());
+    hasher.update(format!(",\"version\":{}}}", identity.version).as_bytes());
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Paths at which two settings differ, as `path: old -> new`.

@@ -197,6 +197,19 @@ impl Task {
         }
     }
 
+    /// Seconds that it may take, where nothing is known: right in their order at most.
+    pub fn likely_seconds(&self) -> f64 {
+        match self {
+            Self::Train(_) | Self::Finetune(_) => 10.0,
+            Self::Evaluate(_) => 1.0,
+            Self::Fuse(fuse) | Self::FuseTuned(fuse) => match fuse.method {
+                Method::KfGradient(_) | Method::LogitKd(_) => 5.0,
+                Method::VanillaAveraging(_) | Method::Ensemble(_) => 1.0,
+                _ => 2.0,
+            },
+        }
+    }
+
     /// Version of its arithmetic.
     pub fn version(&self) -> u32 {
         match self {

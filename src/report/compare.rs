@@ -115,11 +115,20 @@ fn difference(first: &Record, second: &Record) -> Difference {
             .filter(|role| ours.get(*role) != theirs.get(*role))
             .map(|role| format!("input {role}")),
     );
+    let metrics: BTreeMap<Metric, _> = Metric::ALL.into_iter().filter_map(metric).collect();
+    // Of what makes a key this is not among the settings.
+    if changed.is_empty() && !metrics.is_empty() && first.key != second.key {
+        let kind = |record: &Record| record.provenance.device.split(':').next().map(str::to_string);
+        changed.push(match (kind(first), kind(second)) {
+            (Some(before), Some(after)) if before != after => format!("device: {before} -> {after}"),
+            _ => "version of the method's arithmetic".to_string(),
+        });
+    }
     Difference {
         first: first.job.clone(),
         second: second.job.clone(),
         status: (first.status != second.status).then_some((first.status, second.status)),
-        metrics: Metric::ALL.into_iter().filter_map(metric).collect(),
+        metrics,
         changed,
     }
 }

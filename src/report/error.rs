@@ -145,11 +145,13 @@ impl ReportError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_string),
-            Self::UnknownMetric {
-                nearest: Some(nearest),
-                ..
-            } => Some(format!("did you mean `{nearest}`?")),
-            Self::UnknownMetric { .. } => Some(format!("known are {}", super::Metric::names().join(", "))),
+            Self::UnknownMetric { nearest, .. } => {
+                let known = super::Metric::names().join(", ");
+                Some(match nearest {
+                    Some(nearest) => format!("did you mean `{nearest}`? Known are: {known}"),
+                    None => format!("known are: {known}"),
+                })
+            }
             Self::UnknownTemplate { nearest, known, .. }
             | Self::UnknownAxis { nearest, known, .. }
             | Self::UnknownBaseline { nearest, known, .. }

@@ -66,7 +66,18 @@ pub fn setting(key: &str, value: &Value) -> Option<String> {
         Value::Bool(true) => Some(key),
         Value::Bool(false) => Some(format!("no {key}")),
         Value::String(text) => Some(format!("{key} {text}")),
+        Value::Array(values) => Some(format!("{key} {}", list(values))),
         other => Some(format!("{key} {other}")),
+    }
+}
+
+/// `[256,128]`, and `3 x 32` for equal values.
+fn list(values: &[Value]) -> String {
+    match values {
+        [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|value| value == first) => {
+            format!("{} x {first}", values.len())
+        }
+        _ => Value::from(values).to_string(),
     }
 }
 
@@ -138,6 +149,8 @@ mod tests {
         assert_eq!(words("head-weights", json!(false)), "no head weights");
         assert_eq!(words("loss", json!("kl")), "loss kl");
         assert_eq!(words("hidden", json!([256, 128])), "hidden [256,128]");
+        assert_eq!(words("hidden", json!([32, 32, 32])), "hidden 3 x 32");
+        assert_eq!(words("hidden", json!([32])), "hidden [32]");
         assert_eq!(words("absent", Value::Null), "");
         assert_eq!(words("groups", json!(2)), "groups of 2");
         assert_eq!(words("first", json!(4)), "first 4");

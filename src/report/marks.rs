@@ -5,8 +5,9 @@ use super::table::{Cell, Column, Row, Section};
 
 /// Marks, in each column of results, the best networks and the second best.
 ///
-/// The best are those whose mean is printed like the largest one (the smallest, where less is better), or lies within
-/// one standard error, `std / sqrt(n)`, of it: such a difference says nothing. The second best are the best of the rest.
+/// The best are those whose mean is printed like the largest one (the smallest, where less is better), or differs from it
+/// by no more than the standard error of the difference, `sqrt(s1^2 / n1 + s2^2 / n2)`: that says nothing. A single run has
+/// no known spread and adds none. The second best are the best of the rest.
 /// Costs are not marked, nor a column with a single network.
 pub fn mark_best(rows: &mut [Row], columns: &[Column], precision: Option<usize>) {
     for (column, head) in columns.iter().enumerate() {
@@ -52,9 +53,12 @@ fn leaders(
     let Some((top, std, n)) = top else {
         return Vec::new();
     };
-    let error = std.unwrap_or(0.0) / (n as f64).sqrt();
+    let variance = |std: Option<f64>, n: usize| std.unwrap_or(0.0).powi(2) / n as f64;
     let printed = metric.format(top, precision);
-    let close = |mean: f64| metric.format(mean, precision) == printed || (mean - top).abs() <= error;
-    let near = candidates().filter(|(_, found)| close(found.0));
+    let close = |(mean, other, m): (f64, Option<f64>, usize)| {
+        let error = (variance(std, n) + variance(other, m)).sqrt();
+        metric.format(mean, precision) == printed || (mean - top).abs() <= error
+    };
+    let near = candidates().filter(|(_, found)| close(*found));
     near.map(|(position, _)| position).collect()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::ReportError;
 use super::error::nearest;
-use crate::result::{Kind, Record};
+use crate::result::{Kind, Metrics, Record};
 
 /// A number of a record.
 ///
@@ -26,7 +26,7 @@ pub enum Metric {
     RocAuc,
     /// Accuracy over that of the best base model of the same seed and split.
     NormalisedAccuracy,
-    /// Wall-clock seconds of the phase `fuse`, or of `train` for trained base models.
+    /// Wall-clock seconds of the phase `fuse`; of `train` for base models and what is fine-tuned.
     FuseSeconds,
     /// Peak resident memory of the process until the job's end, in bytes.
     PeakMemory,
@@ -80,6 +80,16 @@ impl Metric {
         }
     }
 
+    /// What a whole table is about, for its caption: results are those on the test set.
+    pub fn caption(self) -> String {
+        match self {
+            Self::NormalisedAccuracy => "test accuracy relative to the best base model's (%)".to_string(),
+            Self::FuseSeconds => "seconds of fusing, of training for base models".to_string(),
+            Self::PeakMemory | Self::Samples => self.title().to_string(),
+            _ => format!("test {}", self.title()),
+        }
+    }
+
     /// For the head of a narrow column, with the unit.
     pub fn short(self) -> &'static str {
         match self {
@@ -96,25 +106,39 @@ impl Metric {
 
     /// The record's value, where it has one. [`Metric::NormalisedAccuracy`] depends on other records and is none.
     pub fn of(self, record: &Record) -> Option<f64> {
-        let metrics = record.metrics.as_ref();
         let value = match self {
-            Self::Loss => metrics.map(|metrics| metrics.loss),
-            Self::Accuracy => metrics.map(|metrics| metrics.accuracy),
-            Self::F1Macro => metrics.map(|metrics| metrics.f1_macro),
-            Self::RocAuc => metrics.and_then(|metrics| metrics.roc_auc),
+            Self::Loss | Self::Accuracy | Self::F1Macro | Self::RocAuc => record
+                .metrics
+                .as_ref()
+                .and_then(|metrics| self.of_metrics(metrics)),
             Self::NormalisedAccuracy => None,
             Self::FuseSeconds => {
-                let phase = if record.kind == Kind::Fuse {
-                    "fuse"
+                // What is fused of fine-tuned models is not trained itself.
+                let phases: &[&str] = if record.kind == Kind::Fuse {
+                    &["fuse"]
                 } else {
-                    "train"
+                    &["train", "fuse"]
                 };
-                record.seconds.get(phase).copied()
+                phases
+                    .iter()
+                    .find_map(|phase| record.seconds.get(*phase))
+                    .copied()
             }
             Self::PeakMemory => record.provenance.peak_memory.map(|bytes| bytes as f64),
             Self::Samples => record.diagnostics["fusion-samples"].as_f64(),
         };
         value.filter(|value| value.is_finite())
+    }
+
+    /// The value among the metrics of a network, where it is one of them.
+    pub fn of_metrics(self, metrics: &Metrics) -> Option<f64> {
+        match self {
+            Self::Loss => Some(metrics.loss),
+            Self::Accuracy => Some(metrics.accuracy),
+            Self::F1Macro => Some(metrics.f1_macro),
+            Self::RocAuc => metrics.roc_auc,
+            _ => None,
+        }
     }
 
     /// Whether it is one of the results that a job without a value lacks.
@@ -204,7 +228,11 @@ mod tests {
         }
         let error = "acuracy".parse::<Metric>().expect_err("unknown");
         assert_eq!(error.to_string(), "unknown metric `acuracy`");
-        assert_eq!(error.hint().as_deref(), Some("did you mean `accuracy`?"));
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            hint.starts_with("did you mean `accuracy`? Known are: loss, accuracy,"),
+            "{hint}"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use aggregate::{SUMMARY_SCHEMA, Summary};
 pub use compare::{Comparison, Difference, compare};
 pub use error::ReportError;
 pub use export::{to_csv, to_json};
-pub use figure::{FIGURES, Figure, FigureOptions, Theme, figures};
+pub use figure::{Chart, FIGURES, Figure, FigureOptions, Theme, figures, study_figure};
 pub use group::{Counts, Group};
 pub use layout::{LAYOUTS, Layout};
 pub use macros::to_macros;
@@ -53,4 +53,4 @@ pub use statistics::{
 };
 pub use table::{Cell, Column, Row, Section, Table};
 pub use templates::{Format, Templates};
-pub use write::{Rendered, Results, load, render_all, summarise};
+pub use write::{Rendered, Results, load, render_all};

@@ -40,14 +40,19 @@ fn best(bases: &[Group], group: &Group, observation: &Observation) -> Option<f64
         (Some(models), Some(name)) => models.contains(name),
         _ => true,
     };
-    let related = bases
-        .iter()
-        .filter(|base| base.parts == group.parts && fused(base) && axes(base) == own);
-    let values = related
-        .filter_map(|base| base.metrics.get(&Metric::Accuracy))
-        .flat_map(|base| &base.values);
+    let related = || {
+        let split = bases
+            .iter()
+            .filter(|base| base.parts == group.parts && axes(base) == own);
+        split.filter_map(|base| Some((base, base.metrics.get(&Metric::Accuracy)?)))
+    };
+    // Models of a `[model-set]` have seeds of their own, and there is one of each.
+    let once = related().all(|(_, found)| found.n == 1);
+    let values = related()
+        .filter(|(base, _)| fused(base))
+        .flat_map(|(_, found)| &found.values);
     let same_seed = values
-        .filter(|value| value.seed == observation.seed)
+        .filter(|value| once || value.seed == observation.seed)
         .map(|value| value.value);
     same_seed.reduce(f64::max).filter(|best| *best > 0.0)
 }

@@ -59,8 +59,13 @@ pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<S
     context.insert("counts", &counts);
 
     let (mut tables, mut warnings) = (Vec::new(), Vec::new());
+    let mut shown: BTreeSet<(&str, Metric)> = BTreeSet::new();
     for request in &index.tables {
         for metric in &request.metrics {
+            // `f1` and `f1_macro` are one metric.
+            if !shown.insert((request.template.as_str(), metric.parse()?)) {
+                continue;
+            }
             let layout = templates.layout(&request.template)?;
             match Table::of(summary, &TableOptions::requested(request, metric, layout)?) {
                 Ok(table) => {
@@ -92,10 +97,7 @@ fn link(root: &Path, manifest: &Path) -> Option<String> {
 }
 
 fn drawn(results: &Results) -> Result<Vec<Value>, ReportError> {
-    let options = FigureOptions {
-        metric: Metric::Accuracy,
-        axis: None,
-    };
+    let options = FigureOptions::default();
     let mut drawn = Vec::new();
     for name in FIGURES {
         let made = match figures(results, name, &options) {

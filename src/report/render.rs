@@ -6,10 +6,11 @@
 //! | `command` | what made the file |
 //! | `label` | for `\label`: `tab:EXPERIMENT-METRIC` |
 //! | `metric.name`, `metric.title` | `accuracy`, `accuracy (%)` |
+//! | `metric.caption`, `metric.headline` | `test accuracy (%)`, `Test accuracy (%)` |
 //! | `runs`, `repeated` | `5 runs`, or `3 to 5 runs`; whether there is more than one |
 //! | `columns` | each with `title` (`non-iid, 2 models`), `group` (`non-iid`) and `label` (`2 models`) |
 //! | `notes` | sentences to stand below the table; may be none |
-//! | `individuals` | for each column the cells of its base models, best first |
+//! | `individuals` | for each column the cells of its base models, best first; all of them empty where no row is about a base model |
 //! | `groups` | columns of one group: `label`, `span`, `first` and `last` (from 1); empty where there is only one |
 //! | `rows` | each with `label`, `importance` (or nothing), `section` (`base`, `ensemble`, `network`), `rule` (whether a new part of the table begins) and `cells` |
 //! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded; `std` nothing for one run), `n`, `best`, `second` (best), `significant` (differs from the baseline) and `p` |
@@ -75,9 +76,11 @@ pub fn context(template: &str, format: Format, table: &Table) -> Context {
     context.insert("template", template);
     context.insert("command", &command.replace(['\n', '\r'], " "));
     context.insert("label", &format!("tab:{}-{metric}", safe_name(experiment)));
+    let caption = metric.caption();
+    let headline = caption[..1].to_uppercase() + &caption[1..];
     context.insert(
         "metric",
-        &serde_json::json!({"name": metric, "title": metric.title()}),
+        &serde_json::json!({"name": metric, "title": metric.title(), "caption": caption, "headline": headline}),
     );
     context.insert("runs", &runs(table.runs));
     context.insert("repeated", &(table.runs.1 > 1));
@@ -143,23 +146,29 @@ fn texts(row: &Row, table: &Table) -> impl Iterator<Item = Text> {
     cells.map(|(cell, column)| text(cell, column.metric, table.precision))
 }
 
-/// The cells of base models, by column, best first.
+/// The cells of base models, by column, best first by the table's own metric: further numbers beside it are in the same
+/// order. Models without a result stand last.
 fn individuals(table: &Table) -> Vec<Vec<Text>> {
-    let column = |(position, column): (usize, &Column)| {
-        let bases = table.rows.iter().filter(|row| row.section == Section::Base);
-        let mut found: Vec<(f64, &Cell)> = bases
-            .filter_map(|row| match &row.cells[position] {
-                cell @ Cell::Value { mean, .. } => Some((*mean, cell)),
-                _ => None,
-            })
+    let bases = || table.rows.iter().filter(|row| row.section == Section::Base);
+    let is_own = |column: &usize| table.columns[*column].metric == table.metric;
+    let column = |(position, head): (usize, &Column)| {
+        let own = (0..=position).rev().find(is_own).unwrap_or(position);
+        let mean = |row: &Row| match row.cells[own] {
+            Cell::Value { mean, .. } => Some(Some(mean)),
+            Cell::Missing => Some(None),
+            Cell::NotApplicable | Cell::Empty => None,
+        };
+        let mut found: Vec<(Option<f64>, &Cell)> = bases()
+            .filter_map(|row| Some((mean(row)?, &row.cells[position])))
             .collect();
-        found.sort_by(|a, b| match column.metric.lower_is_better() {
-            true => a.0.total_cmp(&b.0),
-            false => b.0.total_cmp(&a.0),
+        found.sort_by(|a, b| match (a.0, b.0) {
+            (Some(a), Some(b)) if table.metric.lower_is_better() => a.total_cmp(&b),
+            (Some(a), Some(b)) => b.total_cmp(&a),
+            (a, b) => b.is_some().cmp(&a.is_some()),
         });
         let cells = found
             .into_iter()
-            .map(|(_, cell)| text(cell, column.metric, table.precision));
+            .map(|(_, cell)| text(cell, head.metric, table.precision));
         cells.collect()
     };
     table.columns.iter().enumerate().map(column).collect()

@@ -2,7 +2,7 @@
 
 use super::columns::Columns;
 use super::rows::Line;
-use super::statistics::{holm, mcnemar, paired_t, smallest_wilcoxon_p, wilcoxon};
+use super::statistics::{by_repetition, holm, mcnemar, mean, paired_t, smallest_wilcoxon_p, wilcoxon};
 use super::{Group, Metric, Observation, ReportError, Test};
 use crate::report::error::nearest;
 
@@ -17,8 +17,7 @@ pub struct Comparison {
 /// The level below which a difference is marked.
 pub const LEVEL: f64 = 0.05;
 
-/// Compares all rows that are no base models with the row called `baseline`, on what they share: pairs have the same
-/// seeds, and the same models where groups are sampled.
+/// Compares all rows that are no base models with the row called `baseline`, on what they share.
 pub fn compare(
     lines: &[Line],
     columns: &Columns,
@@ -28,17 +27,20 @@ pub fn compare(
 ) -> Result<Comparison, ReportError> {
     let base = find(lines, baseline)?;
     let mut p = vec![vec![None; columns.heads.len()]; lines.len()];
-    let mut fewest = usize::MAX;
+    let mut conditional = false;
+    // Of the column where Wilcoxon's test can tell least: its smallest corrected p, fewest pairs, and rows.
+    let mut limit: Option<(f64, usize, usize)> = None;
     for column in 0..columns.heads.len() {
         let Some(reference) = lines[base].groups[column] else {
             continue;
         };
         let mut tested: Vec<(usize, f64)> = Vec::new();
+        let mut fewest = usize::MAX;
         for (row, line) in lines.iter().enumerate() {
             let Some(group) = line.groups[column].filter(|_| row != base && line.rank.is_none()) else {
                 continue;
             };
-            let differences = differences(group, reference, metric);
+            let Pairs { differences, one_set } = pairs(group, reference, metric);
             let found = match test {
                 Test::T => paired_t(&differences).map(|test| test.p),
                 Test::Wilcoxon => wilcoxon(&differences).map(|test| test.p),
@@ -46,8 +48,17 @@ pub fn compare(
             };
             if let Some(found) = found.filter(|_| test == Test::McNemar || differences.len() > 1) {
                 fewest = fewest.min(differences.len());
+                conditional |= one_set && test != Test::McNemar;
                 tested.push((row, found));
             }
+        }
+        if !tested.is_empty() {
+            let own = (
+                smallest_wilcoxon_p(fewest) * tested.len() as f64,
+                fewest,
+                tested.len(),
+            );
+            limit = Some(limit.filter(|worst| worst.0 >= own.0).unwrap_or(own));
         }
         let raw: Vec<f64> = tested.iter().map(|(_, p)| *p).collect();
         for ((row, _), corrected) in tested.iter().zip(holm(&raw)) {
@@ -56,25 +67,36 @@ pub fn compare(
     }
     let name = &lines[base].name();
     let mut notes = Vec::new();
-    if fewest == usize::MAX && test == Test::McNemar {
+    let Some((least, n, rows)) = limit else {
+        let why = match test {
+            Test::McNemar => "McNemar's test needs one run of each and the answers it stored",
+            Test::T | Test::Wilcoxon => "there are no two runs to pair",
+        };
+        notes.push(format!("No difference from {name} can be tested: {why}."));
+        return Ok(Comparison { p, notes });
+    };
+    notes.push(format!(
+        "*: differs from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
+        test.title()
+    ));
+    if conditional {
+        notes.push(
+            "Pairs differ in the method's seed alone: this says nothing about other base models.".to_string(),
+        );
+    }
+    if test == Test::Wilcoxon && least >= LEVEL {
+        let written = |p: f64| format!("{p:.4}").trim_end_matches('0').to_string();
+        let corrected = match rows {
+            1 => String::new(),
+            rows => format!(
+                ", {} after Holm's correction over {rows} rows",
+                written(least.min(1.0)).trim_end_matches('.')
+            ),
+        };
         notes.push(format!(
-            "No difference from {name} can be tested: McNemar's test needs one run of each and the answers it stored."
-        ));
-    } else if fewest == usize::MAX {
-        notes.push(format!(
-            "No difference from {name} can be tested: there are no two runs to pair."
-        ));
-    } else {
-        notes.push(format!(
-            "*: differs from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
-            test.title()
-        ));
-        if test == Test::Wilcoxon && smallest_wilcoxon_p(fewest) >= LEVEL {
-            notes.push(format!(
-                "With n = {fewest} pairs Wilcoxon's p cannot go below {}, so nothing can be significant there.",
-                format!("{:.4}", smallest_wilcoxon_p(fewest)).trim_end_matches('0')
+                "With n = {n} pairs Wilcoxon's p cannot go below {}{corrected}, so nothing can be significant there.",
+                written(smallest_wilcoxon_p(n)),
             ));
-        }
     }
     Ok(Comparison { p, notes })
 }
@@ -97,39 +119,64 @@ fn find(lines: &[Line], wanted: &str) -> Result<usize, ReportError> {
             .any(|name| name.eq_ignore_ascii_case(wanted))
     };
     lines.iter().position(hit).ok_or_else(|| {
-        let mut known: Vec<String> = lines
-            .iter()
-            .flat_map(|line| names(line)[..2].to_vec())
-            .flatten()
-            .collect();
-        known.dedup();
-        let quoted = known.iter().map(|name| format!("`{name}`")).collect();
+        let of = |line: &Line| names(line).into_iter().flatten().collect::<Vec<_>>();
+        let all: Vec<String> = lines.iter().flat_map(of).collect();
+        // The row's label is a name of every row.
+        let shown = lines.iter().map(|line| format!("`{}`", line.name()));
         ReportError::UnknownBaseline {
             name: wanted.to_string(),
-            nearest: nearest(wanted, known.iter().map(String::as_str)),
-            known: quoted,
+            nearest: nearest(wanted, all.iter().map(String::as_str)),
+            known: shown.collect(),
         }
     })
 }
 
-/// The differences of two groups' values on the seeds, and models, they share.
-pub fn differences(group: &Group, reference: &Group, metric: Metric) -> Vec<f64> {
-    let values = |group: &Group| {
-        group
-            .statistics(metric)
-            .map(|found| found.values.clone())
-            .unwrap_or_default()
-    };
-    let same = |a: &Observation, b: &Observation| {
-        let seeds = a.method_seed.zip(b.method_seed).is_none_or(|(a, b)| a == b);
-        a.seed == b.seed && a.group == b.group && seeds
-    };
-    let theirs = values(reference);
-    let pairs = values(group).into_iter().filter_map(|own| {
-        let other = theirs.iter().find(|other| same(&own, other))?;
-        Some(own.value - other.value)
-    });
-    pairs.collect()
+/// Differences of two groups' values.
+struct Pairs {
+    differences: Vec<f64>,
+    /// Whether they share their base models, and differ in the method's seed alone.
+    one_set: bool,
+}
+
+/// Pairs what two groups have in common: the means of each seed, and of each group of models where groups are sampled.
+/// Where that is one, the runs that differ in the method's seed are paired; a method without randomness has one run, which
+/// is paired with each.
+fn pairs(group: &Group, reference: &Group, metric: Metric) -> Pairs {
+    let values = |group: &Group| group.statistics(metric).map(|found| found.values.clone());
+    let (ours, theirs) = (
+        values(group).unwrap_or_default(),
+        values(reference).unwrap_or_default(),
+    );
+    let theirs = by_repetition(&theirs);
+    let common: Vec<(Vec<&Observation>, &Vec<&Observation>)> = by_repetition(&ours)
+        .into_iter()
+        .filter_map(|(own, members)| {
+            let (_, others) = theirs.iter().find(|(other, _)| *other == own)?;
+            Some((members, others))
+        })
+        .collect();
+    if let [(own, others)] = common.as_slice() {
+        let differences = match (own.as_slice(), others.as_slice()) {
+            (own, [other]) => own.iter().map(|own| own.value - other.value).collect(),
+            ([own], others) => others.iter().map(|other| own.value - other.value).collect(),
+            (own, others) => {
+                let pair = |own: &&Observation| {
+                    let other = others.iter().find(|other| other.method_seed == own.method_seed)?;
+                    Some(own.value - other.value)
+                };
+                own.iter().filter_map(pair).collect()
+            }
+        };
+        return Pairs {
+            differences,
+            one_set: true,
+        };
+    }
+    let differences = common.iter().map(|(own, others)| mean(own) - mean(others));
+    Pairs {
+        differences: differences.collect(),
+        one_set: false,
+    }
 }
 
 /// McNemar's p over the test examples, where each group has one run that kept its answers. Several runs answer the same

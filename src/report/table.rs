@@ -93,8 +93,8 @@ pub enum Cell {
         std: Option<f64>,
         /// Number of runs.
         n: usize,
-        /// Whether no fused network of the column is better: its mean is printed like that of the best one, or within
-        /// one standard error of it.
+        /// Whether no fused network of the column is better: its mean is printed like that of the best one, or differs
+        /// from it by no more than the standard error of the difference.
         best: bool,
         /// Whether only those marked as best are better.
         second: bool,
@@ -111,11 +111,6 @@ pub enum Cell {
 }
 
 impl Table {
-    /// Rows: base models by rank, then methods; columns: numbers of models, and other axes of the base models.
-    pub fn methods_by_split(summary: &Summary, metric: Metric) -> Result<Self, ReportError> {
-        Self::of(summary, &TableOptions::new(metric))
-    }
-
     /// The table asked for.
     pub fn of(summary: &Summary, options: &TableOptions) -> Result<Self, ReportError> {
         let metric = options.metric;

@@ -59,11 +59,7 @@ const PAGE: &str = "report.html";
 const COMPILED_IN: [(&str, Format, &str); 8] = [
     ("methods-by-split", Format::Latex, METHODS_TEX),
     ("methods-by-split", Format::Markdown, METHODS_MD),
-    (
-        "kf-gradient-only",
-        Format::Latex,
-        include_str!("../../templates/kf-gradient-only.tex"),
-    ),
+    ("kf-gradient-only", Format::Latex, METHODS_TEX),
     (
         "kf-gradient-only",
         Format::Markdown,
@@ -116,6 +112,18 @@ impl Templates {
             },
         };
         Ok(Self { sources, page })
+    }
+
+    /// blake3 of all texts.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for ((name, format), source) in &self.sources {
+            for text in [name, format.extension(), &source.text] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Names, sorted.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::{Format, Metric, ReportError, Summary, Table, TableOptions, Templates};
 use crate::result::{Index, IndexEntry, Lookup, Record, Store, create_dir, write_atomic};
@@ -37,6 +38,11 @@ pub struct Results {
 /// Reads and checks all records that the index names, and aggregates them. A record that is absent, or of another
 /// key than the index wants, counts as missing; one that cannot be trusted is an error.
 pub fn load(store: &Store) -> Result<Results, ReportError> {
+    load_with(store, |record| record)
+}
+
+/// The same, holding of each record only what `keep` keeps.
+fn load_with(store: &Store, keep: impl Fn(Record) -> Record + Sync) -> Result<Results, ReportError> {
     let index = store.load_index()?;
     let mut seen = BTreeSet::new();
     let entries: Vec<&IndexEntry> = index
@@ -46,7 +52,10 @@ pub fn load(store: &Store) -> Result<Results, ReportError> {
         .collect();
     let lookups: Vec<Lookup> = entries
         .par_iter()
-        .map(|entry| store.lookup(&entry.job, &entry.key))
+        .map(|entry| match store.lookup(&entry.job, &entry.key) {
+            Lookup::Found(record) => Lookup::Found(Box::new(keep(*record))),
+            other => other,
+        })
         .collect();
     let records = lookups.into_iter().filter_map(|lookup| match lookup {
         Lookup::Found(record) => Some(Ok(*record)),
@@ -54,15 +63,20 @@ pub fn load(store: &Store) -> Result<Results, ReportError> {
         Lookup::Corrupt(error) => Some(Err(error)),
     });
     let records = records.collect::<Result<Vec<Record>, _>>()?;
-    let summary = Summary::from_records(&index, &records)?;
-    Ok(Results {
-        index,
-        records,
-        summary,
-    })
+    Results::new(index, records)
 }
 
 impl Results {
+    /// Aggregates records that the index names.
+    pub fn new(index: Index, records: Vec<Record>) -> Result<Self, ReportError> {
+        let summary = Summary::from_records(&index, &records)?;
+        Ok(Self {
+            index,
+            records,
+            summary,
+        })
+    }
+
     /// Reads what the jobs answered on the test examples, for tests that need it; what is not in the cache stays unknown.
     #[must_use]
     pub fn with_predictions(mut self, store: &Store) -> Self {
@@ -79,9 +93,17 @@ impl Results {
     }
 }
 
-/// The statistics of [`load`].
-pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
-    Ok(load(store)?.summary)
+/// What tables are made of. Records of large sweeps need a gigabyte for the rest.
+fn essentials(mut record: Record) -> Record {
+    let only = |value: &mut Value, keys: &[&str]| {
+        if let Value::Object(fields) = value {
+            fields.retain(|key, _| keys.contains(&key.as_str()));
+        }
+    };
+    only(&mut record.settings, &["dataset", "fusion"]);
+    only(&mut record.diagnostics, &["fusion-samples"]);
+    record.inputs = Vec::new();
+    record
 }
 
 /// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`.
@@ -89,7 +111,7 @@ pub fn summarise(store: &Store) -> Result<Summary, ReportError> {
 /// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
 /// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
 pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>, ReportError> {
-    let mut results = load(store)?;
+    let mut results = load_with(store, essentials)?;
     if results
         .index
         .tables

@@ -14,10 +14,15 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     files::write_atomic(path, &[content]).map_err(|source| StoreError::io("write", path, source))
 }
 
+/// Like [`write_atomic`], on the disk after the next [`super::Store::settle`].
+pub fn write_soon(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    files::write_soon(path, &[content]).map_err(|source| StoreError::io("write", path, source))
+}
+
 /// Like [`write_atomic`], for content that does not fit into memory: `write` gets the temporary file.
 pub fn write_atomic_with<E: From<StoreError>>(
     path: &Path,
-    write: impl FnOnce(&mut fs::File) -> Result<(), E>,
+    write: impl FnOnce(&mut files::Sink) -> Result<(), E>,
 ) -> Result<(), E> {
     files::write_atomic_with(path, |source| StoreError::io("write", path, source).into(), write)
 }

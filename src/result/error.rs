@@ -32,13 +32,13 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Written by another version of this program.
-    #[error("`{}` has schema version {found}, this program reads version {expected}", path.display())]
+    #[error("`{}` has schema version {found}, this program reads versions 1 to {expected}", path.display())]
     Schema {
         /// Which file.
         path: PathBuf,
         /// The version found.
         found: u64,
-        /// The version understood.
+        /// The newest version understood.
         expected: u32,
     },
     /// Another process works on the same results.
@@ -87,9 +87,12 @@ impl StoreError {
                 _ => None,
             },
             Self::Json { .. } | Self::Checksum { .. } => {
-                Some("restore the file from version control, or run `runner exec` again to recompute it")
+                Some("restore the file from version control, or run the command that wrote it again")
             }
-            Self::Schema { .. } => Some("run `runner exec` again to recompute it"),
+            Self::Schema { found, expected, .. } if *found > u64::from(*expected) => Some(
+                "a newer version of this program wrote it: update, or run the command that wrote it again",
+            ),
+            Self::Schema { .. } => Some("run the command that wrote it again"),
             Self::Locked { .. } => Some("wait for it to finish, or use `--wait`"),
         }
     }

@@ -26,7 +26,44 @@ pub struct Index {
     /// Tables the manifest asks for.
     pub tables: Vec<TableRequest>,
     /// Jobs in manifest order; a job that stands at several places of the tables is there once for each.
+    #[serde(skip_serializing)]
     pub jobs: Vec<IndexEntry>,
+}
+
+/// What stands before the checksum of everything above it, on the last line but one.
+const CHECKSUM: &[u8] = b",\n  \"checksum\": \"";
+
+impl Index {
+    /// The content of `index.json`: a line per job, so that versions of it can be compared, and a checksum.
+    pub(super) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let mut out = serde_json::to_vec_pretty(self)?;
+        // The closing brace, with the line feed before it.
+        out.truncate(out.len().saturating_sub(2));
+        out.extend_from_slice(b",\n  \"jobs\": [");
+        for (position, entry) in self.jobs.iter().enumerate() {
+            out.extend_from_slice(if position > 0 { b",\n    " } else { b"\n    " });
+            serde_json::to_writer(&mut out, entry)?;
+        }
+        out.extend_from_slice(b"\n  ]");
+        let checksum = blake3::hash(&out).to_hex();
+        out.extend_from_slice(CHECKSUM);
+        out.extend_from_slice(checksum.as_bytes());
+        out.extend_from_slice(b"\"\n}\n");
+        Ok(out)
+    }
+
+    /// Whether a file's content, of the schema with a checksum, fits it. Line ends may be those of another system.
+    pub(super) fn is_sound(bytes: &[u8]) -> bool {
+        let bytes: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != b'\r').collect();
+        let Some(end) = bytes
+            .windows(CHECKSUM.len())
+            .rposition(|window| window == CHECKSUM)
+        else {
+            return false;
+        };
+        let rest = &bytes[end + CHECKSUM.len()..];
+        rest == [blake3::hash(&bytes[..end]).to_hex().as_bytes(), b"\"\n}\n"].concat()
+    }
 }
 
 /// One `[[report]]` of the manifest.
@@ -92,6 +129,18 @@ pub struct Place {
     /// As [`Record::label`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+impl Place {
+    /// Equal for equal places, whatever the order of the models.
+    pub fn digest(&self) -> u64 {
+        let mut sorted = self.clone();
+        sorted.models.sort_unstable();
+        let bytes = serde_json::to_vec(&sorted).unwrap_or_default();
+        let mut first = [0; 8];
+        first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+        u64::from_le_bytes(first)
+    }
 }
 
 impl From<&Record> for Place {

@@ -8,22 +8,28 @@
 //! | `index.json` | the jobs of the last plan, in manifest order, and the tables asked for | yes |
 //! | `records/<job>.json` | one [`Record`] per job, checksummed | yes |
 //! | `summary.json`, `tables/`, `plots/`, `report.html` | what `report/` makes of them | yes |
-//! | `cache/` | checkpoints, predictions, logs, temporary files | no (it carries its own `.gitignore`) |
+//! | `*.json` elsewhere | one [`Study`] of a single step, wherever it was told to be | if you like |
+//! | `cache/` | checkpoints, predictions, logs, the [`Ledger`], temporary files | no (it carries its own `.gitignore`) |
 
 mod atomic;
 mod error;
 mod index;
+mod ledger;
 mod lock;
 mod predictions;
 mod record;
 mod store;
+mod study;
 
-pub use atomic::{create_dir, write_atomic, write_atomic_with};
+pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
+pub use ledger::{Known, Ledger, Stamp};
 pub use lock::Lock;
 pub use predictions::Predictions;
 pub use record::{
-    Confusion, Failure, Input, Kind, Metrics, Provenance, Record, SCHEMA, Status, canonical_json,
+    Confusion, Failure, Input, Kind, Metrics, OLDEST_SCHEMA, Provenance, Record, SCHEMA, Status,
+    canonical_json,
 };
 pub use store::{Lookup, Store, safe_name};
+pub use study::{Findings, Interpolation, Line, Neurons, ScoredNeurons, StudiedModel, Study};

@@ -4,6 +4,22 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View, serialize};
+use serde::{Deserialize, Serialize};
+
+/// The metadata entry.
+const ENTRY: &str = "runner-predictions";
+/// Version of the format. Files of the one before have no entry but `key`, and no checksum.
+const SCHEMA: u32 = 2;
+
+/// What the file says about itself.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Head {
+    schema: u32,
+    /// The job's.
+    key: String,
+    /// Of both tensors, the predicted classes first.
+    blake3: String,
+}
 
 /// Predicted and true classes, in the order of the test set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,22 +40,36 @@ impl Predictions {
             .collect()
     }
 
-    /// As a safetensors file: `predicted` and `labels`, U16 `[N]`; `key` says which job they are of.
+    fn head(&self, key: &str) -> Head {
+        let classes = self.predicted.iter().chain(&self.labels);
+        let bytes: Vec<u8> = classes.flat_map(|class| class.to_le_bytes()).collect();
+        Head {
+            schema: SCHEMA,
+            key: key.to_string(),
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
+        }
+    }
+
+    /// As a safetensors file: `predicted` and `labels`, U16 `[N]`; the metadata says which job they are of.
     pub(super) fn to_bytes(&self, key: &str) -> Result<Vec<u8>, SafeTensorError> {
         let tensors = [
             ("labels", Classes::of(&self.labels)),
             ("predicted", Classes::of(&self.predicted)),
         ];
-        let metadata = HashMap::from([("key".to_string(), key.to_string())]);
-        serialize(tensors, Some(metadata))
+        let head =
+            serde_json::to_string(&self.head(key)).map_err(|error| SafeTensorError::IoError(error.into()))?;
+        serialize(tensors, Some(HashMap::from([(ENTRY.to_string(), head)])))
     }
 
-    /// The reverse; nothing where it is not such a file, or of another job.
+    /// The reverse; nothing where it is not such a file, is damaged, or of another job.
     pub(super) fn from_bytes(bytes: &[u8], key: &str) -> Option<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
-        if metadata.metadata().as_ref()?.get("key")? != key {
-            return None;
-        }
+        let metadata = metadata.metadata().as_ref()?;
+        let head = match metadata.get(ENTRY) {
+            Some(text) => Some(serde_json::from_str::<Head>(text).ok()?),
+            None if metadata.get("key")? == key => None,
+            None => return None,
+        };
         let tensors = SafeTensors::deserialize(bytes).ok()?;
         let classes = |name: &str| {
             let view = tensors
@@ -59,7 +89,8 @@ impl Predictions {
             predicted: classes("predicted")?,
             labels: classes("labels")?,
         };
-        (found.predicted.len() == found.labels.len()).then_some(found)
+        let sound = head.is_none_or(|head| head == found.head(key));
+        (sound && found.predicted.len() == found.labels.len()).then_some(found)
     }
 }
 
@@ -90,5 +121,45 @@ impl View for Classes<'_> {
 
     fn data_len(&self) -> usize {
         self.0.len() * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_files_of_the_same_job_are_read_and_no_other() {
+        let predictions = Predictions {
+            predicted: vec![3, 1, 2],
+            labels: vec![3, 1, 1],
+        };
+        let bytes = predictions.to_bytes("job").expect("serialised");
+        assert_eq!(Predictions::from_bytes(&bytes, "job"), Some(predictions.clone()));
+        assert_eq!(Predictions::from_bytes(&bytes, "other"), None);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                // White space after the header may change; nothing that is read may.
+                let found = Predictions::from_bytes(&changed, "job");
+                assert!(found.is_none_or(|found| found == predictions), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_the_first_version_are_read() {
+        let tensors = [
+            ("labels", Classes::of(&[1, 2])),
+            ("predicted", Classes::of(&[1, 1])),
+        ];
+        let metadata = HashMap::from([("key".to_string(), "job".to_string())]);
+        let bytes = serialize(tensors, Some(metadata)).expect("serialised");
+        assert_eq!(
+            Predictions::from_bytes(&bytes, "job").expect("read").predicted,
+            [1, 1]
+        );
+        assert_eq!(Predictions::from_bytes(&bytes, "other"), None);
     }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Version of the record's format; raised when a field changes its meaning or disappears.
-pub const SCHEMA: u32 = 1;
+/// Version of the format of records and indices; raised when a field changes its meaning or disappears, or is needed. 2 has
+/// [`Record::seal`] and the index's checksum.
+pub const SCHEMA: u32 = 2;
+/// The oldest version that is read.
+pub const OLDEST_SCHEMA: u32 = 1;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +57,13 @@ impl Status {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
         }
+    }
+
+    /// The reverse.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ok, Self::Failed, Self::Skipped]
+            .into_iter()
+            .find(|status| status.as_str() == name)
     }
 }
 
@@ -170,49 +180,111 @@ pub struct Record {
     pub seconds: BTreeMap<String, f64>,
     /// Where and when.
     pub provenance: Provenance,
-    /// blake3 of the record without `seconds`, `provenance` and this field, so that equal results have equal checksums;
-    /// filled in by [`Record::seal`].
+    /// blake3 of the record without `seconds`, `provenance`, this field and the next, so that equal results have equal
+    /// checksums; filled in by [`Record::seal`].
     #[serde(default)]
     pub checksum: String,
+    /// blake3 of all of the record but this field, so that no change of the file goes unnoticed; filled in likewise. Empty
+    /// in records of schema 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seal: String,
 }
 
 impl Record {
-    /// Computes and stores the checksum.
+    /// Computes and stores checksum and seal.
     #[must_use]
     pub fn seal(mut self) -> Self {
-        self.checksum = self.digest();
+        self.schema = SCHEMA;
+        self.checksum = digest(&self);
+        self.seal = String::new();
+        self.seal = hash(&value(&self));
         self
+    }
+
+    /// Reads and checks a record's file. `None` where its content is not what was written.
+    pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<Option<Self>> {
+        let mut value: Value = serde_json::from_slice(bytes)?;
+        if value["schema"] == 1 {
+            let record: Self = serde_json::from_value(value)?;
+            return Ok(Some(record).filter(Self::is_sound));
+        }
+        let seal = value.as_object_mut().and_then(|fields| fields.remove("seal"));
+        let sound = seal.as_ref().and_then(Value::as_str) == Some(hash(&value).as_str());
+        let record: Self = serde_json::from_value(value)?;
+        Ok(sound.then(|| Self {
+            seal: seal
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_string(),
+            ..record
+        }))
     }
 
     /// Whether the checksum fits the content.
     pub fn is_sound(&self) -> bool {
-        self.checksum == self.digest()
+        self.checksum == digest(self)
     }
+}
 
-    fn digest(&self) -> String {
-        let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
-        if let Value::Object(fields) = &mut value {
-            fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum"));
-        }
-        blake3::hash(canonical_json(&value).as_bytes())
-            .to_hex()
-            .to_string()
+/// blake3 of what a file of results says, without what two equal runs may differ in.
+pub(super) fn digest(content: &impl Serialize) -> String {
+    let mut value = value(content);
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|key, _| !matches!(key.as_str(), "seconds" | "provenance" | "checksum" | "seal"));
+        // Equal results have equal checksums, whichever version of the format they are written in.
+        fields.insert("schema".to_string(), Value::from(1));
     }
+    hash(&value)
+}
+
+fn value(content: &impl Serialize) -> Value {
+    serde_json::to_value(content).unwrap_or(Value::Null)
+}
+
+fn hash(value: &Value) -> String {
+    blake3::hash(canonical_json(value).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// JSON with sorted keys and no white space: equal values give equal bytes, whatever serde's feature flags are.
 pub fn canonical_json(value: &Value) -> String {
-    fn sorted(value: &Value) -> Value {
+    fn write(value: &Value, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match value {
             Value::Object(fields) => {
-                let ordered: BTreeMap<_, _> = fields.iter().collect();
-                Value::Object(ordered.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
+                let mut ordered: Vec<_> = fields.iter().collect();
+                ordered.sort_unstable_by_key(|(key, _)| *key);
+                out.push(b'{');
+                for (position, (key, value)) in ordered.into_iter().enumerate() {
+                    if position > 0 {
+                        out.push(b',');
+                    }
+                    serde_json::to_writer(&mut *out, key)?;
+                    out.push(b':');
+                    write(value, out)?;
+                }
+                out.push(b'}');
+                Ok(())
             }
-            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-            other => other.clone(),
+            Value::Array(items) => {
+                out.push(b'[');
+                for (position, item) in items.iter().enumerate() {
+                    if position > 0 {
+                        out.push(b',');
+                    }
+                    write(item, out)?;
+                }
+                out.push(b']');
+                Ok(())
+            }
+            scalar => serde_json::to_writer(out, scalar),
         }
     }
-    sorted(value).to_string()
+    let mut out = Vec::with_capacity(1024);
+    // Writing to memory does not fail, nor does a value, which has no keys but text.
+    let _ = write(value, &mut out);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Index, Predictions, Record, SCHEMA, StoreError, create_dir, write_atomic};
+use super::{
+    Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir,
+    write_atomic, write_soon,
+};
 
 /// Paths of one experiment's results, and the reading and writing of them.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Kept by the one who holds the lock.
+    ledger: Option<Arc<Ledger>>,
 }
 
 /// What is known about a job from the disk.
@@ -28,12 +33,15 @@ pub enum Lookup {
 impl Store {
     /// The store at `root`; touches nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            ledger: None,
+        }
     }
 
     /// The store at `root`, its folders made and the leftovers of killed processes removed. Call it under the lock.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self::at(root);
+        let mut store = Self::at(root);
         store.create()?;
         for folder in [
             store.records(),
@@ -46,7 +54,20 @@ impl Store {
             sweep(&folder);
         }
         sweep(&store.root);
+        store.ledger = Some(Arc::new(Ledger::open(&store.ledger_path())));
         Ok(store)
+    }
+
+    /// The same store, with what its ledger says, for those who only read.
+    #[must_use]
+    pub fn with_ledger(mut self) -> Self {
+        self.ledger = Some(Arc::new(Ledger::read(&self.ledger_path())));
+        self
+    }
+
+    /// Has all that was written for jobs so far put on the disk.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        crate::files::settle(&self.root).map_err(|source| StoreError::io("write", &self.root, source))
     }
 
     /// Makes the folders.
@@ -94,6 +115,10 @@ impl Store {
     pub fn lock_path(&self) -> PathBuf {
         self.cache().join("lock")
     }
+    /// What is known of the records.
+    pub fn ledger_path(&self) -> PathBuf {
+        self.cache().join("ledger")
+    }
     /// The record of `job`.
     pub fn record_path(&self, job: &str) -> PathBuf {
         self.records().join(format!("{job}.json"))
@@ -119,8 +144,33 @@ impl Store {
     pub fn save(&self, record: Record) -> Result<Record, StoreError> {
         let record = record.seal();
         let path = self.record_path(&record.job);
-        write_atomic(&path, &pretty("record", &path, &record)?)?;
+        let bytes = pretty("record", &path, &record)?;
+        write_soon(&path, &bytes)?;
+        if let Some(ledger) = &self.ledger {
+            ledger.note(&record, &bytes, &path);
+        }
         Ok(record)
+    }
+
+    /// What the ledger says of the record of a job, if it has this key and its file is the one that the ledger means.
+    pub fn recall(&self, job: &str, key: &str) -> Option<&Known> {
+        let known = self.ledger.as_ref()?.get(job)?;
+        let same = blake3::Hash::from_hex(key).is_ok_and(|key| key == known.key)
+            && fs::read(self.record_path(job)).is_ok_and(|bytes| blake3::hash(&bytes) == known.hash);
+        same.then_some(known)
+    }
+
+    /// Likewise, by the size and the time of the file alone: for looking, not for deciding.
+    pub fn glance(&self, job: &str, key: &str) -> Option<&Known> {
+        let known = self.ledger.as_ref()?.get(job)?;
+        let same = blake3::Hash::from_hex(key).is_ok_and(|key| key == known.key)
+            && Stamp::of(&self.record_path(job)) == Some(known.stamp);
+        same.then_some(known)
+    }
+
+    /// What the ledger says of all records.
+    pub fn known(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.ledger.iter().flat_map(|ledger| ledger.all())
     }
 
     /// Writes what a job answered on each test example.
@@ -136,7 +186,7 @@ impl Store {
             let source = std::io::Error::other(error);
             StoreError::io("write", &path, source)
         })?;
-        write_atomic(&path, &bytes)
+        write_soon(&path, &bytes)
     }
 
     /// What a job answered on each test example; nothing where that is not kept, or not of the job's record.
@@ -167,15 +217,34 @@ impl Store {
         Ok(record)
     }
 
-    /// Reads one record and checks its schema and checksum.
+    /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
         let path = self.record_path(job);
-        let record: Record = read_json("record", &path)?;
-        if record.is_sound() {
-            Ok(record)
-        } else {
-            Err(StoreError::Checksum { path })
+        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        // Not a byte has changed since it was last checked.
+        let known = self.ledger.as_ref().and_then(|ledger| ledger.get(job));
+        if known.is_some_and(|known| known.hash == blake3::hash(&bytes))
+            && let Ok(record) = serde_json::from_slice(&bytes)
+        {
+            return Ok(record);
         }
+        let parsed = Record::parse(&bytes);
+        let schema = parsed
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map(|record| record.schema);
+        check_schema(&path, schema, &bytes)?;
+        let record = parsed.map_err(|source| StoreError::Json {
+            what: "record",
+            path: path.clone(),
+            source,
+        })?;
+        let record = record.ok_or_else(|| StoreError::Checksum { path: path.clone() })?;
+        if let Some(ledger) = &self.ledger {
+            ledger.note(&record, &bytes, &path);
+        }
+        Ok(record)
     }
 
     /// What the disk knows of a job; a record of another key under the same name counts as missing.
@@ -193,12 +262,33 @@ impl Store {
     /// Writes the index.
     pub fn save_index(&self, index: &Index) -> Result<(), StoreError> {
         let path = self.root.join("index.json");
-        write_atomic(&path, &pretty("index", &path, index)?)
+        let bytes = index.to_bytes().map_err(|source| StoreError::Json {
+            what: "index",
+            path: path.clone(),
+            source,
+        })?;
+        // The same again is not worth a flush; jobs by the thousand make it large.
+        match fs::read(&path) {
+            Ok(old) if old == bytes => Ok(()),
+            _ => write_atomic(&path, &bytes),
+        }
     }
 
-    /// Reads the index.
+    /// Reads the index and checks its schema and its checksum.
     pub fn load_index(&self) -> Result<Index, StoreError> {
-        read_json("index", &self.root.join("index.json"))
+        let path = self.root.join("index.json");
+        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        let parsed = serde_json::from_slice::<Index>(&bytes);
+        check_schema(&path, parsed.as_ref().ok().map(|index| index.schema), &bytes)?;
+        let index = parsed.map_err(|source| StoreError::Json {
+            what: "index",
+            path: path.clone(),
+            source,
+        })?;
+        match index.schema == OLDEST_SCHEMA || Index::is_sound(&bytes) {
+            true => Ok(index),
+            false => Err(StoreError::Checksum { path }),
+        }
     }
 }
 
@@ -215,7 +305,11 @@ pub fn safe_name(text: &str) -> String {
         .collect()
 }
 
-fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn pretty<T: serde::Serialize>(
+    what: &'static str,
+    path: &Path,
+    value: &T,
+) -> Result<Vec<u8>, StoreError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json {
         what,
         path: path.to_path_buf(),
@@ -225,44 +319,21 @@ fn pretty<T: serde::Serialize>(what: &'static str, path: &Path, value: &T) -> Re
     Ok(bytes)
 }
 
-/// What carries the version of its format.
-trait Versioned: DeserializeOwned {
-    fn schema(&self) -> u32;
-}
-
-impl Versioned for Record {
-    fn schema(&self) -> u32 {
-        self.schema
-    }
-}
-
-impl Versioned for Index {
-    fn schema(&self) -> u32 {
-        self.schema
-    }
-}
-
-/// Reads JSON so that a file of another schema version is named as such, whether or not it has today's shape.
-fn read_json<T: Versioned>(what: &'static str, path: &Path) -> Result<T, StoreError> {
-    let bytes = fs::read(path).map_err(|source| StoreError::io("read", path, source))?;
-    let parsed = serde_json::from_slice::<T>(&bytes);
-    let found = match &parsed {
-        Ok(value) => Some(u64::from(value.schema())),
-        Err(_) => serde_json::from_slice::<Value>(&bytes)
-            .ok()
-            .and_then(|value| value.get("schema").and_then(Value::as_u64)),
-    };
+/// Has a file of a schema version that this program does not read named as such, whether or not it has today's shape.
+pub(super) fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Result<(), StoreError> {
+    let found = found.map(u64::from).or_else(|| {
+        let value = serde_json::from_slice::<Value>(bytes).ok()?;
+        value.get("schema").and_then(Value::as_u64)
+    });
     match found {
-        Some(found) if found != u64::from(SCHEMA) => Err(StoreError::Schema {
-            path: path.to_path_buf(),
-            found,
-            expected: SCHEMA,
-        }),
-        _ => parsed.map_err(|source| StoreError::Json {
-            what,
-            path: path.to_path_buf(),
-            source,
-        }),
+        Some(found) if !(u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA)).contains(&found) => {
+            Err(StoreError::Schema {
+                path: path.to_path_buf(),
+                found,
+                expected: SCHEMA,
+            })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -288,8 +359,8 @@ mod tests {
     fn another_schema_version_is_named_even_where_the_rest_parses() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let store = Store::open(folder.path()).expect("store");
-        let index = r#"{"schema": 2, "experiment": "e", "dataset": "d", "manifest-hash": "", "tables": [], "jobs": []}"#;
-        let record = r#"{"schema": 2, "key": "k", "job": "j", "kind": "train", "status": "ok", "axes": {}, "seed": 1,
+        let index = r#"{"schema": 4, "experiment": "e", "dataset": "d", "manifest-hash": "", "tables": [], "jobs": []}"#;
+        let record = r#"{"schema": 4, "key": "k", "job": "j", "kind": "train", "status": "ok", "axes": {}, "seed": 1,
             "parts": 2, "models": [], "settings": {}, "inputs": [], "seconds": {},
             "provenance": {"runner": "", "started": "", "device": "cpu", "manifest-hash": ""}, "checksum": ""}"#;
         write_atomic(&folder.path().join("index.json"), index.as_bytes()).expect("write");
@@ -297,11 +368,11 @@ mod tests {
         write_atomic(&store.record_path("other"), br#"{"schema": 3, "new": true}"#).expect("write");
         assert!(matches!(
             store.load_index(),
-            Err(StoreError::Schema { found: 2, .. })
+            Err(StoreError::Schema { found: 4, .. })
         ));
         assert!(matches!(
             store.load("j"),
-            Err(StoreError::Schema { found: 2, .. })
+            Err(StoreError::Schema { found: 4, .. })
         ));
         assert!(matches!(
             store.load("other"),
@@ -309,7 +380,7 @@ mod tests {
         ));
         assert!(matches!(
             store.lookup("j", "k"),
-            Lookup::Corrupt(StoreError::Schema { found: 2, .. })
+            Lookup::Corrupt(StoreError::Schema { found: 4, .. })
         ));
     }
 }

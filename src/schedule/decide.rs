@@ -1,6 +1,7 @@
 //! Which jobs run, and why: the plan against the records on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -8,7 +9,7 @@ use crate::checkpoint;
 use crate::job::place;
 use crate::plan::key::differences;
 use crate::plan::{Filter, JobSpec, Plan};
-use crate::result::{Lookup, Place, Record, Status, Store, StoreError};
+use crate::result::{Known, Lookup, Place, Record, Status, Store, StoreError};
 
 /// Why a job runs, or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Reason {
     Corrupt(String),
     /// A job that will run needs its checkpoint, which is gone or damaged.
     CheckpointLost,
+    /// What it answered on the test examples is needed, and damaged.
+    PredictionsLost,
     /// The user wants it.
     Forced,
 }
@@ -41,13 +44,14 @@ impl std::fmt::Display for Reason {
             Self::Unfinished(status) => write!(f, "{} before", status.as_str()),
             Self::Corrupt(why) => write!(f, "record unusable: {why}"),
             Self::CheckpointLost => f.write_str("its checkpoint is needed and missing or damaged"),
+            Self::PredictionsLost => f.write_str("its predictions are needed and damaged"),
             Self::Forced => f.write_str("forced"),
         }
     }
 }
 
 /// What to do with one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// Whether the user asked for it.
     pub selected: bool,
@@ -57,6 +61,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The job under whose name there is a record of its success: its own, or that of an earlier manifest.
     pub recorded_as: Option<String>,
+    /// What the ledger says of that record, where it was found to be true.
+    pub known: Option<Known>,
     /// Whether that record says another name, label or place on the axes than the plan; [`adopt`] corrects it.
     pub moved: bool,
 }
@@ -81,11 +87,16 @@ pub struct Selection {
     pub only_unfinished: bool,
     /// Jobs to run although they have a record.
     pub force: Vec<Filter>,
+    /// Whether tables need what the jobs answered on the test examples. Where that is not kept the jobs stay as they are;
+    /// where it is damaged they run again.
+    pub predictions: bool,
 }
 
-/// Decides for every job, in the plan's order. Reads all records of the plan; writes nothing.
+/// Decides for every job, in the plan's order. Reads and checks all records of the plan; writes nothing.
 pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision> {
-    let earlier = Earlier::read(store);
+    // Only jobs without a record of their own name need it.
+    let earlier = OnceLock::new();
+    let earlier = || earlier.get_or_init(|| Earlier::read(store));
     let found: Vec<Found> = plan
         .jobs
         .par_iter()
@@ -105,6 +116,9 @@ pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision
         let forced = chosen && selection.force.iter().any(|f| f.matches(job));
         let reason = match &found.reason {
             _ if forced => Reason::Forced,
+            Reason::Cached if chosen && selection.predictions && damaged(store, &job.name) => {
+                Reason::PredictionsLost
+            }
             Reason::Cached => Reason::Cached,
             _ if !chosen => Reason::NotSelected,
             other => other.clone(),
@@ -113,10 +127,9 @@ pub fn decide(plan: &Plan, store: &Store, selection: &Selection) -> Vec<Decision
             selected: chosen,
             run: !matches!(reason, Reason::Cached | Reason::NotSelected),
             reason,
-            recorded_as: found.record.as_ref().map(|record| record.job.clone()),
-            moved: found.record.as_ref().is_some_and(|record| {
-                record.job != job.name || Place::from(&**record) != current(record, job)
-            }),
+            recorded_as: found.success.as_ref().map(|success| success.job.clone()),
+            known: found.success.as_ref().and_then(|success| success.known.clone()),
+            moved: found.success.as_ref().is_some_and(|success| success.moved),
         });
     }
     // Looking at a checkpoint once is enough for all that need it.
@@ -185,45 +198,85 @@ fn current(record: &Record, job: &JobSpec) -> Place {
     place
 }
 
+fn damaged(store: &Store, job: &str) -> bool {
+    store.predictions_path(job).exists() && store.load_predictions(job).is_none()
+}
+
 /// What the disk says about one job.
 struct Found {
     reason: Reason,
-    /// A sound record of a success.
-    record: Option<Box<Record>>,
+    success: Option<Success>,
+}
+
+/// A sound record of a success.
+struct Success {
+    /// The name it has there.
+    job: String,
+    /// Whether it says another name, label or place on the axes than the plan.
+    moved: bool,
+    known: Option<Known>,
+}
+
+impl Success {
+    fn of(record: &Record, job: &JobSpec) -> Self {
+        Self {
+            job: record.job.clone(),
+            moved: record.job != job.name || Place::from(record) != current(record, job),
+            known: None,
+        }
+    }
 }
 
 impl Found {
     /// Whether its checkpoint is there and is the one the record speaks of.
     fn has_checkpoint(&self, store: &Store, name: &str) -> bool {
-        self.record.as_ref().is_some_and(|record| {
-            let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
-            // Under the new name where adopting the record was interrupted.
-            let paths = [store.checkpoint_path(&record.job), store.checkpoint_path(name)];
-            hash.is_some() && paths.iter().any(|path| checkpoint::load(path, hash).is_ok())
-        })
+        let Some(record) = self
+            .success
+            .as_ref()
+            .and_then(|success| store.load(&success.job).ok())
+        else {
+            return false;
+        };
+        let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
+        // Under the new name where adopting the record was interrupted.
+        let paths = [store.checkpoint_path(&record.job), store.checkpoint_path(name)];
+        hash.is_some() && paths.iter().any(|path| checkpoint::load(path, hash).is_ok())
     }
 }
 
-fn look(store: &Store, earlier: &Earlier, job: &JobSpec) -> Found {
-    let of = |record: Box<Record>| match record.status {
+fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> Found {
+    let of = |status: Status, success: &dyn Fn() -> Success| match status {
         Status::Ok => Found {
             reason: Reason::Cached,
-            record: Some(record),
+            success: Some(success()),
         },
         status => Found {
             reason: Reason::Unfinished(status),
-            record: None,
+            success: None,
         },
     };
+    // The same file as when it was last read and checked, at the same place in the plan: nothing more to know.
+    if let Some(known) = store.recall(&job.name, &job.key)
+        && known.place == place(job).digest()
+    {
+        return of(known.status, &|| Success {
+            job: job.name.clone(),
+            moved: false,
+            known: Some(known.clone()),
+        });
+    }
     let reason = match store.lookup(&job.name, &job.key) {
-        Lookup::Found(record) => return of(record),
+        Lookup::Found(record) => return of(record.status, &|| Success::of(&record, job)),
         Lookup::Corrupt(error) => Reason::Corrupt(error.to_string()),
-        Lookup::Missing => match earlier.same_key(store, job) {
-            Some(record) => return of(record),
-            None => earlier.changed(store, job),
+        Lookup::Missing => match earlier().same_key(store, job) {
+            Some(record) => return of(record.status, &|| Success::of(&record, job)),
+            None => earlier().changed(store, job),
         },
     };
-    Found { reason, record: None }
+    Found {
+        reason,
+        success: None,
+    }
 }
 
 /// Names of the records on disk, for jobs that have none under their own name.

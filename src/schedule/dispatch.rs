@@ -1,19 +1,28 @@
 //! Running a plan: what is ready is started, what fails takes its dependents with it, the rest goes on.
+//!
+//! Of several jobs that are ready, the one at the head of the longest chain of jobs still to come starts first: it is the
+//! one that would keep the end waiting.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::{Executor, Notice};
+use super::{Costs, Executor, Notice};
 use crate::event::Event;
 use crate::job::{JobError, skipped};
 use crate::plan::Plan;
-use crate::result::{Provenance, Record, Status, Store};
+use crate::result::{Provenance, Record, Status, Store, StoreError};
 
 /// How often the dispatcher looks at the stop flag.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long running jobs have for stopping. Results are written atomically, so those that do not answer lose nothing.
 const GRACE: Duration = Duration::from_secs(3);
+/// How often finished jobs are put on the disk: what a power failure can cost.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The longest wait before a job is tried again.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(2);
 
 /// How to run.
 #[derive(Debug)]
@@ -22,6 +31,10 @@ pub struct Options<'a> {
     pub max_fail: Option<usize>,
     /// How often a failed job is tried again.
     pub retries: usize,
+    /// How long it waits before the first further try; twice as long before each one after that.
+    pub backoff: Duration,
+    /// What jobs are likely to take.
+    pub costs: &'a Costs,
     /// Set from outside to stop.
     pub stop: &'a AtomicBool,
     /// Where records of skipped jobs go.
@@ -55,7 +68,8 @@ impl Outcome {
     }
 }
 
-/// Runs the jobs at the positions `todo`; everything else counts as there.
+/// Runs the jobs at the positions `todo`; everything else counts as there. When it returns, all that was written is on
+/// the disk.
 pub fn dispatch(
     plan: &Plan,
     todo: &BTreeSet<usize>,
@@ -63,31 +77,34 @@ pub fn dispatch(
     options: &Options,
     on_event: &mut dyn FnMut(Event),
 ) -> Outcome {
-    let waiting: BTreeMap<usize, usize> = todo
-        .iter()
-        .map(|&job| {
-            (
-                job,
-                plan.needs[job].iter().filter(|need| todo.contains(need)).count(),
-            )
-        })
-        .collect();
-    let ready = waiting
-        .iter()
-        .filter(|(_, n)| **n == 0)
-        .map(|(&job, _)| job)
-        .collect();
-    Dispatcher {
-        plan,
-        dependents: plan.dependents(),
-        options,
-        waiting,
-        ready,
-        running: BTreeMap::new(),
-        tries: BTreeMap::new(),
-        outcome: Outcome::default(),
+    let finished = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (end, ended) = channel::<()>();
+        let finished = &finished;
+        let settler = scope.spawn(move || settle(options.store, finished, &ended));
+        let mut outcome = Dispatcher::new(plan, todo, options, finished).run(executor, on_event);
+        drop(end);
+        if let Ok(Err(error)) = settler.join() {
+            outcome.halt.get_or_insert(Halt::Broken(error.into()));
+        }
+        outcome
+    })
+}
+
+/// Puts what was written on the disk, now and then and at the end, in a thread of its own: nobody waits for it.
+fn settle(store: &Store, finished: &AtomicUsize, ended: &Receiver<()>) -> Result<(), StoreError> {
+    let mut settled = 0;
+    loop {
+        let last = ended.recv_timeout(SETTLE) == Err(RecvTimeoutError::Disconnected);
+        let now = finished.load(Ordering::SeqCst);
+        if now > settled {
+            store.settle()?;
+            settled = now;
+        }
+        if last {
+            return Ok(());
+        }
     }
-    .run(executor, on_event)
 }
 
 struct Dispatcher<'a> {
@@ -96,11 +113,52 @@ struct Dispatcher<'a> {
     options: &'a Options<'a>,
     /// For each job how many of those it needs are still to come.
     waiting: BTreeMap<usize, usize>,
-    /// In manifest order.
-    ready: BTreeSet<usize>,
+    /// For each job the likely time from its start to the end of the longest chain that hangs on it, in microseconds.
+    ahead: Vec<u64>,
+    /// Longest chain first, then in manifest order.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
+    /// Failed jobs, and when they are tried again.
+    delayed: BTreeSet<(Instant, usize)>,
     running: BTreeMap<usize, Instant>,
     tries: BTreeMap<usize, usize>,
+    failures: usize,
     outcome: Outcome,
+    finished: &'a AtomicUsize,
+}
+
+impl<'a> Dispatcher<'a> {
+    fn new(
+        plan: &'a Plan,
+        todo: &BTreeSet<usize>,
+        options: &'a Options<'a>,
+        finished: &'a AtomicUsize,
+    ) -> Self {
+        let dependents = plan.dependents();
+        let mut ahead = vec![0u64; plan.jobs.len()];
+        // Backwards: jobs come after those they need.
+        for &job in todo.iter().rev() {
+            let after = dependents[job].iter().map(|&next| ahead[next]).max();
+            let own = (options.costs.of(&plan.jobs[job]) * 1e6) as u64;
+            ahead[job] = own.saturating_add(after.unwrap_or_default());
+        }
+        let needed = |job: usize| plan.needs[job].iter().filter(|need| todo.contains(need)).count();
+        let waiting: BTreeMap<usize, usize> = todo.iter().map(|&job| (job, needed(job))).collect();
+        let free = waiting.iter().filter(|(_, n)| **n == 0);
+        Self {
+            ready: free.map(|(&job, _)| (Reverse(ahead[job]), job)).collect(),
+            plan,
+            dependents,
+            options,
+            waiting,
+            ahead,
+            delayed: BTreeSet::new(),
+            running: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            failures: 0,
+            outcome: Outcome::default(),
+            finished,
+        }
+    }
 }
 
 impl Dispatcher<'_> {
@@ -114,13 +172,12 @@ impl Dispatcher<'_> {
                 executor.cancel();
                 stopping = Some(Instant::now());
             }
-            let enough = self
-                .options
-                .max_fail
-                .is_some_and(|max| self.outcome.count(Status::Failed) >= max);
-            if stopping.is_none() && !enough {
+            let enough = self.options.max_fail.is_some_and(|max| self.failures >= max);
+            let starting = stopping.is_none() && !enough;
+            if starting {
+                self.end_delays();
                 while self.running.len() < executor.capacity()
-                    && let Some(job) = self.ready.pop_first()
+                    && let Some((_, job)) = self.ready.pop_first()
                 {
                     on_event(Event::Started {
                         job: self.plan.jobs[job].name.clone(),
@@ -129,8 +186,14 @@ impl Dispatcher<'_> {
                     executor.start(job, self.plan.jobs[job].clone());
                 }
             }
-            if self.running.is_empty() || stopping.is_some_and(|since| since.elapsed() > GRACE) {
+            let waits = starting && !self.delayed.is_empty();
+            let late = stopping.is_some_and(|since| since.elapsed() > GRACE);
+            if late || (self.running.is_empty() && !waits) {
                 return self.outcome;
+            }
+            if self.running.is_empty() {
+                std::thread::sleep(PATIENCE);
+                continue;
             }
             match executor.next(PATIENCE) {
                 None => {}
@@ -159,8 +222,10 @@ impl Dispatcher<'_> {
         if record.status == Status::Failed {
             let tries = self.tries.entry(job).or_default();
             if *tries < self.options.retries {
+                let backoff = self.options.backoff.saturating_mul(1 << (*tries).min(16));
                 *tries += 1;
-                self.ready.insert(job);
+                self.delayed
+                    .insert((Instant::now() + backoff.min(LONGEST_BACKOFF), job));
                 return;
             }
         }
@@ -170,12 +235,22 @@ impl Dispatcher<'_> {
                 if let Some(left) = self.waiting.get_mut(&next) {
                     *left -= 1;
                     if *left == 0 {
-                        self.ready.insert(next);
+                        self.ready.insert((Reverse(self.ahead[next]), next));
                     }
                 }
             }
         } else {
             self.skip_dependents(job, on_event);
+        }
+    }
+
+    fn end_delays(&mut self) {
+        let now = Instant::now();
+        while let Some(&(due, job)) = self.delayed.first()
+            && due <= now
+        {
+            self.delayed.pop_first();
+            self.ready.insert((Reverse(self.ahead[job]), job));
         }
     }
 
@@ -203,6 +278,8 @@ impl Dispatcher<'_> {
 
     fn finish(&mut self, job: usize, record: &Record, seconds: f64, on_event: &mut dyn FnMut(Event)) {
         self.outcome.finished.insert(job, record.status);
+        self.failures += usize::from(record.status == Status::Failed);
+        self.finished.fetch_add(1, Ordering::SeqCst);
         on_event(Event::Finished {
             job: record.job.clone(),
             status: record.status,

@@ -20,8 +20,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts `workers` threads. Each has an own pool of `cores / workers` threads (at least one) for the tensor
-    /// library, so that all together never use more than the machine has.
+    /// Starts `workers` threads. Each has an own pool of `cores` threads for the tensor library, so that all together
+    /// never use more than `workers * cores`.
     pub fn new(workers: usize, cores: usize, resources: &Resources) -> std::io::Result<Self> {
         let (queue, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
@@ -30,7 +30,7 @@ impl Local {
         for worker in 0..workers {
             let (jobs, tell, stop, resources) = (jobs.clone(), tell.clone(), stop.clone(), resources.clone());
             let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads((cores / workers).max(1))
+                .num_threads(cores)
                 .build()
                 .map_err(std::io::Error::other)?;
             std::thread::Builder::new()

@@ -3,14 +3,18 @@
 //! The dispatcher knows no threads and no cluster: it gives jobs to an [`Executor`] and hears [`Notice`]s from it. It
 //! talks to the user interface through a callback of [`crate::event::Event`]s alone.
 
+mod costs;
 mod decide;
 mod dispatch;
 mod executor;
 mod local;
 mod log;
+mod processes;
 
+pub use costs::Costs;
 pub use decide::{Decision, Reason, Selection, Slice, adopt, decide};
 pub use dispatch::{Halt, Options, Outcome, dispatch};
 pub use executor::{Executor, Notice};
 pub use local::Local;
 pub use log::JobLog;
+pub use processes::{Order, Processes};

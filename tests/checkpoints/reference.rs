@@ -135,6 +135,7 @@ fn exports_compute_the_same_in_the_classes_of_the_reference() {
         // By way of a checkpoint of a job.
         let path = |end: &str| folder.path().join(format!("{name}.{end}"));
         let meta = Meta {
+            schema: Meta::SCHEMA,
             architecture,
             image,
             classes,
@@ -162,6 +163,7 @@ fn checkpoints_of_networks_with_batch_norm_are_read_back() {
     let network =
         Network::initialise(architecture, image, *classes, &mut rng, &Device::Cpu).expect("a network");
     let meta = Meta {
+        schema: Meta::SCHEMA,
         architecture: architecture.clone(),
         image: image.clone(),
         classes: *classes,

@@ -131,6 +131,58 @@ fn a_job_that_takes_too_long_fails() {
     bench.exec(&["resources.timeout=10m"]).ok().says("10 run");
 }
 
+/// One of two networks is far larger than the other.
+#[test]
+fn a_job_that_takes_too_much_memory_is_ended_and_the_rest_goes_on() {
+    let bench = Bench::with(
+        &TINY
+            .replace("epochs = 3", "epochs = 1")
+            .replace("hidden = [8]", "hidden = [[8], [4000, 2000]]"),
+    );
+    let run = bench.exec(&["-j", "2", "resources.memory=100M", "-E", "kind=train,seed=1"]);
+    let run = run.code(100).says(" 2 run, 2 failed, ");
+    assert!(
+        run.stderr
+            .contains("of memory, more than the 100 MiB of `resources.memory`"),
+        "{}",
+        run.stderr
+    );
+    for record in bench.records().values() {
+        let large = record["job"].as_str().expect("a name").contains("4000");
+        assert_eq!(record["status"], if large { "failed" } else { "ok" }, "{record}");
+    }
+    let again = bench.exec(&["-j", "1", "resources.memory=4G", "-E", "kind=train,seed=1"]);
+    again.ok().says("2 up to date, 2 run");
+}
+
+#[test]
+fn a_process_that_takes_too_long_fails_alone() {
+    let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = [1, 10000000]"));
+    let run = bench.exec(&[
+        "--workers",
+        "processes",
+        "resources.timeout=1s",
+        "-E",
+        "kind=train,seed=1",
+    ]);
+    run.code(100).says("the job took longer than 1s").says("2 failed");
+    let bench = Bench::new();
+    let run = bench.exec(&["--workers", "threads", "resources.memory=4G", "-E", "kind=train"]);
+    run.ok().says("warning: threads share their memory");
+}
+
+#[test]
+fn a_failed_job_waits_before_it_is_tried_again() {
+    let bench = diverging();
+    let since = Instant::now();
+    bench
+        .exec(&["--retries", "2", "-E", "lr=1e*30|1e30,kind=train,seed=1"])
+        .code(100)
+        .says("2 failed");
+    // A second, then two.
+    assert!(since.elapsed() >= Duration::from_secs(3), "{:?}", since.elapsed());
+}
+
 #[test]
 fn problems_of_a_manifest_are_all_reported_and_nothing_is_written() {
     let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = 0").replace(

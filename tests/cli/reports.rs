@@ -204,3 +204,55 @@ fn a_single_run_is_tested_over_its_examples() {
         run.stderr
     );
 }
+
+/// Whatever is wrong with the results, the message says what and where, and nothing is written.
+#[test]
+fn no_empty_table_is_written() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    let index = bench.path("results/tiny/index.json");
+    let text = std::fs::read_to_string(&index).expect("an index");
+    let write = |change: &dyn Fn(&mut Value)| {
+        let mut value: Value = serde_json::from_str(&text).expect("JSON");
+        change(&mut value);
+        bench.write("results/tiny/index.json", &value.to_string());
+    };
+    write(&|index| index["jobs"] = serde_json::json!([]));
+    for command in ["table", "plot"] {
+        bench.run(&[command, "tiny"]).code(2).says("`tiny` has n");
+    }
+    // Who asks for no tables in the manifest still gets one.
+    write(&|index| index["tables"] = serde_json::json!([]));
+    assert!(
+        bench
+            .run(&["table", "tiny"])
+            .ok()
+            .stdout
+            .contains("test accuracy (%)")
+    );
+    write(&|index| index["schema"] = 2.into());
+    for command in ["table", "plot", "report"] {
+        bench
+            .run(&[command, "tiny"])
+            .code(2)
+            .says("`results/tiny/index.json` has schema version 2, this program reads version 1")
+            .says("a newer version of this program wrote it");
+    }
+    write(&|_| {});
+    for (args, message) in [
+        (["--metric", "roc"], "unknown metric `roc`"),
+        (["--columns", "sample"], "unknown metric `sample`"),
+        (["--template", "full"], "unknown template `full`"),
+        (["--baseline", "kf-linear"], "no row `kf-linear`"),
+        (["--axis", "model.hidden"], "no axis `model.hidden`"),
+    ] {
+        let template: &[&str] = if args[0] == "--axis" {
+            &["--template", "ablation"]
+        } else {
+            &[]
+        };
+        let run = bench.run(&[&["table", "tiny"], &args[..], template].concat());
+        assert_eq!(run.stdout, "", "{args:?}");
+        run.code(2).says(message);
+    }
+}

@@ -16,6 +16,14 @@ fn records_do_not_depend_on_workers_threads_or_cores() {
     let four = Bench::new();
     four.exec(&["-j", "4"]).ok();
     assert_eq!(four.records(), expected);
+    for jobs in ["1", "2"] {
+        let bench = Bench::new();
+        bench.exec(&["-j", jobs, "--workers", "processes"]).ok();
+        assert_eq!(bench.records(), expected, "{jobs} processes");
+    }
+    let bench = Bench::new();
+    bench.exec(&["resources.cores=2", "resources.memory=1G"]).ok();
+    assert_eq!(bench.records(), expected, "bounded processes");
     for threads in ["1", "2", "5"] {
         let bench = Bench::new();
         let mut command = bench.std(&["exec", "tiny.toml"]);

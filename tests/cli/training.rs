@@ -193,3 +193,41 @@ fn a_pair_that_diverges_is_out_and_the_others_count() {
     let failed = bench.exec(&["finetune.lr=1e30"]).code(100);
     assert!(failed.stderr.contains("not finite"), "{}", failed.stderr);
 }
+
+#[test]
+fn heads_of_transformers_are_distilled() {
+    let bench = Bench::with(
+        r#"name = "tiny"
+
+[dataset]
+name = "digits"
+
+[model]
+architecture = "vit"
+depth = 1
+hidden = 8
+mlp-hidden = 8
+heads = 2
+patches = 2
+
+[base]
+epochs = 1
+warmup-epochs = 0
+
+[fusion-set]
+samples = 50
+
+[[fusion]]
+method = "logit-kd"
+"#,
+    );
+    bench.exec(&[]).ok();
+    let (_, record) = bench.record("fuse-logit-kd");
+    let losses: Vec<f64> = record["diagnostics"]["fusion"]["head"]["train-loss"]
+        .as_array()
+        .expect("losses")
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect();
+    assert!(losses.last() < losses.first(), "{losses:?}");
+}

@@ -76,7 +76,7 @@ fn vgg_results_are_not_worse_than_recorded() {
     let Some(shared) = shared("committed results of VGGs") else {
         return;
     };
-    let committed = Committed::open("cifar10-vgg11half-non-iid");
+    let committed = Committed::open("cifar10-vgg11half-reference");
     let golden = Golden::open(&shared, "cifar10-vgg11half-non-iid-split-2");
     let plain = [("method", "ensemble"), ("fusion.head-weights", "false")];
     same_as_recorded(&committed, &golden, &plain);
@@ -118,7 +118,7 @@ fn vit_results_are_not_worse_than_recorded() {
     let Some(shared) = shared("committed results of vision transformers") else {
         return;
     };
-    let committed = Committed::open("cifar10-vit-full");
+    let committed = Committed::open("cifar10-vit-reference");
     let golden = Golden::open(&shared, "cifar10-vit-full-2");
     same_as_recorded(&committed, &golden, &[("method", "ensemble")]);
     for importance in ["uniform", "conductance"] {

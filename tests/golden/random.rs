@@ -169,7 +169,7 @@ fn kf_gradient_makes_the_recorded_targets() {
             );
             // Our own clustering: the same assignment, or at least no dearer one.
             let found = recorded_settings(importance)
-                .cluster("fc1", 256, &activations, &scores)
+                .cluster("fc1", 256, &activations, &scores, 0)
                 .expect("clusters");
             let same = found.clusters == clusters;
             assert!(

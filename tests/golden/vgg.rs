@@ -317,7 +317,7 @@ fn vgg_kf_gradient_makes_the_recorded_targets() {
                 ..KfGradient::default()
             };
             let found = method
-                .cluster("level", width, &activations, &scores)
+                .cluster("level", width, &activations, &scores, 0)
                 .expect("clusters");
             let same = found
                 .clusters

@@ -75,7 +75,7 @@ fn vit_kf_gradient_makes_the_recorded_clusters_and_targets() {
             let activations: Vec<Tensor> = outputs.iter().map(|model| model[l].clone()).collect();
             let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
             let found = method
-                .cluster("level", 96, &activations, &scores)
+                .cluster("level", 96, &activations, &scores, 0)
                 .expect("clusters");
             let recorded = golden.indices(&format!("assignment.alf-{kind}.{l}"));
             let ours = found.clusters.concat();

@@ -221,7 +221,7 @@ fn extends_what_is_not_there() {
     hint: check the path; `experiments/` holds the manifests that come with the project
     "#);
     assert_snapshot!(report("extends = 3\nname = \"t\"\n"), @r#"
-    error: `extends` must be the path of a manifest
+    error: `extends` must be the path of a manifest, or a list of them
       --> m.toml:1:11
        |
      1 | extends = 3

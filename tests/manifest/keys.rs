@@ -91,6 +91,9 @@ fn names_labels_paths_limits_and_reports_are_not() {
         "fusion.0.label=mine",
         "resources.timeout=1h",
         "resources.checkpoint=1m",
+        "resources.cores=2",
+        "resources.memory=4G",
+        "resources.gpus=0.5",
         "finetune={epochs=1}",
         "report=[{metric=\"loss\"}]",
     ] {

@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `base`, `fusion-set`, `fusion`, `finetune`, `include`, `exclude`, `resources`, `report`
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `notify`, `report`
     "#);
 }
 
@@ -255,6 +255,32 @@ fn empty_selector_and_timeout_that_is_none() {
 }
 
 #[test]
+fn resources_that_are_none() {
+    assert_snapshot!(digits("\n[resources]\ncores = 0\ngpus = 1.5\n"), @r"
+    error: `resources.cores` must be between 1 and 4096, not 0
+      --> m.toml:7:9
+       |
+     7 | cores = 0
+       |         ^
+
+    error: `resources.gpus` must be between 0 and 1, not 1.5
+      --> m.toml:8:8
+       |
+     8 | gpus = 1.5
+       |        ^^^
+    ");
+    assert_snapshot!(digits("\n[resources]\nmemory = \"4 gigs\"\n"), @r#"
+    error: `resources.memory` is not an amount of memory
+      --> m.toml:7:10
+       |
+     7 | memory = "4 gigs"
+       |          ^^^^^^^^
+
+    hint: a number and one of K, M, G, T: for example `memory = "4G"` or `"512M"`
+    "#);
+}
+
+#[test]
 fn more_combinations_than_can_be_meant() {
     let list = |n: usize| format!("{:?}", (1..=n).collect::<Vec<_>>());
     let text = format!(
@@ -426,4 +452,9 @@ fn values_of_selectors_that_no_combination_has() {
     hint: did you mean `conductance`?
     "#
     );
+}
+
+#[test]
+fn parameters_that_do_nothing_or_name_what_is_not_there_are_refused_together() {
+    assert_snapshot!(digits("[split]\nparts = 2\n[[fusion]]\nmethod = \"otfusion\"\nground = \"weights\"\nnorm-acts = true\nalign-to = 2\n[[fusion]]\nmethod = \"hf-linear\"\ncutoff = 1.0\n[[fusion]]\nmethod = \"kf-gradient\"\nstart-model = 4\nkd-temperature = 2.0\nskip-levels = [0, 7]\nreset-levels = [0]\nperturbation = 0.5\nperturbations = [0.1]\n"), @"");
 }

@@ -293,3 +293,17 @@ fn lists_by_level_of_another_length() {
         |               ^^^^^^
     "#);
 }
+
+#[test]
+fn parts_without_samples_are_found_before_anything_runs() {
+    let empty = digits("[split]\nkind = \"non-iid\"\nparts = 400\n");
+    assert!(empty.contains("part "), "{empty}");
+    assert!(empty.contains(" of 400 gets no sample, with seed 1"), "{empty}");
+    assert!(empty.contains("m.toml:7:9"), "{empty}");
+    let held_out = digits("[split]\nkind = \"stratified\"\nparts = 1400\nval-ratio = 0.5\n");
+    assert!(
+        held_out.contains("1 of 1 samples would leave none to train on, in part "),
+        "{held_out}"
+    );
+    assert!(held_out.contains("m.toml:8:13"), "{held_out}");
+}

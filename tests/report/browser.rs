@@ -1,40 +1,15 @@
 //! The page of an experiment, in a real browser where one is installed.
 
-use std::process::Command;
+mod chromium;
+
 use std::time::Instant;
 
 use runner::report::{load, page};
 
+use self::chromium::Browser;
 use super::figures::results;
 use super::files::save;
 use super::*;
-
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-
-/// The page after its scripts ran; `None`, said aloud, without a browser.
-fn opened(what: &str, file: &std::path::Path) -> Option<String> {
-    let profile = tempfile::tempdir().expect("temporary folder");
-    for browser in BROWSERS {
-        let run = Command::new(browser)
-            .args([
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--virtual-time-budget=20000",
-                "--dump-dom",
-            ])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(format!("file://{}", file.display()))
-            .output();
-        if let Ok(run) = run {
-            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-            return Some(String::from_utf8_lossy(&run.stdout).into_owned());
-        }
-    }
-    crate::shared::say_skipped(what, "no Chromium is installed");
-    None
-}
 
 fn html(folder: &std::path::Path, records: Vec<Record>) -> String {
     let store = save(folder, index(&records), records);
@@ -47,6 +22,19 @@ fn html(folder: &std::path::Path, records: Vec<Record>) -> String {
     runner::result::write_atomic(&folder.join("report.html"), html.as_bytes()).expect("written");
     html
 }
+
+/// The text of each row's cell in a column, from above.
+fn column(browser: &mut Browser, number: usize) -> Vec<String> {
+    let rows = "[...document.querySelectorAll('#table tbody tr')]";
+    let cells = browser.value(&format!("{rows}.map(row => row.cells[{number}].textContent)"));
+    let cells = cells.as_array().expect("rows");
+    cells
+        .iter()
+        .map(|cell| cell.as_str().expect("text").to_string())
+        .collect()
+}
+
+const FOCUS: &str = "document.activeElement.textContent.trim() || document.activeElement.id";
 
 #[test]
 fn a_page_holds_everything_and_needs_nothing() {
@@ -65,17 +53,130 @@ fn a_page_holds_everything_and_needs_nothing() {
         html.contains("<b>93.33</b>") && html.contains("4 models: 2 of 3 results (1 failed)"),
         "tables and warnings"
     );
-    let Some(dom) = opened("the page in a browser", &folder.path().join("report.html")) else {
+    let Some(mut browser) = Browser::start("the page in a browser") else {
         return;
     };
-    let jobs = dom.matches("data-job=").count();
-    assert_eq!(jobs, experiment().1.len(), "one row per job");
-    assert!(dom.contains("data-ready="), "the script ran to its end");
-    assert!(dom.contains("it broke"), "errors are in the data");
-    assert!(!dom.contains("alert(1)</script><!--"), "text is text");
+    browser.open(&folder.path().join("report.html"));
+    assert_eq!(
+        column(&mut browser, 0).len(),
+        experiment().1.len(),
+        "one row per job"
+    );
+    let requests = browser.value("performance.getEntriesByType('resource').length");
+    assert_eq!(requests, 0, "nothing else is loaded");
+    assert_eq!(
+        browser.value("document.querySelectorAll('script').length"),
+        2,
+        "text is text"
+    );
 }
 
-/// `cargo test -- --ignored opens_in_time` prints the figures.
+/// Everything by keys alone, as somebody without a mouse does.
+#[test]
+fn jobs_are_sorted_filtered_and_opened_by_keys() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    html(folder.path(), results(experiment().1).records);
+    let Some(mut browser) = Browser::start("the keys of the page") else {
+        return;
+    };
+    browser.show(1300, "light");
+    browser.open(&folder.path().join("report.html"));
+
+    browser.press("/");
+    assert_eq!(browser.text(FOCUS), "filter");
+    browser.write("ensemble split.parts=4");
+    browser.value("new Promise(done => setTimeout(done, 200))");
+    let kinds = column(&mut browser, 5);
+    assert!(
+        kinds.len() == 6 && kinds.iter().all(|kind| kind == "ensemble"),
+        "{kinds:?}"
+    );
+    assert!(
+        browser
+            .text("document.getElementById('shown').textContent")
+            .starts_with("6 of ")
+    );
+
+    // From the filter over both lists to the heads.
+    for _ in 0..3 {
+        browser.press("Tab");
+    }
+    assert_eq!(browser.text(FOCUS), "Job");
+    browser.tab_until(&format!("({FOCUS}) === 'Accuracy'"));
+    browser.press("Enter");
+    let sorted = column(&mut browser, 8);
+    assert_eq!(sorted, ["95.00", "95.70", "96.00", "96.70", "98.00", "98.70"]);
+    browser.press("Enter");
+    assert_eq!(column(&mut browser, 8)[0], "98.70");
+    let order = "document.querySelector('th[aria-sort=descending]').textContent";
+    assert_eq!(browser.text(order), "Accuracy");
+    browser.picture("sorted");
+
+    browser.tab_until(&format!("({FOCUS}).startsWith('job-')"));
+    let first = browser.text(FOCUS);
+    browser.press("ArrowDown");
+    let second = browser.text(FOCUS);
+    assert_ne!(first, second);
+    browser.press("Enter");
+    let dialog = "document.querySelector('dialog[open]').textContent";
+    let details = browser.text(dialog);
+    for part in [second.as_str(), "Settings", "Provenance", "The record"] {
+        assert!(details.contains(part), "{part}: {details}");
+    }
+    browser.picture("details");
+    browser.press("Escape");
+    assert_eq!(
+        browser.value("document.querySelector('dialog[open]')"),
+        Value::Null
+    );
+    assert_eq!(browser.text(FOCUS), second, "the focus comes back");
+
+    // Errors stand in the details of a job that failed.
+    browser.value("document.getElementById('filter').value = ''; document.getElementById('status').value = 'failed'; update()");
+    browser.value("document.querySelector('#table tbody button').click()");
+    assert!(browser.text(dialog).contains("it broke"));
+}
+
+/// Text stands out from the page by a factor of 4.5 (WCAG 2.1, AA), in both schemes, and no width makes the page itself
+/// scroll sideways.
+#[test]
+fn the_page_is_legible_in_light_and_dark_wide_and_narrow() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    html(folder.path(), results(experiment().1).records);
+    let Some(mut browser) = Browser::start("the looks of the page") else {
+        return;
+    };
+    browser.show(1300, "light");
+    browser.open(&folder.path().join("report.html"));
+    let contrast = "(() => {
+        const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(x => (x /= 255) <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
+        const paper = light(getComputedStyle(document.body).backgroundColor);
+        const worst = [...document.querySelectorAll('h1, p, a, td, th button, .muted, .bad, dt, svg text[fill=currentColor]')].map(e => {
+            const style = getComputedStyle(e), ink = light(e.tagName === 'text' ? style.fill : style.color);
+            return [(Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05), e.tagName];
+        });
+        return worst.reduce((a, b) => b[0] < a[0] ? b : a);
+    })()";
+    for scheme in ["light", "dark"] {
+        for width in [1300, 400] {
+            browser.show(width, scheme);
+            browser.picture(&format!("{scheme}-{width}"));
+            let overflow = browser.value("document.documentElement.scrollWidth - innerWidth");
+            assert!(
+                overflow.as_f64().expect("a number") <= 0.0,
+                "{scheme} {width}: {overflow}"
+            );
+        }
+        let worst = browser.value(contrast);
+        assert!(worst[0].as_f64().expect("a number") >= 4.5, "{scheme}: {worst}");
+    }
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    let dark = browser.text(paper);
+    browser.show(1300, "light");
+    assert_ne!(browser.text(paper), dark);
+}
+
+/// `cargo test --release -- --ignored ten_thousand_jobs --nocapture` prints the figures.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::print_stderr, reason = "the figures")]
@@ -92,17 +193,14 @@ fn ten_thousand_jobs_open_in_time() {
     let start = Instant::now();
     let html = html(folder.path(), records);
     let made = start.elapsed();
-    let Some(dom) = opened("the page in a browser", &folder.path().join("report.html")) else {
+    let Some(mut browser) = Browser::start("the page in a browser") else {
         return;
     };
-    let ready = dom
-        .split("data-ready=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .and_then(|ms| ms.parse::<f64>().ok());
-    let ready = ready.expect("the script ran to its end");
+    let ready = browser.open(&folder.path().join("report.html"));
+    let filter = "(() => { const since = performance.now(); document.getElementById('filter').value = 'method-3 seed'; update(); return performance.now() - since; })()";
+    let filtered = browser.value(filter);
     eprintln!(
-        "{} bytes, saved and made in {made:?}, ready after {ready} ms",
+        "{} bytes, saved and made in {made:?}, ready after {ready} ms, filtered in {filtered} ms",
         html.len()
     );
     assert!(ready < 2000.0);

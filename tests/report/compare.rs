@@ -5,13 +5,7 @@ use runner::report::{Results, compare};
 use super::*;
 
 fn results(records: Vec<Record>) -> Results {
-    let index = index(&records);
-    let summary = Summary::from_records(&index, &records).expect("summary");
-    Results {
-        index,
-        records,
-        summary,
-    }
+    Results::new(index(&records), records).expect("results")
 }
 
 #[test]
@@ -52,4 +46,12 @@ fn places_are_matched_whatever_the_settings() {
         (1, 1)
     );
     assert!(compare(&first, &first).differing.is_empty());
+
+    let mut newer = fuse(1, 0.55, 0.1);
+    newer.key = "of another version".to_string();
+    let comparison = compare(&results(vec![fuse(1, 0.5, 0.1)]), &results(vec![newer]));
+    assert_eq!(
+        comparison.differing[0].changed,
+        ["version of the method's arithmetic"]
+    );
 }

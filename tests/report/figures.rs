@@ -23,20 +23,11 @@ pub fn results(mut records: Vec<Record>) -> Results {
             Value::Null
         };
     }
-    let index = index(&records);
-    let summary = Summary::from_records(&index, &records).expect("summary");
-    Results {
-        index,
-        records,
-        summary,
-    }
+    Results::new(index(&records), records).expect("results")
 }
 
 fn options() -> FigureOptions {
-    FigureOptions {
-        metric: Metric::Accuracy,
-        axis: None,
-    }
+    FigureOptions::default()
 }
 
 #[test]
@@ -110,13 +101,7 @@ fn bars_hold_the_tables_numbers() {
 fn what_cannot_be_drawn_is_an_error() {
     let mut records = experiment().1;
     records.retain(|record| record.parts == 2);
-    let index = index(&records);
-    let summary = Summary::from_records(&index, &records).expect("summary");
-    let few = Results {
-        index,
-        records,
-        summary,
-    };
+    let few = Results::new(index(&records), records).expect("results");
     let message = |name: &str| figures(&few, name, &options()).expect_err("nothing").to_string();
     assert_eq!(
         message("models"),

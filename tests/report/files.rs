@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use runner::report::{render_all, summarise};
+use runner::report::{load, render_all};
 use runner::result::{Store, StoreError, TableRequest};
 
 use super::*;
@@ -81,8 +81,8 @@ fn ten_thousand_records() {
     let store = save(folder.path(), index(&records), records);
     let size = fs::metadata(store.record_path("job-0")).expect("record").len();
     let mut start = Instant::now();
-    let summary = summarise(&store).expect("summary");
-    Table::methods_by_split(&summary, Metric::Accuracy).expect("table");
+    let summary = load(&store).expect("results").summary;
+    by_split(&summary, Metric::Accuracy).expect("table");
     let read = start.elapsed();
     start = Instant::now();
     let rendered = render_all(&store, &Templates::load(None).expect("templates")).expect("tables");

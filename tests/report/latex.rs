@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use runner::report::{FIGURES, FigureOptions, figures, to_macros};
+use runner::report::{FIGURES, FigureOptions, figures, study_figure, to_macros};
 
 use super::layouts::{ablation, full_data};
 use super::*;
@@ -121,16 +121,16 @@ fn every_figure_compiles() {
         super::figures::results(ablation()),
     ] {
         for name in FIGURES {
-            let options = FigureOptions {
-                metric: Metric::Accuracy,
-                axis: None,
-            };
-            for figure in figures(&results, name, &options).unwrap_or_default() {
+            for figure in figures(&results, name, &FigureOptions::default()).unwrap_or_default() {
                 for part in ["\\noindent ", &figure.to_pgf(), "\\clearpage\n"] {
                     body += part;
                 }
             }
         }
+    }
+    for study in [super::studies::interpolation(), super::studies::neurons()] {
+        let figure = study_figure(&study, &FigureOptions::default());
+        body += &format!("\\noindent {}\\clearpage\n", figure.to_pgf());
     }
     let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}";
     let Some(text) = compiled("pgfplots of figures", packages, &body) else {
@@ -141,8 +141,12 @@ fn every_figure_compiles() {
         "number of models",
         "KF gradient, DeepLIFT",
         "predicted class",
+        "fused network",
+        "20 %",
         "[16]",
         "epoch",
+        "aligned (git-rebasin): loss barrier 0.5000 at 0.50",
+        "mean of a cluster",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in: {text}");
     }

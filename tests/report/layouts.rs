@@ -104,6 +104,40 @@ fn pairs_and_groups_before_and_after_fine_tuning() {
     ");
 }
 
+/// Models of a `[model-set]` have seeds of their own: what is fused of them is held to the best of these models.
+#[test]
+fn accuracies_of_a_model_set_are_relative_to_the_fused_models() {
+    let mut records = full_data();
+    for record in &mut records {
+        if let [model] = record.models.as_slice() {
+            record.seed = 1 + model
+                .trim_start_matches("model_")
+                .parse::<u64>()
+                .expect("a number");
+        }
+    }
+    let options = TableOptions {
+        layout: "full-data".to_string(),
+        precision: Some(1),
+        ..TableOptions::new(Metric::NormalisedAccuracy)
+    };
+    let table = Table::of(&summary(&records), &options).expect("table");
+    let shown = text("full-data", &table);
+    let cells = |row: &str| -> Vec<String> {
+        let line = shown
+            .lines()
+            .find(|line| line.starts_with(&format!("| {row} ")))
+            .expect("a row");
+        line.split('|')
+            .skip(3)
+            .map(|cell| cell.trim().to_string())
+            .collect()
+    };
+    // .92 of .93; pairs of models 0 and 1 (.93 / .91), of 2 and 3 (.94 / .93).
+    assert_eq!(cells("Model 2")[0], "98.9", "{shown}");
+    assert_eq!(cells("KF gradient")[1], "**101.6 (±0.8)**", "{shown}");
+}
+
 /// The plan labels what is fine-tuned; the column says it, too.
 #[test]
 fn labels_of_fine_tuned_networks_share_a_row() {
@@ -225,7 +259,7 @@ fn data_sets_are_not_mixed_unless_they_are_an_axis() {
         let name = record.settings["dataset"]["name"].clone();
         record.axes.insert("dataset.name".to_string(), name);
     }
-    let table = Table::methods_by_split(&summary(&records), Metric::Accuracy).expect("table");
+    let table = by_split(&summary(&records), Metric::Accuracy).expect("table");
     let titles: Vec<String> = table.columns.iter().map(runner::report::Column::title).collect();
     assert_eq!(titles, ["digits, 2 models", "mnist, 2 models"]);
 }

@@ -13,7 +13,7 @@ fn methods(values: &[(&str, &[f64])]) -> Summary {
 }
 
 fn marks(summary: &Summary) -> Vec<(bool, bool)> {
-    let table = Table::methods_by_split(summary, Metric::Accuracy).expect("table");
+    let table = by_split(summary, Metric::Accuracy).expect("table");
     let mark = |row: &runner::report::Row| match row.cells[0] {
         Cell::Value { best, second, .. } => (best, second),
         _ => (false, false),
@@ -42,6 +42,13 @@ fn what_prints_alike_and_what_lies_within_a_standard_error_is_marked_alike() {
         ("kf-gradient", &[0.915]),
     ]);
     assert_eq!(marks(&several), [BEST, BEST, SECOND]);
+    // A single run that is best by less than another's standard error, .01.
+    let once = methods(&[
+        ("hf-linear", &[0.935]),
+        ("kf-linear", &[0.91, 0.93, 0.95]),
+        ("kf-gradient", &[0.9]),
+    ]);
+    assert_eq!(marks(&once), [BEST, BEST, SECOND]);
     assert_eq!(
         marks(&methods(&[("hf-linear", &[0.9]), ("ensemble", &[0.99])])),
         [NONE, NONE]
@@ -97,7 +104,9 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
     let table = against(&summary, "Vanilla averaging", Test::Wilcoxon).expect("by its label");
     close(p_values(&table)[1], 0.125);
     assert!(
-        table.notes[1].contains("With n = 5 pairs Wilcoxon's p cannot go below 0.0625"),
+        table.notes[1].contains(
+            "With n = 5 pairs Wilcoxon's p cannot go below 0.0625, 0.125 after Holm's correction over 2 rows, so nothing",
+        ),
         "{:?}",
         table.notes
     );
@@ -110,7 +119,23 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
         error
             .hint()
             .expect("hint")
-            .contains("did you mean `Vanilla averaging`?")
+            .contains("did you mean `vanilla-averaging`?")
+    );
+    // One set of base models: runs of the methods, a method without randomness having one.
+    let random = |name: &'static str, method_seed: u64, accuracy: f64| {
+        with(record(Kind::Fuse, 2, 1, name, accuracy), |record| {
+            record.method_seed = Some(method_seed);
+            record.settings = json!({"method-seed": method_seed});
+        })
+    };
+    let mut records = vec![random("hf-linear", 0, 0.8)];
+    records.extend((0..4).map(|seed| random("kf-linear", seed, 0.9 + seed as f64 / 100.0)));
+    let table = against(&super::summary(&records), "hf-linear", Test::T).expect("table");
+    close(p_values(&table)[1], 0.0003856171515912925);
+    assert!(
+        table.notes[1].contains("this says nothing about other base models"),
+        "{:?}",
+        table.notes
     );
     let once = methods(&[("vanilla-averaging", &[0.8]), ("kf-gradient", &[0.9])]);
     let table = against(&once, "vanilla-averaging", Test::T).expect("table");
@@ -176,7 +201,11 @@ fn further_columns_stand_beside_each() {
     let error = TableOptions::requested(&request, "accuracy", "methods-by-split".to_string())
         .expect_err("unknown column");
     assert_eq!(error.to_string(), "unknown metric `fuse_secnds`");
-    assert_eq!(error.hint().as_deref(), Some("did you mean `fuse_seconds`?"));
+    let hint = error.hint().expect("hint");
+    assert!(
+        hint.starts_with("did you mean `fuse_seconds`? Known are: "),
+        "{hint}"
+    );
 }
 
 #[test]

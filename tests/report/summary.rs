@@ -77,7 +77,7 @@ fn jobs_without_a_record_are_missing_and_stale_records_ignored() {
 
     let table = |index: &Index| {
         let summary = Summary::from_records(index, &records).expect("summary");
-        Table::methods_by_split(&summary, Metric::Accuracy).expect("table")
+        by_split(&summary, Metric::Accuracy).expect("table")
     };
     let known = table(&index);
     let row = known
@@ -112,11 +112,11 @@ fn jobs_without_a_record_are_missing_and_stale_records_ignored() {
 fn nothing_to_show_is_an_error() {
     let records = [failed(record(Kind::Train, 2, 1, "model_0", 0.5), Status::Failed)];
     let summary = Summary::from_records(&index(&records), &records).expect("summary");
-    let error = Table::methods_by_split(&summary, Metric::Accuracy).expect_err("empty");
+    let error = by_split(&summary, Metric::Accuracy).expect_err("empty");
     insta::assert_snapshot!(error, @"`quick_start` has no finished record, so there is nothing to show");
     let (index, records) = experiment();
     let summary = Summary::from_records(&index, &records).expect("summary");
-    let error = Table::methods_by_split(&summary, Metric::RocAuc).expect_err("undefined everywhere");
+    let error = by_split(&summary, Metric::RocAuc).expect_err("undefined everywhere");
     insta::assert_snapshot!(error, @"`quick_start` has no value of `roc_auc`, so there is nothing to show");
 }
 
@@ -165,7 +165,7 @@ fn variants_of_a_method_stay_apart() {
     let absent = records.pop().expect("four").job;
     let summary = Summary::from_records(&index, &records).expect("summary");
     assert_eq!(summary.unplaced, [absent]);
-    let table = Table::methods_by_split(&summary, Metric::Accuracy).expect("table");
+    let table = by_split(&summary, Metric::Accuracy).expect("table");
     let labels: Vec<_> = table.rows.iter().map(|row| row.label.as_str()).collect();
     assert_eq!(
         labels,

@@ -14,10 +14,10 @@ fn markdown() {
     | Model 1                 | --         |     78.33 (±1.53) |     78.33 (±1.53) |
     | Model 2                 | --         |                   |     68.33 (±1.53) |
     | Model 3                 | --         |                   |     58.33 (±1.53) |
-    | Vanilla averaging       | --         |     80.33 (±1.53) |   _80.33 (±1.53)_ |
+    | Vanilla averaging       | --         |   _80.33 (±1.53)_ |   _80.33 (±1.53)_ |
     | Ensemble                | --         |     96.33 (±1.53) |     96.33 (±1.53) |
     | Ensemble, head-weighted | --         |     97.03 (±1.53) |     97.03 (±1.53) |
-    | HF linear               | Uniform    |   _92.33 (±1.53)_ |               N/A |
+    | HF linear               | Uniform    | **92.33 (±1.53)** |               N/A |
     | KF gradient             | Uniform    | **93.33 (±1.53)** |                -- |
     | KF gradient             | DeepLIFT   | **93.33 (±1.53)** | **92.50 (±0.71)** |
     ");
@@ -31,7 +31,7 @@ fn markdown() {
 fn latex() {
     insta::assert_snapshot!(render(Format::Latex, &table(Metric::Loss)), @r"
     % Made by: runner table quick_start --template methods-by-split --metric loss --format latex
-    % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
+    % Needs \usepackage{booktabs}. To change the layout, change a copy of the template, not this file.
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
@@ -41,15 +41,12 @@ fn latex() {
         \toprule
         Method & Importance & 2 models & 4 models \\
         \midrule
-        Model 0 & -- & $0.1167 \pm 0.0153$ & $0.1167 \pm 0.0153$ \\
-        Model 1 & -- & $0.2167 \pm 0.0153$ & $0.2167 \pm 0.0153$ \\
-        Model 2 & -- &  & $0.3167 \pm 0.0153$ \\
-        Model 3 & -- &  & $0.4167 \pm 0.0153$ \\
+        Individual models & -- & \begin{tabular}[t]{@{}r@{}}$0.1167 \pm 0.0153$ \\ $0.2167 \pm 0.0153$\end{tabular} & \begin{tabular}[t]{@{}r@{}}$0.1167 \pm 0.0153$ \\ $0.2167 \pm 0.0153$ \\ $0.3167 \pm 0.0153$ \\ $0.4167 \pm 0.0153$\end{tabular} \\
         \midrule
-        Vanilla averaging & -- & $0.1967 \pm 0.0153$ & $\underline{0.1967} \pm 0.0153$ \\
+        Vanilla averaging & -- & $\underline{0.1967} \pm 0.0153$ & $\underline{0.1967} \pm 0.0153$ \\
         Ensemble & -- & $0.0367 \pm 0.0153$ & $0.0367 \pm 0.0153$ \\
         Ensemble, head-weighted & -- & $0.0297 \pm 0.0153$ & $0.0297 \pm 0.0153$ \\
-        HF linear & Uniform & $\underline{0.0767} \pm 0.0153$ & N/A \\
+        HF linear & Uniform & $\mathbf{0.0767} \pm 0.0153$ & N/A \\
         KF gradient & Uniform & $\mathbf{0.0667} \pm 0.0153$ & -- \\
         KF gradient & DeepLIFT & $\mathbf{0.0667} \pm 0.0153$ & $\mathbf{0.0750} \pm 0.0071$ \\
         \bottomrule
@@ -72,7 +69,7 @@ fn csv_and_json() {
     base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
     base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false,false,
     base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false,false,
-    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,false,
+    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
     network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
     ");
 }
@@ -96,10 +93,10 @@ fn column_groups_and_qualifiers() {
         }
     }
     let summary = Summary::from_records(&index(&records), &records).expect("summary");
-    let table = Table::methods_by_split(&summary, Metric::Accuracy).expect("table");
+    let table = by_split(&summary, Metric::Accuracy).expect("table");
     insta::assert_snapshot!(render(Format::Latex, &table), @r"
     % Made by: runner table quick_start --template methods-by-split --metric accuracy --format latex
-    % Needs \usepackage{booktabs}; change templates/methods-by-split.tex, not this file.
+    % Needs \usepackage{booktabs}. To change the layout, change a copy of the template, not this file.
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
@@ -111,7 +108,7 @@ fn column_groups_and_qualifiers() {
         \cmidrule(lr){3-4}\cmidrule(lr){5-6}
         Method & Importance & 2 models & 4 models & 2 models & 4 models \\
         \midrule
-        Model 0 & -- & $50.00$ & $50.00$ & $50.00$ & $50.00$ \\
+        Individual models & -- & \begin{tabular}[t]{@{}r@{}}$50.00$\end{tabular} & \begin{tabular}[t]{@{}r@{}}$50.00$\end{tabular} & \begin{tabular}[t]{@{}r@{}}$50.00$\end{tabular} & \begin{tabular}[t]{@{}r@{}}$50.00$\end{tabular} \\
         \midrule
         KF linear, lr 0.1 & -- & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ & $\mathbf{70.00}$ \\
         KF linear, lr 0.001 & -- & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ \\

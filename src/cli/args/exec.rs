@@ -48,6 +48,10 @@ pub struct ExecArgs {
     /// Jobs at a time [default: number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Where jobs run: threads of this process, which share what they load, or a process each, which can be ended [default:
+    /// threads; processes where `resources.memory` sets a limit]
+    #[arg(long, value_name = "KIND")]
+    pub workers: Option<WorkerKind>,
     /// Run only jobs that failed before, and those skipped because of them
     #[arg(long, value_name = "WHICH")]
     pub rerun: Option<Rerun>,
@@ -60,7 +64,7 @@ pub struct ExecArgs {
     /// Start nothing new after N failures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_fail: Option<u32>,
-    /// Try a failed job again, up to N times
+    /// Try a failed job again, up to N times: after a second, and after twice as long each further time
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: usize,
     /// Form of the output
@@ -69,6 +73,15 @@ pub struct ExecArgs {
     /// Wait for another `exec` on the same results instead of refusing
     #[arg(long)]
     pub wait: bool,
+}
+
+/// Where jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WorkerKind {
+    /// Threads of this process.
+    Threads,
+    /// A process for each job.
+    Processes,
 }
 
 /// Which jobs run again.
@@ -123,9 +136,32 @@ pub struct MethodsArgs {
 pub struct StatusArgs {
     /// A manifest, or the name of an experiment with results
     pub experiment: String,
+    /// Go on showing it as it changes: the same as `runner watch`
+    #[arg(short, long, conflicts_with = "format")]
+    pub follow: bool,
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub format: Format,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// A manifest, or the name of an experiment with results
+    pub experiment: String,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// A manifest, or the name of an experiment with results; all experiments by default
+    pub experiment: Option<String>,
+    /// Say what would go; remove nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: StepFormat,
 }
 
 /// Arguments of `logs`.
@@ -164,11 +200,14 @@ pub struct VerifyArgs {
 /// Arguments of `worker`.
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
-    /// A serialised job
+    /// A serialised job, or `-` for an order on standard input, with `--ordered`
     pub job: PathBuf,
     /// Name of the experiment
-    #[arg(long)]
-    pub experiment: String,
+    #[arg(long, required_unless_present = "ordered")]
+    pub experiment: Option<String>,
+    /// Whether the order says where results are
+    #[arg(long, hide = true)]
+    pub ordered: bool,
     /// Device to compute on
     #[arg(long, default_value = "auto")]
     pub device: String,

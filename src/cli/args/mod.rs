@@ -10,12 +10,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    ConfigArgs, ExecArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs, SelectArgs,
-    StatusArgs, VerifyArgs, WorkerArgs,
+    ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun, SchemaArgs,
+    SelectArgs, StatusArgs, VerifyArgs, WatchArgs, WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
-pub use step::{FuseArgs, ImportanceArgs, PlaceArg, StepArgs};
+pub use step::{
+    AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs,
+    TrainArgs,
+};
 
 /// Declarative experiments in neural network model fusion.
 #[derive(Debug, Parser)]
@@ -93,6 +96,8 @@ pub enum Command {
     Methods(MethodsArgs),
     /// Show what is finished, failed or missing
     Status(StatusArgs),
+    /// Show how a running experiment comes along, whoever runs it
+    Watch(WatchArgs),
     /// Show the log of a job
     Logs(LogsArgs),
     /// Render tables from results
@@ -105,12 +110,22 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run an experiment again, elsewhere, and compare with its results
     Verify(VerifyArgs),
+    /// Remove results that belong to no job any more
+    Gc(GcArgs),
     /// Download data sets into the data folder
     Fetch(FetchArgs),
+    /// Train models, without a manifest
+    Train(TrainArgs),
     /// Fuse models from files, without a manifest
     Fuse(FuseArgs),
+    /// Train models from files further, without a manifest
+    Finetune(FinetuneArgs),
+    /// Evaluate models from files on the test set, without a manifest
+    Evaluate(EvaluateArgs),
     /// Score the neurons of models from files, without a manifest
     Importance(ImportanceArgs),
+    /// Follow the loss on the straight line between two models from files, aligned and not
+    Interpolate(InterpolateArgs),
     /// Show what is in checkpoints: safetensors, or PyTorch's of any age
     Inspect(InspectArgs),
     /// Convert a checkpoint for other programs

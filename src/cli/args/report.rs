@@ -55,12 +55,12 @@ pub enum TableFormat {
 /// Arguments of `plot`.
 #[derive(Debug, Args)]
 pub struct PlotArgs {
-    /// A manifest, or the name of an experiment with results
+    /// A manifest, the name of an experiment with results, or a JSON file of `interpolate` or `importance`
     pub experiment: String,
     /// Figures: bars, models, confusion, classes, training, ablation [default: all that the results allow]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub figure: Vec<String>,
-    /// Metric of the figures models and ablation
+    /// Metric of the figures models, ablation and of interpolations
     #[arg(long, default_value = "accuracy")]
     pub metric: String,
     /// Axis of the figure ablation [default: the one that varies]
@@ -77,7 +77,7 @@ pub struct PlotArgs {
     /// Pixels of a PNG for each of the SVG
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub scale: f64,
-    /// Where to write [default: plots/ in the experiment's results]
+    /// Where to write [default: plots/ in the experiment's results, the folder of a JSON file]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -25,12 +25,16 @@ pub struct KfGradient {
     pub importance: Importance,
     /// Scale each level's scores to sum 1.
     pub normalize_importance: bool,
+    /// Map each level's scores linearly onto `[r, 1]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub rescale_importance: Option<f64>,
     /// Training of every level.
     pub level: LevelSettings,
     /// Training of the last level, where it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<LevelSettings>,
-    /// Training of every level, one entry each; instead of `level` and `head`.
+    /// Training of every level, one entry each with the keys of `level`; instead of `level` and `head`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<LevelSettings>,
     /// Samples per step.
@@ -53,16 +57,18 @@ pub struct KfGradient {
     /// Order the clusters of a level whose output has the shape of its input after the input's neurons (for residual
     /// connections).
     pub align_skip_connections: bool,
-    /// Weight each neuron's squared error by its cluster's total importance.
+    /// Weight each neuron's squared error by its cluster's total importance; in the last level only with `head-weights`,
+    /// as in the reference.
     pub weighted_loss: bool,
     /// Weight the models' logits by the share of each class' training samples that they saw.
     pub head_weights: bool,
-    /// Train the last level on the models' softmax outputs instead of their logits.
+    /// Train the last level on the models' softmax outputs instead of their logits, by the KL divergence whatever the
+    /// other options say of the loss.
     pub kd_on_head: bool,
     /// Temperature of that softmax.
     #[schemars(range(min = 0.01))]
     pub kd_temperature: f64,
-    /// Levels that stay model 0's, from 0.
+    /// Levels that stay model 0's, from 0; the record says nothing of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_levels: Vec<usize>,
     /// Levels that start from fresh weights, from 0.
@@ -85,6 +91,7 @@ impl Default for KfGradient {
         Self {
             importance: Importance::Uniform,
             normalize_importance: false,
+            rescale_importance: None,
             level: LevelSettings::default(),
             head: None,
             levels: Vec::new(),
@@ -110,31 +117,75 @@ impl Default for KfGradient {
 }
 
 impl KfGradient {
-    /// Which parameter names levels that a network of so many levels does not have, and how.
-    pub(in crate::fusion) fn obstacle(&self, levels: usize) -> Option<(&'static str, String)> {
+    /// Which parameters name levels that a network of so many levels does not have, and how.
+    pub(in crate::fusion) fn obstacles(&self, levels: usize) -> Vec<(&'static str, String)> {
         let lists = [
             ("levels", self.levels.len()),
             ("perturbations", self.perturbations.len()),
         ];
-        for (key, given) in lists {
-            if given > 0 && given != levels {
-                let message = format!("`{key}` has {given} entries, but the network has {levels} levels");
-                return Some((key, message));
-            }
-        }
+        let lists = lists
+            .into_iter()
+            .filter(|(_, given)| *given > 0 && *given != levels);
         let numbers = [
             ("skip-levels", &self.skip_levels),
             ("reset-levels", &self.reset_levels),
         ];
-        for (key, given) in numbers {
-            if let Some(level) = given.iter().find(|&&level| level >= levels) {
-                let message = format!(
-                    "`{key}` has {level}, but the network's levels are 0 to {}",
-                    levels - 1
-                );
-                return Some((key, message));
-            }
-        }
-        None
+        let numbers = numbers.into_iter().filter_map(|(key, given)| {
+            let level = given.iter().find(|&&level| level >= levels)?;
+            let last = levels.saturating_sub(1);
+            Some((
+                key,
+                format!("`{key}` has {level}, but the network's levels are 0 to {last}"),
+            ))
+        });
+        lists
+            .map(|(key, given)| {
+                let message = format!("`{key}` has {given} entries, but the network has {levels} levels");
+                (key, message)
+            })
+            .chain(numbers)
+            .collect()
+    }
+
+    /// Parameters that do nothing beside the others, and why.
+    pub(in crate::fusion) fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let default = Self::default();
+        let skipped = self
+            .reset_levels
+            .iter()
+            .find(|level| self.skip_levels.contains(level));
+        let each = |key| format!("`{key}` does nothing beside a list with an entry for each level");
+        let found = [
+            (
+                !self.levels.is_empty() && self.head.is_some(),
+                "head",
+                each("head"),
+            ),
+            (
+                !self.levels.is_empty() && self.level != default.level,
+                "level",
+                each("level"),
+            ),
+            (
+                !self.perturbations.is_empty() && self.perturbation > 0.0,
+                "perturbation",
+                each("perturbation"),
+            ),
+            (
+                !self.kd_on_head && self.kd_temperature != default.kd_temperature,
+                "kd-temperature",
+                "`kd-temperature` does nothing without `kd-on-head`".to_string(),
+            ),
+            (
+                skipped.is_some(),
+                "reset-levels",
+                format!(
+                    "`reset-levels` has {}, which `skip-levels` leaves out",
+                    skipped.unwrap_or(&0)
+                ),
+            ),
+        ];
+        let found = found.into_iter().filter(|(is_so, _, _)| *is_so);
+        found.map(|(_, key, message)| (key, message)).collect()
     }
 }

@@ -84,7 +84,12 @@ fn the_moore_penrose_identities_hold_at_awkward_sizes() {
 fn duplicate_rows_columns_and_zeros_lower_the_rank() {
     let twice = Mat::from_fn(12, 6, |i, j| matrix(4, 3, 3)[(i % 4, j % 3)]);
     let zero = Mat::zeros(3, 2);
-    for cutoff in [Cutoff::Default, Cutoff::Relative(1e-4), Cutoff::Relative(1e-12)] {
+    for cutoff in [
+        Cutoff::Default,
+        Cutoff::Relative(1e-4),
+        Cutoff::Relative(1e-12),
+        Cutoff::Relative(0.0),
+    ] {
         moore_penrose(&twice, cutoff, 3, GRAM);
         moore_penrose(&zero, cutoff, 0, DOUBLE);
         moore_penrose(&zero.transpose().to_owned(), cutoff, 0, DOUBLE);

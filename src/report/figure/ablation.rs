@@ -1,7 +1,7 @@
 //! A metric along one axis of the manifest.
 
 use super::models::{named, points};
-use super::{Chart, Figure, Panel, Ticks};
+use super::{Chart, Figure, Lines, Panel, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::rows;
@@ -35,7 +35,7 @@ pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<V
         let short = |label: &str| label.strip_prefix(&name).unwrap_or(label).trim().to_string();
         (!curves.is_empty()).then(|| Panel {
             title: title.to_string(),
-            chart: Chart::Lines {
+            chart: Chart::Lines(Lines {
                 x: name.clone(),
                 y: metric.title().to_string(),
                 ticks: Ticks::Named(
@@ -44,8 +44,9 @@ pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<V
                         .map(|column| short(&columns.heads[*column].label))
                         .collect(),
                 ),
+                logarithmic: false,
                 curves,
-            },
+            }),
         })
     };
     let panels: Vec<Panel> = titles.iter().filter_map(|title| panel(title)).collect();

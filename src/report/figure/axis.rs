@@ -1,6 +1,6 @@
 //! Scales of axes.
 
-/// A linear scale with round numbers marked.
+/// A scale with round numbers marked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     /// Value at the beginning.
@@ -9,8 +9,10 @@ pub struct Axis {
     pub high: f64,
     /// Marked values.
     pub ticks: Vec<f64>,
-    /// Decimals that tell the ticks apart.
+    /// Decimals that tell the ticks apart; on a logarithmic scale each tick has its own.
     pub decimals: usize,
+    /// Whether equal factors are equally long.
+    pub logarithmic: bool,
 }
 
 impl Axis {
@@ -35,17 +37,53 @@ impl Axis {
             high: last * step,
             ticks: (0..=count).map(|i| (first + i as f64) * step).collect(),
             decimals: (-step.log10().floor()).clamp(0.0, 12.0) as usize,
+            logarithmic: false,
+        }
+    }
+
+    /// An axis over `[low, high]`, both above 0, widened to numbers that are 1 (or 1, 2 and 5, where it is short) times a
+    /// power of ten.
+    pub fn logarithmic(low: f64, high: f64) -> Self {
+        let decades = (high / low).log10();
+        let steps: &[f64] = if decades > 2.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+        let marks = (first..=last).flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
+        let marks: Vec<f64> = marks.collect();
+        let from = marks
+            .iter()
+            .rposition(|mark| *mark <= low * (1.0 + 1e-9))
+            .unwrap_or(0);
+        let to = marks
+            .iter()
+            .position(|mark| *mark >= high * (1.0 - 1e-9))
+            .unwrap_or(marks.len() - 1);
+        // A constant still needs some length.
+        let to = to.max((from + 1).min(marks.len() - 1));
+        let from = if from == to { from.saturating_sub(1) } else { from };
+        Self {
+            low: marks[from],
+            high: marks[to],
+            ticks: marks[from..=to].to_vec(),
+            decimals: 0,
+            logarithmic: true,
         }
     }
 
     /// The share of the way from the beginning to the end.
     pub fn share(&self, value: f64) -> f64 {
+        if self.logarithmic {
+            return (value / self.low).ln() / (self.high / self.low).ln();
+        }
         (value - self.low) / (self.high - self.low)
     }
 
     /// A tick as it is written.
     pub fn format(&self, tick: f64) -> String {
-        let text = format!("{tick:.*}", self.decimals);
+        let decimals = match self.logarithmic {
+            true => (-tick.log10().floor()).clamp(0.0, 12.0) as usize,
+            false => self.decimals,
+        };
+        let text = format!("{tick:.decimals$}");
         // Rounding may leave a minus before a zero.
         let zero = text.trim_start_matches(['-', '0', '.']).is_empty();
         if zero {
@@ -75,6 +113,20 @@ mod tests {
         );
         let flat = Axis::round(3.0, 3.0, 4);
         assert!(flat.low < 3.0 && flat.high > 3.0 && flat.ticks.len() > 2);
+        let far = Axis::logarithmic(0.0031, 42.0);
+        let written = |axis: &Axis| {
+            axis.ticks
+                .iter()
+                .map(|tick| axis.format(*tick))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(written(&far), ["0.001", "0.01", "0.1", "1", "10", "100"]);
+        assert!((far.share(1.0) - 0.6).abs() < 1e-12, "{}", far.share(1.0));
+        assert_eq!(
+            written(&Axis::logarithmic(0.3, 4.0)),
+            ["0.2", "0.5", "1", "2", "5"]
+        );
+        assert!(Axis::logarithmic(1.0, 1.0).ticks.len() > 1);
         let negative = Axis::round(-1.0, 1.0, 4);
         assert_eq!(negative.format(negative.ticks[0]), "\u{2212}1.0");
         assert_eq!(negative.format(-0.0), "0.0");

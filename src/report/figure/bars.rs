@@ -1,6 +1,6 @@
 //! The reference's figure: loss, F1, accuracy and ROC AUC of every model, two by two.
 
-use super::{Bar, Chart, Figure, Panel};
+use super::{Bar, Bars, Chart, Figure, Panel};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::rows;
@@ -19,8 +19,7 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
         };
         let panel = |metric: Metric| Panel {
             title: metric.title().to_string(),
-            chart: Chart::Bars {
-                label: metric.title().to_string(),
+            chart: Chart::Bars(Bars {
                 most: (!metric.lower_is_better()).then_some(100.0),
                 decimals: if metric == Metric::Loss { 3 } else { 1 },
                 bars: shown()
@@ -38,7 +37,7 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
                         }
                     })
                     .collect(),
-            },
+            }),
         };
         let metrics = [Metric::Loss, Metric::F1Macro, Metric::Accuracy, Metric::RocAuc];
         let defined = |metric: &Metric| {
@@ -47,7 +46,10 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
         let head = columns.heads[column].title();
         (shown().next().is_some()).then(|| Figure {
             name: format!("bars-{}", file_name(&head)),
-            title: format!("{} on {}, {head}", summary.experiment, summary.dataset),
+            title: format!(
+                "{} on {}, {head}: test metrics of every model",
+                summary.experiment, summary.dataset
+            ),
             panels: metrics.into_iter().filter(defined).map(panel).collect(),
             across: 2,
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bars::file_name;
-use super::{Chart, Curve, Figure, Panel, Point, Ticks};
+use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
@@ -39,7 +39,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
             .filter(|line| line.section == Section::Base)
             .enumerate();
         let curves = bases
-            .map(|(index, line)| curve(&line.label, index, index, histories(line, column, &base_losses)));
+            .map(|(index, line)| curve(&line.label, (index, index), histories(line, column, &base_losses)));
         panel(head.title(), "training loss", curves.collect())
     };
     let panels: Vec<Panel> = heads().filter_map(base).collect();
@@ -63,8 +63,8 @@ pub fn figures(results: &Results) -> Vec<Figure> {
                 let train = histories(line, column, &read("train-loss"));
                 let val = histories(line, column, &read("val-loss"));
                 [
-                    curve(&format!("{}: training", line.name()), index, 0, train),
-                    curve(&format!("{}: held out", line.name()), index, 1, val),
+                    curve(&format!("{}: training", line.name()), (index, 0), train),
+                    curve(&format!("{}: held out", line.name()), (index, 1), val),
                 ]
             });
             let name = tuned.iter().find_map(|line| {
@@ -83,7 +83,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
             figures.push(Figure {
                 name: format!("training-fusion-{}", file_name(&head.title())),
                 title: format!("{title}, {}", head.title()),
-                across: 2,
+                across: if panels.len() > 4 { 3 } else { 2 },
                 panels,
             });
         }
@@ -101,33 +101,40 @@ fn panel(title: String, y: &str, mut curves: Vec<Curve>) -> Option<Panel> {
             .iter()
             .position(|colour| *colour == curve.colour)
             .unwrap_or(0);
+        curve.mark = Some(curve.colour);
     }
     (!curves.is_empty()).then(|| Panel {
         title,
-        chart: Chart::Lines {
+        chart: Chart::Lines(Lines {
             x: "epoch".to_string(),
             y: y.to_string(),
             ticks: Ticks::Round,
+            logarithmic: true,
             curves,
-        },
+        }),
     })
 }
 
-fn curve(name: &str, colour: usize, dash: usize, points: Vec<Point>) -> Curve {
+fn curve(name: &str, (colour, dash): (usize, usize), points: Vec<Point>) -> Curve {
     Curve {
         name: name.to_string(),
         colour,
         dash,
-        marked: false,
+        mark: Some(colour),
         points,
     }
 }
 
-/// Mean and unbiased standard deviation at each epoch, over the runs that reached it.
+/// Mean and unbiased standard deviation at each epoch. A run that stopped before keeps its last loss, as it keeps its
+/// last weights.
 fn averaged(runs: &[Vec<f64>]) -> Vec<Point> {
     let longest = runs.iter().map(Vec::len).max().unwrap_or(0);
     let at = |epoch: usize| {
-        let values: Vec<f64> = runs.iter().filter_map(|run| run.get(epoch)).copied().collect();
+        let values: Vec<f64> = runs
+            .iter()
+            .filter_map(|run| run.get(epoch).or(run.last()))
+            .copied()
+            .collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

@@ -1,8 +1,8 @@
 //! From a figure to a scene: the panels in a grid, the legend below.
 
-use super::model::{Chart, Figure};
-use super::palette::{DASHES, series};
-use super::panels::{Size, draw, size};
+use super::model::{Figure, Sample};
+use super::palette::{DASHES, series, shade};
+use super::panels::Size;
 use super::scene::{Anchor, Ink, Mark, Scene};
 use super::text;
 
@@ -21,16 +21,16 @@ impl Figure {
     /// Everything at its place.
     pub(super) fn scene(&self) -> Scene {
         let across = self.across.clamp(1, self.panels.len().max(1));
-        let sizes: Vec<Size> = self.panels.iter().map(|panel| size(&panel.chart)).collect();
+        let sizes: Vec<Size> = self.panels.iter().map(|panel| panel.chart.size()).collect();
         let rows: Vec<&[Size]> = sizes.chunks(across).collect();
+        // The titles of panels must fit, too.
         let column = |at: usize| {
-            rows.iter()
-                .filter_map(|row| row.get(at))
-                .map(|size| size.width)
+            let panels = self.panels.iter().zip(&sizes).skip(at).step_by(across);
+            panels
+                .map(|(panel, size)| size.width.max(text::width(&panel.title, SIZE) * 1.08))
                 .fold(0.0, f64::max)
         };
         let widths: Vec<f64> = (0..across).map(column).collect();
-        // The titles of panels must fit, too.
         let title = text::width(&self.title, SIZE + 2.0);
         let inner = (widths.iter().sum::<f64>() + GAP * (across - 1) as f64).max(title * 1.08);
         let mut scene = Scene {
@@ -46,7 +46,7 @@ impl Figure {
                     scene.heading((x, y), &panel.title, SIZE);
                 }
                 let head = if panel.title.is_empty() { 0.0 } else { 16.0 };
-                draw(&mut scene, &panel.chart, (x, y + head), *width);
+                panel.chart.draw(&mut scene, (x, y + head), *width);
                 x += width + GAP;
             }
             y += row.iter().map(|size| size.height).fold(0.0, f64::max) + 16.0 + GAP;
@@ -56,51 +56,58 @@ impl Figure {
         scene
     }
 
-    /// The curves' names in columns, or the kinds of bars; returns where it ends.
+    /// The names in columns; returns where it ends.
     fn draw_legend(&self, scene: &mut Scene, mut y: f64, width: f64) -> f64 {
-        if self
-            .panels
-            .iter()
-            .any(|panel| matches!(panel.chart, Chart::Bars { .. }))
-        {
-            let mut x = MARGIN;
-            for (kind, name) in ["base model", "ensemble", "fused network"]
-                .into_iter()
-                .enumerate()
-            {
-                scene.rect(
-                    (x, y - 5.0),
-                    (18.0, 10.0),
-                    Ink::Colour(super::palette::BARS[kind]),
-                );
-                scene.text((x + 24.0, y), name, SIZE, Anchor::Start, Ink::Text);
-                x += 24.0 + text::width(name, SIZE) + 22.0;
-            }
-            return y + 8.0;
-        }
         let legend = self.legend();
         if legend.is_empty() {
             return y - 8.0;
         }
-        let entry = SAMPLE + 8.0 + text::widest(legend.iter().map(|curve| curve.name.as_str()), SIZE) + 20.0;
+        let entry = SAMPLE + 8.0 + text::widest(legend.iter().map(|(name, _)| *name), SIZE) + 20.0;
         let across = ((width / entry) as usize).max(1);
-        for (position, curve) in legend.iter().enumerate() {
+        for (position, (name, sample)) in legend.into_iter().enumerate() {
             let x = MARGIN + (position % across) as f64 * entry;
             if position > 0 && position % across == 0 {
                 y += LEGEND_LINE;
             }
-            let ink = Ink::Colour(series(curve.colour));
+            draw_sample(scene, sample, (x, y));
+            scene.text((x + SAMPLE + 8.0, y), name, SIZE, Anchor::Start, Ink::Text);
+        }
+        y + 8.0
+    }
+}
+
+/// What a name stands for, [`SAMPLE`] wide.
+fn draw_sample(scene: &mut Scene, sample: Sample, (x, y): (f64, f64)) {
+    let middle = (x + SAMPLE / 2.0, y);
+    match sample {
+        Sample::Curve { colour, dash, mark } => {
+            let ink = Ink::Colour(series(colour));
             scene.marks.push(Mark::Line {
                 points: vec![(x, y), (x + SAMPLE, y)],
                 ink,
                 width: 1.8,
-                dash: DASHES[curve.dash % DASHES.len()],
+                dash: DASHES[dash % DASHES.len()],
             });
-            if curve.marked {
-                scene.point((x + SAMPLE / 2.0, y), curve.dash, ink);
+            if let Some(mark) = mark {
+                scene.point(middle, mark, 1.0, ink, 1.0);
             }
-            scene.text((x + SAMPLE + 8.0, y), &curve.name, SIZE, Anchor::Start, Ink::Text);
         }
-        y + 8.0
+        Sample::Bar(kind) => draw_box(scene, (x, y), Ink::Bar(kind)),
+        Sample::Shade(value) => draw_box(scene, (x, y), Ink::Colour(shade(value.sqrt()))),
+        Sample::Shape(shape) => scene.point(middle, shape, 1.4, Ink::Muted, 1.0),
+        Sample::Cross => scene.cross(middle, Ink::Text),
     }
+}
+
+fn draw_box(scene: &mut Scene, (x, y): (f64, f64), ink: Ink) {
+    let (left, right, high, low) = (x + 12.0, x + SAMPLE, y - 6.0, y + 6.0);
+    scene.rect((left, high), (right - left, low - high), ink);
+    let border = vec![
+        (left, high),
+        (right, high),
+        (right, low),
+        (left, low),
+        (left, high),
+    ];
+    scene.line(border, Ink::Muted, 0.6);
 }

@@ -1,7 +1,7 @@
 //! Confusion matrices, and what each class' accuracy is, pooled over seeds.
 
 use super::bars::file_name;
-use super::{Chart, Figure, Panel};
+use super::{Chart, Figure, Matrix, Panel};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
@@ -16,7 +16,7 @@ pub fn confusion(summary: &Summary) -> Vec<Figure> {
     each(summary, |head, shown| Figure {
         name: format!("confusion-{}", file_name(head)),
         title: format!(
-            "{} on {}, {head}: square root of the shares of predictions per true class",
+            "{} on {}, {head}: how each true class was classified",
             summary.experiment, summary.dataset
         ),
         across: 4,
@@ -24,15 +24,14 @@ pub fn confusion(summary: &Summary) -> Vec<Figure> {
             .iter()
             .map(|(line, matrix)| Panel {
                 title: line.name(),
-                chart: Chart::Matrix {
+                chart: Chart::Matrix(Matrix {
                     y: "true class".to_string(),
                     x: "predicted class".to_string(),
                     rows: names(matrix.len()),
                     columns: names(matrix.len()),
-                    // Without the root all but the diagonal of a good network is white.
-                    values: matrix.iter().map(|row| roots(shares(row))).collect(),
+                    values: matrix.iter().map(|row| shares(row)).collect(),
                     written: false,
-                },
+                }),
             })
             .collect(),
     })
@@ -51,7 +50,7 @@ pub fn classes(summary: &Summary) -> Vec<Figure> {
             across: 1,
             panels: vec![Panel {
                 title: String::new(),
-                chart: Chart::Matrix {
+                chart: Chart::Matrix(Matrix {
                     y: String::new(),
                     x: "class".to_string(),
                     rows: shown.iter().map(|(line, _)| line.name()).collect(),
@@ -61,7 +60,7 @@ pub fn classes(summary: &Summary) -> Vec<Figure> {
                         .map(|(_, matrix)| matrix.iter().enumerate().map(|(i, row)| shares(row)[i]).collect())
                         .collect(),
                     written: classes <= MOST_NAMES,
-                },
+                }),
             }],
         }
     })
@@ -99,8 +98,4 @@ fn shares(row: &[u64]) -> Vec<Option<f64>> {
     row.iter()
         .map(|count| (sum > 0).then(|| *count as f64 / sum as f64))
         .collect()
-}
-
-fn roots(shares: Vec<Option<f64>>) -> Vec<Option<f64>> {
-    shares.into_iter().map(|share| share.map(f64::sqrt)).collect()
 }

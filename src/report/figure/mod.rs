@@ -3,7 +3,8 @@
 //! | step | file | in -> out |
 //! | --- | --- | --- |
 //! | choose | `bars.rs`, `models.rs`, `matrices.rs`, `curves.rs`, `ablation.rs` | [`Results`] -> [`Figure`]s: what is shown |
-//! | lay out | `layout.rs`, `panels.rs`, `axis.rs`, `text.rs` | figure -> [`Scene`]: lines, boxes and words at places in pixels |
+//! | choose | `interpolation.rs`, `neurons.rs` | [`Study`] -> [`Figure`] |
+//! | lay out | `layout.rs`, `panels/`, `axis.rs`, `text.rs` | figure -> [`Scene`]: lines, boxes and words at places in pixels |
 //! | draw | `svg.rs`, `png.rs` | scene -> file; both show the same |
 //! | typeset | `pgf.rs` | figure -> pgfplots, which lays out itself |
 //!
@@ -14,10 +15,12 @@ mod ablation;
 mod axis;
 mod bars;
 mod curves;
+mod interpolation;
 mod layout;
 mod matrices;
 mod model;
 mod models;
+mod neurons;
 mod palette;
 mod panels;
 mod pgf;
@@ -26,12 +29,13 @@ mod scene;
 mod svg;
 mod text;
 
-pub use model::{Bar, Chart, Curve, Figure, Panel, Point, Ticks};
+pub use model::{Bar, Bars, Chart, Curve, Dot, Figure, Lines, Matrix, Panel, Point, Scatter, Ticks};
 pub use svg::Theme;
 pub(super) use svg::xml;
 
 use super::error::nearest;
 use super::{Metric, ReportError, Results};
+use crate::result::{Findings, Study};
 
 /// Names of the figures.
 pub const FIGURES: [&str; 6] = ["bars", "models", "confusion", "classes", "training", "ablation"];
@@ -43,6 +47,15 @@ pub struct FigureOptions {
     pub metric: Metric,
     /// The axis of `ablation`.
     pub axis: Option<String>,
+}
+
+impl Default for FigureOptions {
+    fn default() -> Self {
+        Self {
+            metric: Metric::Accuracy,
+            axis: None,
+        }
+    }
 }
 
 /// The figures called `name`: one per column of the tables where a figure shows one column only.
@@ -78,4 +91,12 @@ pub fn figures(results: &Results, name: &str, options: &FigureOptions) -> Result
         });
     }
     Ok(made)
+}
+
+/// The figure of a study.
+pub fn study_figure(study: &Study, options: &FigureOptions) -> Figure {
+    match &study.found {
+        Findings::Interpolation(found) => interpolation::figure(study, found, options.metric),
+        Findings::Neurons(found) => neurons::figure(study, found),
+    }
 }

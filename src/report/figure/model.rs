@@ -26,42 +26,94 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chart {
     /// Horizontal bars from 0.
-    Bars {
-        /// Title of the axis of values.
-        label: String,
-        /// The largest value there can be, such as 100 %; whiskers end there.
-        most: Option<f64>,
-        /// Decimals of the values beside the bars.
-        decimals: usize,
-        /// From top to bottom.
-        bars: Vec<Bar>,
-    },
+    Bars(Bars),
     /// Curves with bands.
-    Lines {
-        /// Title of the horizontal axis.
-        x: String,
-        /// Title of the vertical axis.
-        y: String,
-        /// Where the horizontal axis is marked.
-        ticks: Ticks,
-        /// Named curves.
-        curves: Vec<Curve>,
-    },
+    Lines(Lines),
     /// A shaded matrix.
-    Matrix {
-        /// Title of the rows, beside them.
-        y: String,
-        /// Title of the columns, below them.
-        x: String,
-        /// Names of the rows.
-        rows: Vec<String>,
-        /// Names of the columns.
-        columns: Vec<String>,
-        /// `[row][column]`, in `[0, 1]`; not shaded where there is none.
-        values: Vec<Vec<Option<f64>>>,
-        /// Whether each value is written into its cell, in percent.
-        written: bool,
-    },
+    Matrix(Matrix),
+    /// Marks in a plane.
+    Scatter(Scatter),
+}
+
+/// Horizontal bars from 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bars {
+    /// The largest value there can be, such as 100 %; whiskers end there.
+    pub most: Option<f64>,
+    /// Decimals of the values beside the bars.
+    pub decimals: usize,
+    /// From top to bottom.
+    pub bars: Vec<Bar>,
+}
+
+/// Curves with bands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lines {
+    /// Title of the horizontal axis.
+    pub x: String,
+    /// Title of the vertical axis.
+    pub y: String,
+    /// Where the horizontal axis is marked.
+    pub ticks: Ticks,
+    /// Whether the vertical axis is logarithmic, where all values are above 0 and span a factor of ten.
+    pub logarithmic: bool,
+    /// Named curves.
+    pub curves: Vec<Curve>,
+}
+
+/// A shaded matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    /// Title of the rows, beside them.
+    pub y: String,
+    /// Title of the columns, below them.
+    pub x: String,
+    /// Names of the rows.
+    pub rows: Vec<String>,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// `[row][column]`, in `[0, 1]`; not shaded where there is none.
+    pub values: Vec<Vec<Option<f64>>>,
+    /// Whether each value is written into its cell, in percent. Otherwise its shade is that of its square root: all but
+    /// the diagonal of a good network would be white.
+    pub written: bool,
+}
+
+impl Matrix {
+    /// What the shade of a value says.
+    pub(super) fn depth(&self, value: f64) -> f64 {
+        if self.written { value } else { value.sqrt() }
+    }
+}
+
+/// Marks in a plane, some of them tied together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scatter {
+    /// Title of the horizontal axis.
+    pub x: String,
+    /// Title of the vertical axis.
+    pub y: String,
+    /// What each shape stands for, from 0.
+    pub shapes: Vec<String>,
+    /// What a cross stands for.
+    pub cross: String,
+    /// The marks.
+    pub dots: Vec<Dot>,
+}
+
+/// One mark of a scatter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dot {
+    /// Where.
+    pub at: (f64, f64),
+    /// Its size beside that of the largest, from 0 to 1: of its area.
+    pub size: f64,
+    /// Which colour.
+    pub colour: usize,
+    /// Which shape.
+    pub shape: usize,
+    /// The cross that it is tied to.
+    pub to: (f64, f64),
 }
 
 /// One bar.
@@ -91,10 +143,10 @@ pub struct Curve {
     pub name: String,
     /// Which colour.
     pub colour: usize,
-    /// Which dash and mark.
+    /// Which dash.
     pub dash: usize,
-    /// Whether points are marked, besides the line.
-    pub marked: bool,
+    /// Which mark stands at its points; along many points only here and there.
+    pub mark: Option<usize>,
     /// From left to right.
     pub points: Vec<Point>,
 }
@@ -110,20 +162,125 @@ pub struct Point {
     pub spread: Option<f64>,
 }
 
+/// What a line of the legend shows beside its name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sample {
+    /// A piece of a curve.
+    Curve {
+        /// Which colour.
+        colour: usize,
+        /// Which dash.
+        dash: usize,
+        /// Which mark.
+        mark: Option<usize>,
+    },
+    /// A filled box: the colour of a kind of bar.
+    Bar(usize),
+    /// A shape of a scatter.
+    Shape(usize),
+    /// A shade of a matrix, for a value from 0 to 1.
+    Shade(f64),
+    /// A cross.
+    Cross,
+}
+
+/// What kinds of bars are called.
+const KINDS: [&str; 3] = ["base model", "ensemble", "fused network"];
+
+/// Shares of which the legend of a matrix shows the shade.
+const SHADES: [(&str, f64); 6] = [
+    ("0 %", 0.0),
+    ("1 %", 0.01),
+    ("5 %", 0.05),
+    ("20 %", 0.2),
+    ("50 %", 0.5),
+    ("100 %", 1.0),
+];
+
 impl Figure {
-    /// The curves of all panels, each name once, in order.
-    pub(super) fn legend(&self) -> Vec<&Curve> {
-        let mut legend: Vec<&Curve> = Vec::new();
+    /// What needs a name, in all panels: each name once, in order.
+    pub(super) fn legend(&self) -> Vec<(&str, Sample)> {
+        let mut legend: Vec<(&str, Sample)> = Vec::new();
         for panel in &self.panels {
-            let Chart::Lines { curves, .. } = &panel.chart else {
-                continue;
+            let entries: Vec<(&str, Sample)> = match &panel.chart {
+                Chart::Matrix(Matrix { written: true, .. }) => Vec::new(),
+                Chart::Matrix(_) => SHADES.map(|(name, value)| (name, Sample::Shade(value))).to_vec(),
+                Chart::Bars(bars) => {
+                    let shown = |kind: usize| bars.bars.iter().any(|bar| bar.kind == kind);
+                    let kinds = (0..KINDS.len()).filter(|kind| shown(*kind));
+                    kinds.map(|kind| (KINDS[kind], Sample::Bar(kind))).collect()
+                }
+                Chart::Lines(lines) => lines.curves.iter().map(Curve::entry).collect(),
+                Chart::Scatter(scatter) => {
+                    let shapes = scatter
+                        .shapes
+                        .iter()
+                        .map(String::as_str)
+                        .zip((0..).map(Sample::Shape));
+                    shapes.chain([(scatter.cross.as_str(), Sample::Cross)]).collect()
+                }
             };
-            for curve in curves {
-                if legend.iter().all(|known| known.name != curve.name) {
-                    legend.push(curve);
+            for entry in entries {
+                if legend.iter().all(|(known, _)| *known != entry.0) {
+                    legend.push(entry);
                 }
             }
         }
         legend
+    }
+}
+
+impl Lines {
+    /// Whether its vertical axis is logarithmic: where that is asked for, possible, and of use.
+    pub(super) fn is_logarithmic(&self) -> bool {
+        let values = || {
+            self.curves
+                .iter()
+                .flat_map(|curve| &curve.points)
+                .map(|point| point.y)
+        };
+        let (least, most) = (
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(f64::NEG_INFINITY, f64::max),
+        );
+        self.logarithmic && least > 0.0 && most >= 10.0 * least
+    }
+}
+
+impl Curve {
+    fn entry(&self) -> (&str, Sample) {
+        let Self {
+            colour, dash, mark, ..
+        } = *self;
+        (&self.name, Sample::Curve { colour, dash, mark })
+    }
+
+    /// One in so many points is marked.
+    pub(super) fn mark_every(&self) -> usize {
+        const MARKS: usize = 25;
+        self.points.len().div_ceil(MARKS)
+    }
+
+    /// The corners of the band around it; nothing where points have no spread.
+    pub(super) fn band(&self) -> Option<Vec<(f64, f64)>> {
+        if self.points.len() < 2 {
+            return None;
+        }
+        let spreads: Vec<f64> = self
+            .points
+            .iter()
+            .map(|point| point.spread)
+            .collect::<Option<_>>()?;
+        let upper = self
+            .points
+            .iter()
+            .zip(&spreads)
+            .map(|(point, spread)| (point.x, point.y + spread));
+        let lower = self
+            .points
+            .iter()
+            .zip(&spreads)
+            .map(|(point, spread)| (point.x, point.y - spread));
+        Some(upper.chain(lower.rev()).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::palette::SERIES;
-use super::{Chart, Curve, Figure, Panel, Point, Ticks};
+use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
@@ -28,12 +28,13 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
         let curves = named(lines.iter().filter(several), |line| points(line, block, metric));
         (!curves.is_empty()).then(|| Panel {
             title: columns.heads[block[0]].group.clone(),
-            chart: Chart::Lines {
+            chart: Chart::Lines(Lines {
                 x: "number of models".to_string(),
                 y: metric.title().to_string(),
                 ticks: Ticks::Named(block.iter().map(|c| columns.models(*c).to_string()).collect()),
+                logarithmic: false,
                 curves,
-            },
+            }),
         })
     };
     let panels: Vec<Panel> = blocks.values().filter_map(panel).collect();
@@ -53,28 +54,26 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
     }]
 }
 
-/// Curves of rows: a colour per label, a dash per importance.
+/// Curves of rows: a colour and a mark per label, a dash per importance.
 pub fn named<'a>(
     lines: impl Iterator<Item = &'a Line<'a>>,
     points: impl Fn(&Line) -> Vec<Point>,
 ) -> Vec<Curve> {
     let mut labels: Vec<&str> = Vec::new();
-    let mut importances: Vec<&Option<String>> = Vec::new();
+    let mut importances: Vec<&String> = Vec::new();
     let mut curves = Vec::new();
     for line in lines {
         let colour = index(&mut labels, line.label.as_str());
-        let dash = match &line.importance {
-            // What takes no importance is told apart by its mark as well as its colour.
-            None => colour,
-            importance => index(&mut importances, importance),
-        };
-        // Colours come round again, then with another mark.
-        let dash = dash + colour / SERIES.len();
+        let dash = line
+            .importance
+            .as_ref()
+            .map_or(0, |importance| index(&mut importances, importance));
         curves.push(Curve {
             name: line.name(),
             colour,
-            dash,
-            marked: true,
+            // Colours come round again, then with other marks and dashes.
+            dash: dash + colour / SERIES.len(),
+            mark: Some(colour + colour / SERIES.len()),
             points: points(line),
         });
     }

@@ -17,8 +17,13 @@ pub const SERIES: [Rgb; 7] = [
 /// Bars: base models light grey, ensembles middle blue, networks dark blue; far apart in lightness.
 pub const BARS: [Rgb; 3] = [(176, 176, 176), (114, 170, 213), (0, 82, 136)];
 
-/// Dashes in pixels on and off, as many as marks.
+/// Dashes in pixels on and off.
 pub const DASHES: [&[f32]; 4] = [&[], &[6.0, 3.0], &[1.5, 2.5], &[8.0, 3.0, 1.5, 3.0]];
+
+/// The colour of a kind of bar.
+pub fn bar(kind: usize) -> Rgb {
+    BARS[kind % BARS.len()]
+}
 
 /// The colour of curve `index`.
 pub fn series(index: usize) -> Rgb {

@@ -4,6 +4,7 @@ use ab_glyph::{Font, OutlineCurve};
 use tiny_skia::{Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
 
 use super::model::Figure;
+use super::palette::bar;
 use super::scene::{Anchor, Ink, Mark};
 use super::text;
 use crate::report::ReportError;
@@ -115,6 +116,7 @@ fn paint(ink: Ink, opacity: f64) -> Paint<'static> {
         Ink::Muted => (89, 89, 89),
         Ink::Grid => (221, 221, 221),
         Ink::Colour(colour) => colour,
+        Ink::Bar(kind) => bar(kind),
     };
     let mut paint = Paint::default();
     paint.set_color_rgba8(r, g, b, (opacity * 255.0).round() as u8);

@@ -2,6 +2,9 @@
 
 use super::palette::Rgb;
 
+/// How many marks there are: as many as colours, so that a grey print tells curves apart, too.
+pub const SHAPES: usize = 7;
+
 /// A picture.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scene {
@@ -24,6 +27,8 @@ pub enum Ink {
     Grid,
     /// One colour on any page.
     Colour(Rgb),
+    /// The colour of a kind of bar: that of the palette on paper; a dark page has its own.
+    Bar(usize),
 }
 
 /// The side of a place on which words stand.
@@ -143,27 +148,39 @@ impl Scene {
         });
     }
 
-    /// Adds the mark of a curve's point: a disc, a square, a triangle or a diamond.
-    pub fn point(&mut self, (x, y): (f64, f64), shape: usize, ink: Ink) {
-        let corners: &[(f64, f64)] = match shape % 4 {
-            0 => &[
-                (3.6, 0.0),
-                (2.55, 2.55),
-                (0.0, 3.6),
-                (-2.55, 2.55),
-                (-3.6, 0.0),
-                (-2.55, -2.55),
-                (0.0, -3.6),
-                (2.55, -2.55),
-            ],
-            1 => &[(-3.2, -3.2), (3.2, -3.2), (3.2, 3.2), (-3.2, 3.2)],
-            2 => &[(0.0, -4.4), (4.0, 2.9), (-4.0, 2.9)],
-            _ => &[(0.0, -4.6), (4.0, 0.0), (0.0, 4.6), (-4.0, 0.0)],
+    /// Adds a mark, `size` times that of a curve's point: a disc, a square, a triangle, a diamond, a pentagon, a triangle on
+    /// its tip or a bar, in the order of the colours.
+    pub fn point(&mut self, (x, y): (f64, f64), shape: usize, size: f64, ink: Ink, opacity: f64) {
+        const DISC: usize = 24;
+        let corners: Vec<(f64, f64)> = match shape % SHAPES {
+            0 => (0..DISC)
+                .map(|i| i as f64 / DISC as f64 * std::f64::consts::TAU)
+                .map(|angle| (3.6 * angle.cos(), 3.6 * angle.sin()))
+                .collect(),
+            1 => vec![(-3.2, -3.2), (3.2, -3.2), (3.2, 3.2), (-3.2, 3.2)],
+            2 => vec![(0.0, -4.4), (4.0, 2.9), (-4.0, 2.9)],
+            3 => vec![(0.0, -4.6), (4.0, 0.0), (0.0, 4.6), (-4.0, 0.0)],
+            4 => (0..5)
+                .map(|i| f64::from(i) / 5.0 * std::f64::consts::TAU)
+                .map(|angle| (4.2 * angle.sin(), -4.2 * angle.cos()))
+                .collect(),
+            5 => vec![(0.0, 4.4), (4.0, -2.9), (-4.0, -2.9)],
+            _ => vec![(-1.4, -4.6), (1.4, -4.6), (1.4, 4.6), (-1.4, 4.6)],
         };
         self.marks.push(Mark::Area {
-            points: corners.iter().map(|(dx, dy)| (x + dx, y + dy)).collect(),
+            points: corners
+                .into_iter()
+                .map(|(dx, dy)| (x + dx * size, y + dy * size))
+                .collect(),
             ink,
-            opacity: 1.0,
+            opacity,
         });
+    }
+
+    /// Adds a cross.
+    pub fn cross(&mut self, (x, y): (f64, f64), ink: Ink) {
+        for side in [-3.4, 3.4] {
+            self.line(vec![(x - 3.4, y - side), (x + 3.4, y + side)], ink, 1.6);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::model::Figure;
+use super::palette::{Rgb, bar};
 use super::scene::{Anchor, Ink, Mark, Scene};
 
 /// The page a picture is for.
@@ -114,7 +115,9 @@ fn draw(scene: &Scene, theme: Theme, out: &mut String) {
 
 fn paint(what: &str, ink: Ink, theme: Theme) -> String {
     match (ink, theme) {
-        (Ink::Colour((r, g, b)), _) => format!("{what}=\"#{r:02x}{g:02x}{b:02x}\""),
+        (Ink::Colour(colour), _) => format!("{what}=\"{}\"", hex(colour)),
+        (Ink::Bar(kind), Theme::Page) => format!("{what}=\"var(--bar{kind}, {})\"", hex(bar(kind))),
+        (Ink::Bar(kind), Theme::File) => format!("{what}=\"{}\"", hex(bar(kind))),
         (Ink::Text, Theme::Page) => format!("{what}=\"currentColor\""),
         (Ink::Muted, Theme::Page) => format!("{what}=\"var(--muted)\""),
         (Ink::Grid, Theme::Page) => format!("{what}=\"var(--line)\""),
@@ -122,6 +125,10 @@ fn paint(what: &str, ink: Ink, theme: Theme) -> String {
         (Ink::Muted, Theme::File) => format!("{what}=\"#595959\""),
         (Ink::Grid, Theme::File) => format!("{what}=\"#dddddd\""),
     }
+}
+
+fn hex((r, g, b): Rgb) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 fn path(points: &[(f64, f64)]) -> String {

@@ -21,11 +21,42 @@ pub struct Observation {
     pub value: f64,
 }
 
+/// One repetition: a seed, and the group of models where groups are sampled.
+pub type Repetition<'a> = (u64, Option<&'a str>);
+
+impl Observation {
+    /// What it repeats.
+    pub fn repetition(&self) -> Repetition<'_> {
+        (self.seed, self.group.as_deref())
+    }
+}
+
+/// The values of each repetition, in their order. Runs that differ in the method's seed alone share their base models: they
+/// are no repetitions of their own.
+pub fn by_repetition(values: &[Observation]) -> Vec<(Repetition<'_>, Vec<&Observation>)> {
+    let mut found: Vec<(Repetition, Vec<&Observation>)> = Vec::new();
+    for value in values {
+        match found.iter_mut().find(|(known, _)| *known == value.repetition()) {
+            Some((_, members)) => members.push(value),
+            None => found.push((value.repetition(), vec![value])),
+        }
+    }
+    found
+}
+
+/// The mean of some observations.
+pub fn mean(values: &[&Observation]) -> f64 {
+    values.iter().map(|observation| observation.value).sum::<f64>() / values.len() as f64
+}
+
 /// What is known of a metric over the runs of a group. Runs in which it is undefined are left out.
+///
+/// With several seeds (or sampled groups) the mean over the method's seeds counts once for each; with one, the runs that
+/// differ in the method's seed count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Statistics {
-    /// How many values.
+    /// How many values count.
     pub n: usize,
     /// Arithmetic mean.
     pub mean: f64,
@@ -38,21 +69,26 @@ pub struct Statistics {
     pub min: f64,
     /// Largest value.
     pub max: f64,
-    /// The values, by seed.
+    /// All values, by seed.
     pub values: Vec<Observation>,
 }
 
 impl Statistics {
     /// The statistics of the values, which keep their order; `None` where there are none.
     pub fn of(values: Vec<Observation>) -> Option<Self> {
-        let n = values.len();
-        let numbers = || values.iter().map(|observation| observation.value);
-        let min = numbers().reduce(f64::min)?;
-        let max = numbers().reduce(f64::max)?;
+        let all = || values.iter().map(|observation| observation.value);
+        let min = all().reduce(f64::min)?;
+        let max = all().reduce(f64::max)?;
+        let repetitions = by_repetition(&values);
+        let numbers: Vec<f64> = match repetitions.len() {
+            1 => all().collect(),
+            _ => repetitions.iter().map(|(_, members)| mean(members)).collect(),
+        };
+        let n = numbers.len();
         // The rounded mean of equal values need not be that value; clamping keeps min <= mean <= max.
-        let mean = (numbers().sum::<f64>() / n as f64).clamp(min, max);
+        let mean = (numbers.iter().sum::<f64>() / n as f64).clamp(min, max);
         let std = (n > 1).then(|| {
-            let squares: f64 = numbers().map(|value| (value - mean).powi(2)).sum();
+            let squares: f64 = numbers.iter().map(|value| (value - mean).powi(2)).sum();
             (squares / (n - 1) as f64).sqrt()
         });
         let half_width = std.map(|std| t_quantile_975(n - 1) * std / (n as f64).sqrt());
@@ -174,6 +210,24 @@ mod tests {
         assert!(close(s.mean, 5.0, 1e-12) && close(s.min, 2.0, 0.0) && close(s.max, 9.0, 0.0));
         assert!(close(s.std.expect("n > 1"), 2.138_089_935, 1e-9));
         assert!(close(s.half_width.expect("n > 1"), 1.787_487_5, 1e-6));
+    }
+
+    /// Two seeds with two runs each count as two values, 2 and 4; the runs of one seed count themselves.
+    #[test]
+    fn a_methods_seeds_are_no_repetitions_of_the_experiment() {
+        let run = |seed, method_seed, value| Observation {
+            seed,
+            method_seed: Some(method_seed),
+            group: None,
+            models: None,
+            value,
+        };
+        let runs = vec![run(1, 0, 1.0), run(1, 1, 3.0), run(2, 0, 4.0), run(2, 1, 4.0)];
+        let both = Statistics::of(runs.clone()).expect("values");
+        assert_eq!((both.n, both.mean, both.values.len()), (2, 3.0, 4));
+        assert!(close(both.std.expect("n > 1"), 2.0_f64.sqrt(), 1e-12));
+        let one = Statistics::of(runs[..2].to_vec()).expect("values");
+        assert_eq!((one.n, one.mean), (2, 2.0));
     }
 
     #[test]

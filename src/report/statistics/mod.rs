@@ -14,6 +14,6 @@ mod distributions;
 mod examples;
 mod paired;
 
-pub use describe::{Observation, Statistics, t_quantile_975};
+pub use describe::{Observation, Statistics, by_repetition, mean, t_quantile_975};
 pub use examples::{Bootstrap, McNemar, bootstrap, mcnemar};
 pub use paired::{PairedT, Wilcoxon, holm, paired_t, smallest_wilcoxon_p, wilcoxon};

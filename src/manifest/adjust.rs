@@ -1,0 +1,262 @@
+//! `[adjust.NAME]`: other values where others hold, such as the epochs of a training by the number of parts.
+
+use figment::value::{Dict, Value};
+use serde_json::Value as Json;
+
+use super::axes::{self, Axis, Choice};
+use super::decode::{Decoder, unknown_key};
+use super::recipe::FINETUNE;
+use super::resolve::{FusionPoint, Resolver, method};
+use super::select::{SECTIONS, Selector, Target};
+use super::{OTHER_MODELS, Settings};
+use crate::fusion::METHODS;
+
+/// Key of the condition.
+const WHEN: &str = "when";
+
+/// A key's own path, and the path where its value was given instead.
+pub(super) type Moved = (Vec<String>, Vec<String>);
+
+/// One `[adjust.NAME]`.
+pub(super) struct Adjustment {
+    /// Its path.
+    at: Vec<String>,
+    /// Where it holds; everywhere without.
+    when: Option<Dict>,
+    /// What it sets, by section or method.
+    set: Dict,
+}
+
+/// Parameters for a method's fusions at one point.
+#[derive(Debug, Clone)]
+pub(super) struct MethodKeys {
+    name: String,
+    keys: Dict,
+    at: Vec<String>,
+    /// What the fusion has to be, besides of the method.
+    when: Option<Selector>,
+}
+
+/// What holds at one point.
+#[derive(Default)]
+pub(super) struct Adjusted {
+    /// The sections.
+    pub dict: Dict,
+    /// Where values stand that the sections do not have themselves.
+    pub moved: Vec<Moved>,
+    /// What is left for fusions.
+    pub methods: Vec<MethodKeys>,
+    /// The settings without any adjustment, where there is one.
+    pub before: Option<Settings>,
+}
+
+impl Resolver<'_> {
+    /// Reads all `[adjust.NAME]`, in the order of their names, as far as that can be done without a point.
+    pub(super) fn adjustments(&mut self) -> Vec<Adjustment> {
+        let methods = METHODS.iter().map(|info| info.name);
+        let valid: Vec<&str> = [WHEN, FINETUNE, OTHER_MODELS]
+            .into_iter()
+            .chain(SECTIONS)
+            .chain(methods)
+            .collect();
+        let mut all = Vec::new();
+        for (name, table) in self.dict_at("adjust").unwrap_or_default() {
+            let at = vec!["adjust".to_string(), name];
+            let Value::Dict(_, mut set) = table else {
+                let message = format!("`{}` must be a table", at.join("."));
+                let problem = self.layers.problem(&at, true, message);
+                self.problems.push(problem.hint(
+                    "adjustments have names: `[adjust.four-parts]` with `when = { parts = 4 }` and `base.epochs = 150`",
+                ));
+                continue;
+            };
+            let key = |key: &str| [at.as_slice(), &[key.to_string()]].concat();
+            let before = self.problems.len();
+            let when = match set.remove(WHEN) {
+                None => None,
+                Some(Value::Dict(_, when)) => Some(when),
+                Some(_) => {
+                    let problem = self.layers.problem(&key(WHEN), false, "`when` must be a table");
+                    self.problems
+                        .push(problem.hint("for example `when = { parts = 4 }`"));
+                    continue;
+                }
+            };
+            for (name, value) in &set {
+                if !valid.contains(&name.as_str()) {
+                    let problem = unknown_key(self.layers, &key(name), &valid);
+                    self.problems.push(problem);
+                } else if !matches!(value, Value::Dict(..)) {
+                    let message = format!("`{name}` must be a table of keys to set");
+                    let problem = self.layers.problem(&key(name), false, message);
+                    self.problems.push(
+                        problem
+                            .hint("for example `base.epochs = 150`, or `kf-gradient.level = { lr = 1e-4 }`"),
+                    );
+                }
+            }
+            if set.is_empty() {
+                let problem = self.layers.problem(&at, false, "this adjustment sets nothing");
+                self.problems
+                    .push(problem.hint("for example `base.epochs = 150`"));
+            }
+            let mut found = Vec::new();
+            axes::find(
+                self.layers,
+                &[],
+                &Value::from(set.clone()),
+                &mut found,
+                &mut Vec::new(),
+            );
+            for axis in found {
+                let path = axis.path.join(".");
+                let message = format!("`{path}` must be a single value here");
+                let problem = self
+                    .layers
+                    .problem(&[&at[..], &axis.path].concat(), false, message);
+                self.problems.push(problem.hint(
+                    "a list is an axis, and axes stand in the sections themselves; several adjustments with different \
+                     `when` set different values",
+                ));
+            }
+            if self.problems.len() == before {
+                all.push(Adjustment { at, when, set });
+            }
+        }
+        all
+    }
+
+    /// The sections as they are at one point, the last adjustment on top. Whether one holds depends on the values that
+    /// the point had without any.
+    pub(super) fn adjusted(
+        &mut self,
+        adjustments: &[Adjustment],
+        dict: Dict,
+        (found, choice): (&[Axis], &Choice),
+    ) -> Adjusted {
+        let mut adjusted = Adjusted {
+            dict,
+            ..Adjusted::default()
+        };
+        if adjustments.is_empty() {
+            return adjusted;
+        }
+        // What cannot be read is reported when it is read for good.
+        let before = self.problems.len();
+        let plain = self.settings(&adjusted.dict, (found, choice), &[]);
+        self.problems.truncate(before);
+        let Some(plain) = plain else { return adjusted };
+        let json = serde_json::to_value(&plain).unwrap_or(Json::Null);
+        for adjustment in adjustments {
+            let Some(when) = self.condition(adjustment, &json) else {
+                continue;
+            };
+            for (name, value) in &adjustment.set {
+                let Value::Dict(_, keys) = value else { continue };
+                let at = [adjustment.at.as_slice(), std::slice::from_ref(name)].concat();
+                if METHODS.iter().any(|info| info.name == name) {
+                    adjusted.methods.push(MethodKeys {
+                        name: name.clone(),
+                        keys: keys.clone(),
+                        at,
+                        when: when.clone(),
+                    });
+                } else if when.is_some() {
+                    let message = "`when` speaks of fusions, but this is set for models, too";
+                    let problem = self.layers.problem(&at, true, message);
+                    self.problems
+                        .push(problem.hint("make two adjustments of it, one of them for methods alone"));
+                } else {
+                    moved_keys(std::slice::from_ref(name), keys, &at, &mut adjusted.moved);
+                    let section = adjusted.dict.entry(name.clone());
+                    merge(section.or_insert_with(|| Value::from(Dict::new())), value);
+                }
+            }
+        }
+        adjusted.before = Some(plain);
+        adjusted
+    }
+
+    /// Nothing where the adjustment does not hold at the point; else what it asks of fusions.
+    fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<Option<Selector>> {
+        let Some(when) = &adjustment.when else {
+            return Some(None);
+        };
+        let at = [adjustment.at.as_slice(), &[WHEN.to_string()]].concat();
+        let selector = Selector::parse(self.layers, &at, when, settings, self.problems)?;
+        let (base, fusion): (Vec<_>, Vec<_>) = selector
+            .terms
+            .into_iter()
+            .partition(|(target, _)| matches!(target, Target::Base(_) | Target::Seed));
+        if base.iter().any(|(target, _)| *target == Target::Seed) {
+            let message = "`when` cannot speak of seeds: all seeds are treated alike";
+            self.problems.push(self.layers.problem(&at, false, message));
+            return None;
+        }
+        Selector { terms: base }
+            .matches(settings, 0, None)
+            .then_some((!fusion.is_empty()).then_some(Selector { terms: fusion }))
+    }
+
+    /// The fusions with the parameters that a point's adjustments give them.
+    pub(super) fn adjusted_fusions(
+        &mut self,
+        keys: &[MethodKeys],
+        fusions: &[FusionPoint],
+    ) -> Vec<FusionPoint> {
+        let mut all: Vec<FusionPoint> = Vec::with_capacity(fusions.len());
+        for fusion in fusions {
+            let mut changed = fusion.clone();
+            let name = fusion.method.name();
+            let mut dict = Value::from(fusion.given.clone());
+            let mut moved = Vec::new();
+            let asked = |own: &&MethodKeys| {
+                let fits = |when: &Selector| when.matches(&Json::Null, 0, Some(fusion));
+                own.name == name && own.when.as_ref().is_none_or(fits)
+            };
+            for own in keys.iter().filter(asked) {
+                moved_keys(&fusion.entry, &own.keys, &own.at, &mut moved);
+                merge(&mut dict, &Value::from(own.keys.clone()));
+            }
+            if let (false, Value::Dict(_, dict)) = (moved.is_empty(), dict) {
+                let decoder = Decoder {
+                    moved: &moved,
+                    ..Decoder::new(self.layers)
+                };
+                match method(name, &decoder, dict, &fusion.entry, self.problems) {
+                    Some(method) => changed.method = method,
+                    None => continue,
+                }
+            }
+            // What told two fusions apart may be set to one value for both.
+            if !all.iter().any(|other| other.is_same(&changed)) {
+                all.push(changed);
+            }
+        }
+        all
+    }
+}
+
+/// Notes for every value below `keys`, which belongs at `own`, that it stands at `at`.
+fn moved_keys(own: &[String], keys: &Dict, at: &[String], moved: &mut Vec<Moved>) {
+    for (key, value) in keys {
+        let key = std::slice::from_ref(key);
+        let (own, at) = ([own, key].concat(), [at, key].concat());
+        match value {
+            Value::Dict(_, keys) => moved_keys(&own, keys, &at, moved),
+            _ => moved.push((own, at)),
+        }
+    }
+}
+
+/// Puts `above` over `below`, table by table; lists are replaced as a whole.
+pub(super) fn merge(below: &mut Value, above: &Value) {
+    match (below, above) {
+        (Value::Dict(_, below), Value::Dict(_, above)) => {
+            for (key, value) in above {
+                merge(below.entry(key.clone()).or_insert_with(|| value.clone()), value);
+            }
+        }
+        (below, above) => *below = above.clone(),
+    }
+}
