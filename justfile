@@ -41,3 +41,8 @@ scale:
 # Known vulnerabilities of the dependencies; needs GitHub
 advisories:
     cargo deny check advisories
+
+# The feature `cuda` without a GPU: compiled, and run on a simulated one. Not part of CI: candle's kernels take minutes.
+cuda:
+    bash scripts/cuda.sh check
+    bash scripts/cuda.sh simulate

@@ -70,6 +70,7 @@ fn main() -> Result<()> {
             let mut training = Training {
                 rng: &mut rng,
                 statistics: Vec::new(),
+                precision: runner::gpu::Precision::F32,
             };
             let logits = trained.forward_training(&x, &mut training)?;
             adam.step(&cross_entropy(&logits, &labels, 0.1)?.backward()?, 1e-3)

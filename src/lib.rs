@@ -14,19 +14,20 @@
 //! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
 //! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, result, seed |
 //! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, process, manifest (`[slurm]`, `[resources]`) |
-//! | [`job`] | one job: specification to record | plan, manifest, fusion, importance, arch, data, checkpoint, train, metrics, seed, event, result |
+//! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store, claims | files, process |
 //! | [`report`] | statistics, tables, figures, pages | result |
-//! | [`fusion`] | one file per method | arch, importance, linalg, nn, seed, train |
-//! | [`importance`] | scores of neurons | arch, nn |
-//! | [`arch`] | networks: layers, levels, passes | nn |
-//! | [`nn`] | operations of networks: own kernels, the same on any number of threads | nothing of ours |
+//! | [`fusion`] | one file per method | arch, gpu, importance, linalg, nn, seed, train |
+//! | [`importance`] | scores of neurons | arch, gpu, nn |
+//! | [`arch`] | networks: layers, levels, passes | gpu, nn |
+//! | [`nn`] | operations of networks: own kernels, the same on any number of threads | gpu |
+//! | [`gpu`] | CUDA: devices, kernels with twins on the CPU; the only `unsafe` | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | files |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
-//! | [`train`] | optimisers, schedules, losses, loop | arch |
+//! | [`train`] | optimisers, schedules, losses, loop | arch, gpu |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
-//! | [`linalg`] | least squares, assignment | nothing of ours |
+//! | [`linalg`] | least squares, assignment | gpu |
 //! | [`seed`] | generators by purpose | nothing of ours |
 //! | [`files`] | atomic writes | process |
 //! | [`process`] | who this process is among all that share a folder | nothing of ours |
@@ -38,6 +39,7 @@ pub mod data;
 pub mod event;
 pub mod files;
 pub mod fusion;
+pub mod gpu;
 pub mod importance;
 pub mod job;
 pub mod linalg;

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Network;
 use super::plan::{Layer, LayerKind};
+use crate::gpu::Precision;
 use crate::nn;
 
 /// `eps` of every `BatchNorm`, as PyTorch's default.
@@ -151,6 +152,8 @@ pub struct Training<'a> {
     pub rng: &'a mut ChaCha8Rng,
     /// New running statistics, by parameter index.
     pub statistics: Vec<(usize, Tensor)>,
+    /// In what products of linear maps and convolutions are computed on a GPU.
+    pub precision: Precision,
 }
 
 /// A pass through modules.
@@ -167,7 +170,14 @@ impl Pass<'_, '_> {
             .try_fold(x.clone(), |x, module| self.apply(module, &x))
     }
 
+    fn precision(&self) -> Precision {
+        self.training
+            .as_ref()
+            .map_or(Precision::F32, |training| training.precision)
+    }
+
     fn apply(&mut self, module: &Module, x: &Tensor) -> Result<Tensor> {
+        let precision = self.precision();
         let tensor = |at: usize| &self.network.tensors[at];
         match module {
             Module::Flatten => x.flatten_from(1),
@@ -185,10 +195,12 @@ impl Pass<'_, '_> {
             Module::AvgPool { kernel, stride } => nn::avg_pool2d(x, *kernel, *stride),
             Module::Layer(l) => self.layer(*l, x),
             Module::Residual { body, shortcut } => self.run(body, x)? + self.run(shortcut, x)?,
-            Module::Linear { weight, bias } => nn::linear(x, tensor(*weight), Some(tensor(*bias))),
+            Module::Linear { weight, bias } => {
+                nn::linear_in(precision, x, tensor(*weight), Some(tensor(*bias)))
+            }
             Module::LayerNorm { scale } => nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS),
-            Module::Attention(attention) => attention.apply(self.network, x),
-            Module::Embedding(embedding) => embedding.apply(self.network, x),
+            Module::Attention(attention) => attention.apply(self.network, x, precision),
+            Module::Embedding(embedding) => embedding.apply(self.network, x, precision),
             Module::Transpose => x.transpose(1, 2)?.contiguous(),
             Module::FirstToken => x.narrow(1, 0, 1)?.squeeze(1),
         }
@@ -196,9 +208,10 @@ impl Pass<'_, '_> {
 
     fn layer(&mut self, l: usize, x: &Tensor) -> Result<Tensor> {
         let layer = &self.network.plan.layers[l];
+        let precision = self.precision();
         match (&mut self.training, layer.norm) {
             (Some(training), Some(norm)) => {
-                let map = self.network.linear_map(layer, x)?;
+                let map = self.network.linear_map(layer, x, precision)?;
                 let tensor = |at: usize| &self.network.tensors[norm + at];
                 let (y, mean, var) = nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), NORM_EPS)?;
                 // PyTorch's running variance is the unbiased one.
@@ -213,26 +226,29 @@ impl Pass<'_, '_> {
                 training.statistics.push((norm + 4, (tensor(4) + 1.0)?));
                 Ok(y)
             }
-            _ => self.visitor.layer(l, x, self.network),
+            (Some(_), None) => self.network.linear_map(layer, x, precision),
+            (None, _) => self.visitor.layer(l, x, self.network),
         }
     }
 }
 
 impl Network {
     /// A layer's linear map alone, before its `BatchNorm`.
-    fn linear_map(&self, layer: &Layer, x: &Tensor) -> Result<Tensor> {
+    fn linear_map(&self, layer: &Layer, x: &Tensor, precision: Precision) -> Result<Tensor> {
         let weight = &self.tensors[layer.weight];
         let bias = layer.bias.map(|bias| &self.tensors[bias]);
         match layer.kind {
-            LayerKind::Linear => nn::linear(x, weight, bias),
-            LayerKind::Conv { stride, padding } => nn::conv2d(x, weight, bias, stride, padding),
+            LayerKind::Linear => nn::linear_in(precision, x, weight, bias),
+            LayerKind::Conv { stride, padding } => {
+                nn::conv2d_in(precision, x, weight, bias, (stride, padding))
+            }
         }
     }
 
     /// The pre-activation of layer `l`, given its input, in evaluation.
     pub fn layer_output(&self, l: usize, x: &Tensor) -> Result<Tensor> {
         let layer = &self.plan.layers[l];
-        let map = self.linear_map(layer, x)?;
+        let map = self.linear_map(layer, x, Precision::F32)?;
         let Some(norm) = layer.norm else { return Ok(map) };
         let tensor = |at: usize| &self.tensors[norm + at];
         nn::batch_norm(
@@ -247,27 +263,28 @@ impl Network {
 }
 
 impl Attention {
-    fn apply(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+    fn apply(&self, network: &Network, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        let linear = |x: &Tensor, weight, bias| nn::linear_in(precision, x, weight, Some(bias));
         let d = x.dim(D::Minus1)?;
         let tensor = |at: usize| &network.tensors[at];
         let [q, k, v] = match self.qkv {
             Projections::Separate(first) => {
-                let map = |i: usize| nn::linear(x, tensor(first + 2 * i), Some(tensor(first + 2 * i + 1)));
+                let map = |i: usize| linear(x, tensor(first + 2 * i), tensor(first + 2 * i + 1));
                 [map(0)?, map(1)?, map(2)?]
             }
             Projections::Joint(first) => {
-                let all = nn::linear(x, tensor(first), Some(tensor(first + 1)))?;
+                let all = linear(x, tensor(first), tensor(first + 1))?;
                 let part = |i: usize| all.narrow(D::Minus1, i * d, d);
                 [part(0)?, part(1)?, part(2)?]
             }
         };
         let mixed = nn::multi_head_attention(&q, &k, &v, self.heads, self.scale)?;
-        nn::linear(&mixed, tensor(self.out), Some(tensor(self.out + 1)))
+        linear(&mixed, tensor(self.out), tensor(self.out + 1))
     }
 }
 
 impl Embedding {
-    fn apply(&self, network: &Network, x: &Tensor) -> Result<Tensor> {
+    fn apply(&self, network: &Network, x: &Tensor, precision: Precision) -> Result<Tensor> {
         let (n, c, h, w) = x.dims4()?;
         let p = self.patch;
         let (rows, columns) = (h / p, w / p);
@@ -279,7 +296,7 @@ impl Embedding {
         let words = words.reshape((n, rows * columns, c * p * p))?;
         let tensor = |at: usize| &network.tensors[at];
         let weight = tensor(self.weight).flatten_from(1)?;
-        let tokens = nn::linear(&words, &weight, Some(tensor(self.weight + 1)))?;
+        let tokens = nn::linear_in(precision, &words, &weight, Some(tensor(self.weight + 1)))?;
         let d = weight.dim(0)?;
         let class = tensor(self.class_token).broadcast_as((n, 1, d))?;
         Tensor::cat(&[&class, &tokens], 1)?.broadcast_add(tensor(self.positions))

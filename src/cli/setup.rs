@@ -7,14 +7,17 @@ use candle_core::Device;
 use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs, Where};
 use crate::data::Sets;
+use crate::gpu;
 use crate::job::inputs;
 use crate::manifest::{
-    Layers, ManifestError, Override, Problem, ReportSettings, Resolved, in_order, resolve, resolve_partly,
+    Layers, ManifestError, Override, Point, Problem, ReportSettings, Resolved, in_order, resolve,
+    resolve_partly,
 };
 use crate::plan::{Filter, Plan, build};
 use crate::report::Templates;
 use crate::result::Store;
 use crate::schedule::Slice;
+use crate::train::Precision;
 
 /// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
 const OWN_VARIABLES: [&str; 11] = [
@@ -151,6 +154,7 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
     let mut inputs = None;
     if let Some(manifest) = &manifest {
         problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
+        problems.extend(needs_gpu(&layers, manifest).filter(|_| device.is_cpu()));
         match inputs::gather(&layers, manifest, &sets) {
             Ok(found) => inputs = Some(found),
             Err(error) => problems.extend(error.problems),
@@ -181,6 +185,17 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
         device,
         device_name,
         templates,
+    })
+}
+
+/// A precision that only GPUs have.
+fn needs_gpu(layers: &Layers, manifest: &Resolved) -> Option<Problem> {
+    let reduced = |point: &Point| point.settings.base.precision != Precision::F32;
+    manifest.points.iter().any(reduced).then(|| {
+        let at = ["base", "precision"].map(String::from);
+        let message = "`base.precision` other than \"f32\" is for GPUs, and this runs on the CPU".to_string();
+        let problem = layers.problem(&at, true, message);
+        problem.hint("use `--device cuda`, or drop the key: the CPU has no faster products than f32")
     })
 }
 
@@ -230,25 +245,28 @@ fn unknown_device(text: &str) -> CliError {
     )
 }
 
-/// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
+/// Reads `auto`, `cpu`, `cuda` or `cuda:N`; the name says which GPU it is. `auto` is the first GPU if one answers.
 pub fn device(text: &str) -> Result<(Device, String), CliError> {
     let cuda = |index: usize| {
-        Device::new_cuda(index)
-            .map(|device| (device, format!("cuda:{index}")))
-            .map_err(|error| {
-                CliError::usage(
-                    format!("device `cuda:{index}` cannot be used: {error}"),
-                    "build with `--features cuda` on a machine with an NVIDIA GPU, or use `--device cpu`",
-                )
-            })
+        let (device, info) = gpu::open(index)?;
+        tracing::debug!(index, ?info, "GPU");
+        Ok((device, format!("cuda:{index} ({})", info.name)))
     };
-    let cpu = Ok((Device::Cpu, "cpu".to_string()));
+    let asked = |opened: Result<_, gpu::GpuError>| {
+        opened.map_err(|error| CliError::usage(format!("--device {text}: {error}"), error.hint()))
+    };
+    let cpu = (Device::Cpu, "cpu".to_string());
+    // Workers are told a device by the name that this function gave it.
+    let text = text.split(' ').next().unwrap_or_default();
     match text {
-        "auto" if candle_core::utils::cuda_is_available() => cuda(0).or(cpu),
-        "auto" | "cpu" => cpu,
-        "cuda" => cuda(0),
+        "auto" => Ok(cuda(0).unwrap_or_else(|reason| {
+            tracing::debug!(%reason, "no GPU");
+            cpu
+        })),
+        "cpu" => Ok(cpu),
+        "cuda" => asked(cuda(0)),
         other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
-            Some(index) => cuda(index),
+            Some(index) => asked(cuda(index)),
             None => Err(unknown_device(other)),
         },
     }

@@ -52,7 +52,7 @@ mod source;
 mod split;
 mod tiny;
 
-pub use augment::{Augmentation, Augmenter, Mix};
+pub use augment::{Augmentation, Augmenter, Mix, MixPart};
 pub use catalogue::{DataSetInfo, Found, Known, NAMES, check, known, load};
 pub use error::DataError;
 pub use sample::balanced_sample;

@@ -132,6 +132,15 @@ impl Part {
         }
     }
 
+    /// The bytes of all images, `[N, C, H, W]`, and the normalised values of the 256 values of a byte, `[C, 256]`.
+    pub fn raw(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+        let [channels, height, width] = self.shape;
+        let shape = (self.len(), channels, height, width);
+        let pixels = Tensor::from_slice(&self.pixels, shape, device)?;
+        let table: Vec<f32> = self.table.iter().flatten().copied().collect();
+        Ok((pixels, Tensor::from_vec(table, (channels, 256), device)?))
+    }
+
     /// The labels of `indices` (all where `None`), in that order: `[n]`, u32.
     ///
     /// Errors where an index is not below [`Part::len`].

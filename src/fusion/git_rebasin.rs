@@ -117,7 +117,7 @@ impl GitRebasin {
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
             let [a0, a1] = [0, 1].map(|model| &activations[model][l]);
-            let squared = squared_distances(a0, a1, false, |value| value.max(0.0))?;
+            let squared = squared_distances(a0, a1, false, true)?;
             let pair = |i: usize, j: usize| 2.0 * s0[i] * s1[j] / (s0[i] + s1[j]);
             let costs: Vec<f64> = squared
                 .iter()

@@ -38,7 +38,8 @@ use serde_json::json;
 
 use super::compare::{Needs, require};
 use super::layers::{
-    folded, preactivations, projected_distances, replace, require_chains, scores, solve, unit_norm, walk,
+    Solved, folded, preactivations, projected_distances, replace, require_chains, scores, solve, unit_norm,
+    walk,
 };
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs};
@@ -117,10 +118,13 @@ impl HfLinear {
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
             let layer = network.layers()[l].clone();
             let targets = [0, 1].map(|model| activations[model][l].clone());
-            let solution = solve(network, l, input, &targets, self.cutoff)?;
+            let Solved { solution, on_device } = solve(network, l, input, &targets, self.cutoff)?;
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
-            let costs = pair_costs(&solution, s0, s1);
+            let costs = match &on_device {
+                Some(on_device) => on_device.pair_costs(s0, s1)?,
+                None => pair_costs(&solution, s0, s1),
+            };
             // The last layer's outputs are classes: they are matched by name, whatever they cost. What is added to
             // another layer's output has that one's order.
             let assignment = if l == last {

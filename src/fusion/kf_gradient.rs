@@ -40,12 +40,14 @@ use serde_json::json;
 
 use super::activations::{Buffer, blocks, positions, side_by_side};
 use super::compare::{Needs, require};
-use super::layers::{require_finite, scores, squared_distances};
+use super::layers::{matrix, require_finite, scores, squared_distances};
 use super::level::{LevelTrainer, Loss};
+use super::on_device;
 use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Compat, Fused, FusionError, Inputs, head_weights};
 use crate::arch::Network;
+use crate::gpu;
 use crate::importance::{Place, Preparation};
 use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
@@ -195,20 +197,37 @@ impl KfGradient {
             }
         };
         let n: usize = widths.iter().sum();
-        let gram = self.gram(level, &widths, activations)?;
+        let on_device = match activations.first() {
+            Some(any) if gpu::active(any) => Some(on_device::gram(activations, self.normalize_rows)?),
+            _ => None,
+        };
+        let gram = match &on_device {
+            Some(gram) => matrix(gram)?,
+            None => self.gram(level, &widths, activations)?,
+        };
         let weights: Vec<f64> = scores.concat();
         let outside = vec![0.0; n];
+        let nothing = match &on_device {
+            Some(gram) => Some(Tensor::new(outside.as_slice(), gram.device())?),
+            None => None,
+        };
+        let device = on_device.as_ref().zip(nothing.as_ref());
         let points = Points {
             gram: &gram,
             outside: &outside,
             weights: &weights,
+            device: device.map(|(gram, outside)| gpu::Clusters { gram, outside }),
+        };
+        let failed = |source| FusionError::Linalg {
+            layer: level.to_string(),
+            source,
         };
         let mut rng = seed::generator(seed, "kf-gradient starts", &[n as u64, width as u64]);
         let own: Vec<usize> = (first..first + width).collect();
-        let mut found: Clustering = kmeans(&points, &own, RULE);
+        let mut found: Clustering = kmeans(&points, &own, RULE).map_err(failed)?;
         for _ in 1..self.kmeans_runs {
             let start = farthest_first(&points, width, rng.random_range(0..n));
-            let next = kmeans(&points, &start, RULE);
+            let next = kmeans(&points, &start, RULE).map_err(failed)?;
             if next.cost < found.cost {
                 found = next;
             }
@@ -351,7 +370,7 @@ fn is_direct(name: &str, prefix: &str) -> bool {
 fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) -> Result<(), FusionError> {
     let n = found.target.dim(1)?;
     let importance = totals(&whole(&found.clusters, scores), n);
-    let squared = squared_distances(x, &found.target, false, |value| value)?;
+    let squared = squared_distances(x, &found.target, false, false)?;
     let costs: Vec<f64> = squared
         .iter()
         .enumerate()
@@ -376,13 +395,13 @@ fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) 
 /// Output of a level, in batches: passes through attention or wide convolutions need much more than their outputs.
 fn batched(network: &Network, l: usize, x: &Tensor) -> candle_core::Result<Tensor> {
     const BATCH: usize = 256;
-    let samples = x.dim(0)?;
-    if samples <= BATCH {
+    let (samples, batch) = (x.dim(0)?, gpu::chunk(BATCH));
+    if samples <= batch {
         return network.level_output(l, x);
     }
     let parts = (0..samples)
-        .step_by(BATCH)
-        .map(|first| network.level_output(l, &x.narrow(0, first, BATCH.min(samples - first))?))
+        .step_by(batch)
+        .map(|first| network.level_output(l, &x.narrow(0, first, batch.min(samples - first))?))
         .collect::<candle_core::Result<Vec<_>>>()?;
     Tensor::cat(&parts, 0)
 }

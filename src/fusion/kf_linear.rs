@@ -25,12 +25,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::layers::{folded, preactivations, replace, require_chains, scores, solve, unit_norm, walk};
+use super::layers::{
+    Solved, folded, preactivations, replace, require_chains, scores, solve, unit_norm, walk,
+};
+use super::on_device::OnDevice;
 use super::report::{LayerReport, fill_errors};
 use super::{Fused, FusionError, Inputs};
 use crate::arch::Network;
 use crate::importance::{Importance, Place, Preparation};
-use crate::linalg::{Clustering, LinalgError, Points, Rule, Solution, farthest_first, kmeans};
+use crate::linalg::{Clustering, LinalgError, Points, Rule, farthest_first, kmeans};
 use crate::seed;
 
 /// Stop when the cost improved by less than 5 % over 3 iterations.
@@ -129,7 +132,8 @@ impl KfLinear {
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
             let layer = network.layers()[l].clone();
             let targets: Vec<_> = activations.iter().map(|model| model[l].clone()).collect();
-            let solution = solve(network, l, input, &targets, self.cutoff)?;
+            let solved = solve(network, l, input, &targets, self.cutoff)?;
+            let solution = &solved.solution;
             let widths: Vec<usize> = scores.iter().map(|model| model[l].len()).collect();
             let weights: Vec<f64> = scores.iter().flat_map(|model| model[l].iter().copied()).collect();
             let width = layer.width();
@@ -142,7 +146,7 @@ impl KfLinear {
             } else if layer.order < l {
                 clusterings[layer.order].clone()
             } else {
-                self.cluster(&solution, &weights, width, (inputs.seed, l))
+                self.cluster(&solved, &weights, width, (inputs.seed, l))
                     .map_err(|source| FusionError::Linalg {
                         layer: layer.name.clone(),
                         source,
@@ -166,22 +170,25 @@ impl KfLinear {
     /// The cheapest clustering of several starts.
     fn cluster(
         &self,
-        solution: &Solution,
+        solved: &Solved,
         weights: &[f64],
         width: usize,
         (seed, layer): (u64, usize),
     ) -> Result<Clustering, LinalgError> {
         let points = Points {
-            gram: &solution.gram,
-            outside: &solution.outside,
+            gram: &solved.solution.gram,
+            outside: &solved.solution.outside,
             weights,
+            device: solved.on_device.as_ref().map(OnDevice::points),
         };
         let mut rng = seed::generator(seed, "kf-linear", &[layer as u64]);
         let starts: Vec<usize> = (0..self.tries).map(|_| rng.random_range(0..width)).collect();
-        let tries: Vec<Clustering> = starts
-            .into_par_iter()
-            .map(|first| kmeans(&points, &farthest_first(&points, width, first), RULE))
-            .collect();
+        let of = |first| kmeans(&points, &farthest_first(&points, width, first), RULE);
+        // A GPU's one stream has no use for threads.
+        let tries: Vec<Clustering> = match points.device {
+            Some(_) => starts.into_iter().map(of).collect::<Result<_, _>>()?,
+            None => starts.into_par_iter().map(of).collect::<Result<_, _>>()?,
+        };
         // The first of equally cheap ones.
         tries
             .into_iter()

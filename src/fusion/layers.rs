@@ -7,8 +7,10 @@ use faer::reborrow::ReborrowMut;
 
 use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
 use super::compare::{Needs, require};
+use super::on_device::{self, OnDevice};
 use super::{FusionError, Inputs};
 use crate::arch::{Network, Visitor};
+use crate::gpu;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Cutoff, GRAM_LIMIT, LeastSquares, LinalgError, NormalEquations, Solution};
 
@@ -73,8 +75,13 @@ pub(super) fn preactivations(method: &'static str, inputs: &Inputs) -> Result<Ve
 
 /// Refuses activations that are not finite.
 pub(super) fn require_finite(tensor: &Tensor, layer: &str, model: usize) -> Result<(), FusionError> {
-    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-    if values.iter().all(|value| value.is_finite()) {
+    let finite = if gpu::active(tensor) {
+        on_device::is_finite(tensor)?
+    } else {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        values.iter().all(|value| value.is_finite())
+    };
+    if finite {
         return Ok(());
     }
     Err(FusionError::NotFinite {
@@ -82,6 +89,13 @@ pub(super) fn require_finite(tensor: &Tensor, layer: &str, model: usize) -> Resu
         layer: layer.to_string(),
         model,
     })
+}
+
+/// The least squares of a layer.
+pub(super) struct Solved {
+    pub solution: Solution,
+    /// Inner products where they were computed, if that is a GPU.
+    pub on_device: Option<OnDevice>,
 }
 
 /// `pinv(Z) A` of layer `l`, with Z its `input` in the fused network (and a column of ones for its bias) and A the
@@ -92,7 +106,7 @@ pub(super) fn solve(
     input: &Tensor,
     targets: &[Tensor],
     cutoff: Option<f64>,
-) -> Result<Solution, FusionError> {
+) -> Result<Solved, FusionError> {
     let layer = &network.layers()[l];
     let linalg = |source| FusionError::Linalg {
         layer: layer.name.clone(),
@@ -103,13 +117,26 @@ pub(super) fn solve(
     let per_sample = targets.first().map_or(1, positions);
     let (m, d) = (samples * per_sample, layer.fan_in() + usize::from(bias));
     let cutoff = cutoff.map_or(Cutoff::Default, Cutoff::Relative);
+    let on_host = |solution| Solved {
+        solution,
+        on_device: None,
+    };
+    if gpu::active(input) {
+        if let Some((solution, on_device)) = on_device::solve(layer, bias, input, targets, cutoff)? {
+            return Ok(Solved {
+                solution,
+                on_device: Some(on_device),
+            });
+        }
+        gpu::note("singular value decomposition");
+    }
     let (mut inputs, mut outputs) = (Buffer::default(), Buffer::default());
     if d > m || cutoff.relative(m, d) < GRAM_LIMIT {
         let all = (0, samples);
         let z = layer_inputs(&mut inputs, layer, bias, input, all)?;
         let a = side_by_side(&mut outputs, targets, all)?;
         let solver = LeastSquares::new(z.as_ref(), cutoff).map_err(linalg)?;
-        return solver.solution(a.as_ref()).map_err(linalg);
+        return solver.solution(a.as_ref()).map(on_host).map_err(linalg);
     }
     let n = targets
         .iter()
@@ -121,7 +148,7 @@ pub(super) fn solve(
         let a = side_by_side(&mut outputs, targets, range)?;
         sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
     }
-    sums.solve(cutoff).map_err(linalg)
+    sums.solve(cutoff).map(on_host).map_err(linalg)
 }
 
 /// Squared distances between the projections of the first `n` neurons and those of the others, row-major.
@@ -186,6 +213,9 @@ pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
 
 /// Activations `[N, n, ...]` with each neuron's scaled to unit norm. A dead neuron has no direction: it stays zero.
 pub(super) fn unit_norm(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    if gpu::active(tensor) {
+        return on_device::unit_norm(tensor);
+    }
     let n = tensor.dim(1)?;
     let mut squares = vec![0.0; n];
     let mut buffer = Buffer::default();
@@ -234,14 +264,17 @@ pub(super) fn replace(
 }
 
 /// Squared Euclidean distances between the neurons of `a` and those of `b`, row-major, from Gram matrices:
-/// `|a|^2 + |b|^2 - 2 a b`, in f64 because nearly equal numbers cancel. `map` is applied to the activations before,
+/// `|a|^2 + |b|^2 - 2 a b`, in f64 because nearly equal numbers cancel. `rectified` takes activations below 0 for 0,
 /// `unit_norm` scales each neuron's to norm 1.
 pub(super) fn squared_distances(
     a: &Tensor,
     b: &Tensor,
     unit_norm: bool,
-    map: impl Fn(f64) -> f64,
+    rectified: bool,
 ) -> Result<Vec<f64>, FusionError> {
+    if gpu::active(a) {
+        return Ok(on_device::squared_distances(a, b, unit_norm, rectified)?);
+    }
     let (n_a, n_b) = (a.dim(1)?, b.dim(1)?);
     let mut products = Mat::<f64>::zeros(n_a, n_b);
     let mut squares = vec![0.0; n_a + n_b];
@@ -249,8 +282,10 @@ pub(super) fn squared_distances(
     let mut buffer = Buffer::default();
     for range in blocks(a.dim(0)?, positions(a)) {
         let mut both = side_by_side(&mut buffer, &pair, range)?;
-        for column in both.rb_mut().col_iter_mut() {
-            column.iter_mut().for_each(|value| *value = map(*value));
+        if rectified {
+            for column in both.rb_mut().col_iter_mut() {
+                column.iter_mut().for_each(|value| *value = value.max(0.0));
+            }
         }
         let both = both.as_ref();
         let (left, right) = (both.subcols(0, n_a), both.subcols(n_a, n_b));

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::FusionError;
 use super::report::LevelTraining;
 use crate::arch::{Layer, LayerKind, Module, Network, Plain};
+use crate::gpu;
 use crate::train::{Optimizer, OptimizerKind, OptimizerSettings};
 
 /// How a level is trained.
@@ -62,6 +63,14 @@ impl Loss {
         let batch = y.dim(0)?;
         let entropy = || t.clamp(1e-30, 1.0)?.log()?.mul(t)?.sum_all()? / batch as f64;
         match self {
+            Self::Squared(weights) if gpu::active(y) => {
+                let weights = match weights {
+                    Some(weights) => weights.clone(),
+                    None => Tensor::ones(y.dim(1)?, DType::F32, y.device())?,
+                };
+                let (loss, slope) = gpu::weighted_error(y, t, &weights)?;
+                Ok((loss.to_dtype(DType::F32)?, slope))
+            }
             Self::Squared(weights) => {
                 let error = (y - t)?;
                 let weighted = match weights {
@@ -149,9 +158,11 @@ impl LevelTrainer<'_> {
                 1.0
             };
             train.shuffle(rng);
-            let (mut total, mut batches) = (0.0, 0.0);
-            for batch in train.chunks(self.batch_size) {
-                let index = Tensor::new(batch, x.device())?;
+            // One copy to the device, and one back, in an epoch: waiting for either takes a GPU longer than a step.
+            let order = Tensor::new(&*train, x.device())?;
+            let mut losses = Vec::with_capacity(train.len().div_ceil(self.batch_size));
+            for first in (0..train.len()).step_by(self.batch_size) {
+                let index = order.narrow(0, first, self.batch_size.min(train.len() - first))?;
                 let (loss, gradients) = step(
                     &trained,
                     modules,
@@ -160,13 +171,14 @@ impl LevelTrainer<'_> {
                     &targets.index_select(&index, 0)?,
                     &self.loss,
                 )?;
-                total += f64::from(loss.to_scalar::<f32>()?);
-                batches += 1.0;
+                losses.push(loss);
                 optimizer.apply(&gradients, self.settings.lr * factor)?;
             }
+            let losses = Tensor::stack(&losses, 0)?.to_vec1::<f32>()?;
+            let total: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
             let output = trained.detached().run(modules, &x_val, &mut Plain)?;
             let val_loss = f64::from(self.loss.of(&output, &t_val)?.0.to_scalar::<f32>()?);
-            report.train_loss.push(total / batches);
+            report.train_loss.push(total / losses.len() as f64);
             report.val_loss.push(val_loss);
             if !(total.is_finite() && val_loss.is_finite()) {
                 return Err(FusionError::Diverged {

@@ -192,6 +192,20 @@ impl Method {
         &METHODS[row.unwrap_or_default()]
     }
 
+    /// What it does on the host although its models are on a GPU.
+    pub fn steps_on_host(&self) -> &'static [&'static str] {
+        match self {
+            Self::VanillaAveraging(_) | Self::Ensemble(_) | Self::LogitKd(_) => &[],
+            Self::OtFusion(_) => &["optimal transport", "weights of layers"],
+            Self::GitRebasin(_) | Self::HfLinear(_) => &["assignment", "weights of layers"],
+            Self::KfLinear(_) => &["k-means: start and repair", "weights of layers"],
+            Self::KfGradient(parameters) if parameters.align_skip_connections => {
+                &["assignment", "k-means: start and repair"]
+            }
+            Self::KfGradient(_) => &["k-means: start and repair"],
+        }
+    }
+
     /// The importance score, for methods that take one.
     pub fn importance(&self) -> Option<Importance> {
         match self {

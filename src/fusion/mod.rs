@@ -19,6 +19,7 @@ mod level;
 mod line;
 mod logit_kd;
 mod method;
+mod on_device;
 mod otfusion;
 mod report;
 mod targets;
@@ -41,6 +42,7 @@ pub use targets::{LevelTarget, weighted_means};
 use std::ops::ControlFlow;
 
 use crate::arch::Network;
+use crate::gpu;
 use candle_core::Tensor;
 
 /// What a method works on.
@@ -97,6 +99,14 @@ pub fn fuse(
             });
         }
         _ => {}
+    }
+    if inputs
+        .models
+        .iter()
+        .flat_map(|model| &model.tensors)
+        .any(gpu::active)
+    {
+        method.steps_on_host().iter().copied().for_each(gpu::note);
     }
     let fused = match method {
         Method::VanillaAveraging(parameters) => parameters.fuse(inputs),

@@ -176,8 +176,7 @@ impl OtFusion {
                         GroundCost::Acts | GroundCost::ReluActs => {
                             let relu = self.ground == GroundCost::ReluActs;
                             let [own, other] = [model, target].map(|model| &activations[model][l]);
-                            let seen = |value: f64| if relu { value.max(0.0) } else { value };
-                            squared_distances(own, other, self.norm_acts, seen)?
+                            squared_distances(own, other, self.norm_acts, relu)?
                         }
                     };
                     let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();

@@ -17,8 +17,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::activations::{Buffer, blocks, fill_columns, positions, side_by_side};
+use super::on_device;
 use super::{FusionError, Inputs};
 use crate::arch::Network;
+use crate::gpu;
 
 /// One layer or level of a fusion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -136,6 +138,9 @@ pub fn errors(
     fused: &Tensor,
 ) -> candle_core::Result<(f64, f64)> {
     let (samples, n) = (fused.dim(0)?, fused.dim(1)?);
+    if gpu::active(fused) {
+        return on_device::errors(activations, members, target, fused);
+    }
     let total = totals(members, n);
     let (mut grouping, mut approximation) = (0.0, 0.0);
     let mut buffers: [Buffer; 3] = Default::default();

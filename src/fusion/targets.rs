@@ -6,7 +6,9 @@ use candle_nn::ops::softmax;
 use faer::reborrow::IntoConst;
 
 use super::activations::{Buffer, blocks, positions, side_by_side, unflatten};
+use super::on_device;
 use super::report::{means, totals, whole};
+use crate::gpu;
 
 /// Clusters of one level, the target they make, and what the clustering cost.
 #[derive(Debug, Clone)]
@@ -30,6 +32,9 @@ pub fn weighted_means(
         candle_core::bail!("no models")
     };
     let members = whole(clusters, scores);
+    if gpu::active(first) {
+        return on_device::weighted_means(activations, &members, width);
+    }
     let total = totals(&members, width);
     let mut parts = Vec::new();
     let (mut all, mut middle) = (Buffer::default(), Buffer::default());

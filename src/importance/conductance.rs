@@ -13,6 +13,7 @@ use candle_core::{Result, Tensor};
 
 use super::probe::{Place, absolute_sums, outputs, plain, slopes};
 use crate::arch::Network;
+use crate::gpu;
 
 /// Nodes of the 11-point rule on `[-1, 1]`, non-negative half (Abramowitz and Stegun, table 25.4).
 const NODES: [f64; 6] = [
@@ -44,10 +45,11 @@ pub(super) fn sums(
             return Ok(());
         };
         for (l, ((output, slope), next)) in outputs.iter().zip(&slopes).zip(next).enumerate() {
-            let part = (slope * (next - output)?)?;
+            let part = || slope * (next - output)?;
             match totals.get_mut(l) {
-                Some(total) => *total = (&*total + part)?,
-                None => totals.push(part),
+                Some(total) if gpu::active(total) => *total = gpu::conductance(total, slope, next, output)?,
+                Some(total) => *total = (&*total + part()?)?,
+                None => totals.push(part()?),
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::{LayerKind, Network};
+use crate::gpu;
 
 /// Added to every score, as in the reference.
 const EPSILON: f64 = 1e-8;
@@ -119,7 +120,7 @@ fn batch_size(network: &Network, images: &Tensor) -> candle_core::Result<usize> 
     const VALUES: usize = 1 << 24;
     let outputs = network.level_outputs(&images.narrow(0, 0, 1)?.to_dtype(precision(network))?)?;
     let values: usize = outputs.iter().map(Tensor::elem_count).sum();
-    Ok((VALUES / values.max(1)).clamp(1, 1000))
+    Ok((gpu::chunk(VALUES) / values.max(1)).clamp(1, 1000))
 }
 
 /// What becomes of the scores of a layer or level before they are used: rescaled first, then normalised.

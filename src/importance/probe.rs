@@ -6,6 +6,7 @@
 use candle_core::{DType, Result, Tensor, Var};
 
 use crate::arch::{Network, Visitor};
+use crate::gpu;
 use crate::nn;
 
 /// Whose output is scored.
@@ -130,6 +131,9 @@ pub(super) fn target(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 
 /// Sum over samples and positions of absolute values, per neuron.
 pub(super) fn absolute_sums(attribution: &Tensor) -> Result<Vec<f64>> {
+    if gpu::active(attribution) {
+        return gpu::absolute_sums(attribution)?.to_vec1();
+    }
     let (n, width) = (attribution.dim(0)?, attribution.dim(1)?);
     let by_position = attribution.abs()?.reshape((n, width, ()))?;
     by_position.to_dtype(DType::F64)?.sum(2)?.sum(0)?.to_vec1()

@@ -4,6 +4,7 @@ use crate::arch::ArchError;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::fusion::FusionError;
+use crate::gpu;
 use crate::metrics::MetricError;
 use crate::result::{Failure, StoreError};
 use crate::train::TrainError;
@@ -80,6 +81,17 @@ pub enum JobError {
     /// Sampling the fusion set.
     #[error("sampling the fusion set")]
     Sample(#[source] DataError),
+    /// Less than f32 where there is no GPU.
+    #[error("`base.precision` other than \"f32\" is for GPUs")]
+    Precision,
+    /// A GPU's memory is used up, on half of the chunks too.
+    #[error("the GPU's memory is used up{}", .memory.map_or_else(String::new, |m| format!(": without this job, {} MiB of {} MiB are free", m.free >> 20, m.total >> 20)))]
+    OutOfMemory {
+        /// What is free after the job.
+        memory: Option<crate::gpu::Memory>,
+        /// What was asked for.
+        source: Box<JobError>,
+    },
     /// Training.
     #[error("training")]
     Train {
@@ -141,7 +153,17 @@ impl JobError {
     }
 
     fn hint(&self) -> Option<String> {
+        if gpu::is_lost(self) {
+            let text = "the GPU does not answer any more (`nvidia-smi`, `dmesg`); what is done is kept: run `runner exec` again";
+            return Some(text.into());
+        }
         match self {
+            Self::OutOfMemory { .. } => Some(
+                "run fewer jobs at a time (`--jobs`), or a smaller `base.batch-size` or fusion set; `nvidia-smi` shows \
+                 what other programs use"
+                    .into(),
+            ),
+            Self::Precision => Some("use `--device cuda`, or drop the key".into()),
             Self::Data { source, .. } | Self::Sample(source) => source.hint(),
             Self::Import(error) => error.hint().map(String::from),
             Self::Store(error) | Self::Checkpoint(CheckpointError::Store(error)) => {

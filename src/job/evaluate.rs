@@ -7,6 +7,7 @@ use super::{Context, JobError};
 use crate::arch::Network;
 use crate::data::{DataSet, Part};
 use crate::event::JobEvent;
+use crate::gpu;
 use crate::metrics::{evaluate_logits, evaluate_probabilities, first_largest};
 use crate::result::{Metrics, Predictions};
 
@@ -88,7 +89,7 @@ fn batches(
     mut use_batch: impl FnMut(&Tensor) -> candle_core::Result<()>,
 ) -> Result<(), JobError> {
     let indices: Vec<usize> = (0..part.len()).collect();
-    for batch in indices.chunks(BATCH) {
+    for batch in indices.chunks(gpu::chunk(BATCH)) {
         use_batch(&part.images(Some(batch), &context.resources.device)?)?;
         context.report(JobEvent::Tick)?;
     }

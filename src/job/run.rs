@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Context, JobError, Resources, finetune, fuse, train};
 use crate::event::JobEvent;
+use crate::gpu;
 use crate::plan::{JobSpec, Task};
 use crate::result::{Failure, Metrics, Place, Provenance, Record, SCHEMA, Status, StoreError};
 
@@ -27,6 +28,7 @@ pub fn run(
     on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
 ) -> Result<Record, JobError> {
     let provenance = started_now(&resources.provenance);
+    gpu::take();
     let mut context = Context::new(resources, on_event);
     let outcome = match &spec.task {
         Task::Train(base) => train::train(spec, base, &mut context),
@@ -42,6 +44,9 @@ pub fn run(
     let mut diagnostics = outcome.diagnostics;
     if let Some(normalisation) = normalisation(spec, &context)? {
         diagnostics["normalisation"] = normalisation;
+    }
+    if resources.device.is_cuda() {
+        diagnostics["host"] = json!(gpu::take());
     }
     context.finish();
     Ok(Record {
@@ -82,8 +87,24 @@ pub fn execute(
     let started = std::time::Instant::now();
     let provenance = started_now(&resources.provenance);
     tracing::info!(job = %spec.name, "started");
-    let result = catch_unwind(AssertUnwindSafe(|| run(spec, resources, on_event)))
-        .unwrap_or_else(|panic| Err(JobError::Panic(panic_text(panic.as_ref()))));
+    let mut attempt = || {
+        catch_unwind(AssertUnwindSafe(|| run(spec, resources, on_event)))
+            .unwrap_or_else(|panic| Err(JobError::Panic(panic_text(panic.as_ref()))))
+    };
+    let out_of_memory =
+        |result: &Result<Record, JobError>| matches!(result, Err(error) if gpu::is_out_of_memory(error));
+    let mut result = attempt();
+    if out_of_memory(&result) {
+        tracing::warn!(job = %spec.name, "out of memory: once more, with half of the chunks");
+        result = gpu::halved(attempt);
+    }
+    if out_of_memory(&result) {
+        let memory = gpu::memory(&resources.device);
+        result = result.map_err(|source| JobError::OutOfMemory {
+            memory,
+            source: Box::new(source),
+        });
+    }
     let record = match result {
         Ok(record) => record,
         Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),

@@ -4,15 +4,16 @@ use serde_json::json;
 
 use super::progress::{StateFile, Watch};
 use super::run::{Outcome, checkpoint_entry};
-use super::samples::{Samples, Variation};
+use super::samples::{Resident, Samples, Variation};
 use super::{Context, JobError, evaluate, model_file};
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augmenter, DataError, DataSet, SplitOptions};
+use crate::gpu;
 use crate::manifest::{BaseSettings, SplitSettings};
 use crate::plan::{Base, JobSpec};
 use crate::seed;
-use crate::train::{Data, Fit, Fitted, Select, Source, TrainError, fit};
+use crate::train::{Data, Fit, Fitted, Precision, Select, Source, TrainError, fit};
 use rand_chacha::ChaCha8Rng;
 
 /// Trains the model of one part.
@@ -77,12 +78,21 @@ impl Course<'_> {
     /// Trains from `start`, or goes on where an earlier try of the job was interrupted.
     pub fn run(mut self, start: &Network, set: &DataSet, mut watch: Watch) -> Result<Fitted, JobError> {
         let device = watch.context.resources.device.clone();
+        if self.recipe.precision != Precision::F32 && !device.is_cuda() {
+            return Err(JobError::Precision);
+        }
         let (train, val) = self.indices;
-        let source = Samples::varied(&set.train, train, &device, self.vary);
+        let resident = Resident::of(&set.train, &device)?;
+        if resident.is_some() && self.vary.augmenter.moves_only().is_none() {
+            gpu::note("augmentation");
+        }
+        let source = Samples::varied(&set.train, train, &device, self.vary).at(resident.as_ref());
         let held_out = match self.recipe.select {
             Select::Test => Some(Samples::plain(&set.test, None, &device)),
             Select::Validation | Select::Last if val.is_empty() => None,
-            Select::Validation | Select::Last => Some(Samples::plain(&set.train, Some(val), &device)),
+            Select::Validation | Select::Last => {
+                Some(Samples::plain(&set.train, Some(val), &device).at(resident.as_ref()))
+            }
         };
         let data = Data {
             train: &source,
@@ -100,6 +110,7 @@ impl Course<'_> {
             clip_norm: recipe.clip_norm,
             label_smoothing: recipe.label_smoothing,
             select: recipe.select,
+            precision: recipe.precision,
             // Half of the threads: the others have the steps to do.
             workers: (rayon::current_num_threads() / 2).clamp(1, 8),
         };

@@ -40,6 +40,12 @@ pub enum LinalgError {
         /// The value given.
         value: f64,
     },
+    /// What runs on a GPU failed there.
+    #[error("{problem}")]
+    Device {
+        /// What candle or the driver said.
+        problem: String,
+    },
     /// An iteration that should always end did not.
     #[error("the decomposition of a {rows} x {columns} matrix did not converge")]
     NoConvergence {

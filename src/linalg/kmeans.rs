@@ -10,6 +10,9 @@
 
 use faer::Mat;
 
+use super::LinalgError;
+use crate::gpu;
+
 /// What is clustered.
 #[derive(Debug)]
 pub struct Points<'a> {
@@ -19,6 +22,8 @@ pub struct Points<'a> {
     pub outside: &'a [f64],
     /// Weight of each point, positive.
     pub weights: &'a [f64],
+    /// The same on a GPU, which then does the assignment of points to centroids.
+    pub device: Option<gpu::Clusters<'a>>,
 }
 
 /// When to stop, and how to fill empty clusters.
@@ -86,7 +91,10 @@ pub fn farthest_first(points: &Points, k: usize, first: usize) -> Vec<usize> {
 ///
 /// In every iteration: centroids as weighted means, each point to the nearest centroid (the first of equals), empty
 /// clusters filled. A cluster of one is never robbed, so all clusters have members as long as there are enough points.
-pub fn kmeans(points: &Points, start: &[usize], rule: Rule) -> Clustering {
+///
+/// # Errors
+/// Of a GPU's.
+pub fn kmeans(points: &Points, start: &[usize], rule: Rule) -> Result<Clustering, LinalgError> {
     let k = start.len();
     let n = points.outside.len();
     let to_start = |i: usize, c: usize| points.squared_to_point(i, start[c]);
@@ -95,7 +103,7 @@ pub fn kmeans(points: &Points, start: &[usize], rule: Rule) -> Clustering {
     let mut costs: Vec<f64> = Vec::new();
     loop {
         let previous = assignment.clone();
-        let (next, distances) = points.assign(&previous, k);
+        let (next, distances) = points.assign(&previous, k)?;
         assignment = next;
         let cost = points.cost(&distances);
         points.fill_empty(&mut assignment, distances, k, rule);
@@ -106,12 +114,12 @@ pub fn kmeans(points: &Points, start: &[usize], rule: Rule) -> Clustering {
             break;
         }
     }
-    let (_, distances) = points.assign(&assignment, k);
-    Clustering {
+    let (_, distances) = points.assign(&assignment, k)?;
+    Ok(Clustering {
         cost: points.cost(&distances),
         assignment,
         iterations: costs.len(),
-    }
+    })
 }
 
 impl Points<'_> {
@@ -121,11 +129,24 @@ impl Points<'_> {
     }
 
     /// Nearest centroid of each point, and the distance to it, given the clusters whose means the centroids are.
-    fn assign(&self, assignment: &[usize], k: usize) -> (Vec<usize>, Vec<f64>) {
+    fn assign(&self, assignment: &[usize], k: usize) -> Result<(Vec<usize>, Vec<f64>), LinalgError> {
         let n = assignment.len();
         let mut total = vec![0.0; k];
         for (i, &c) in assignment.iter().enumerate() {
             total[c] += self.weights[i];
+        }
+        if let Some(device) = &self.device {
+            let shares: Vec<f64> = assignment
+                .iter()
+                .zip(self.weights)
+                .map(|(&c, w)| w / total[c])
+                .collect();
+            let clusters: Vec<u32> = assignment.iter().map(|&c| c as u32).collect();
+            let failed = |error: candle_core::Error| LinalgError::Device {
+                problem: error.to_string(),
+            };
+            let (nearest, distances) = gpu::nearest(device, &clusters, &shares, k).map_err(failed)?;
+            return Ok((nearest.into_iter().map(|c| c as usize).collect(), distances));
         }
         // inner[c * n + i] = <x_i, centroid c>
         let mut inner = vec![0.0; k * n];
@@ -146,7 +167,7 @@ impl Points<'_> {
                 f64::INFINITY
             }
         };
-        nearest(n, k, to_centroid)
+        Ok(nearest(n, k, to_centroid))
     }
 
     fn cost(&self, distances: &[f64]) -> f64 {
@@ -222,7 +243,7 @@ mod tests {
             outside: &[0.0; 4],
             weights: &[1.0; 4],
         };
-        let found = kmeans(&points, &[0, 1], RULE);
+        let found = kmeans(&points, &[0, 1], RULE).expect("on the CPU");
         assert_eq!(found.assignment, [0, 0, 1, 1]);
         assert!((found.cost - 2.0).abs() < 1e-6);
         assert_eq!(farthest_first(&points, 3, 0), [0, 3, 1]);
@@ -242,13 +263,13 @@ mod tests {
             let outside: Vec<f64> = x.iter().map(|p| f64::from(p.2)).collect();
             let weights: Vec<f64> = x.iter().map(|p| f64::from(p.3)).collect();
             let gram = gram(&plane);
-            let points = Points { gram: &gram, outside: &outside, weights: &weights };
+            let points = Points { gram: &gram, outside: &outside, weights: &weights, device: None };
             let start = farthest_first(&points, k, 0);
             let mut distinct = start.clone();
             distinct.sort_unstable();
             distinct.dedup();
             prop_assert_eq!(distinct.len(), k);
-            let found = kmeans(&points, &start, RULE);
+            let found = kmeans(&points, &start, RULE).expect("on the CPU");
             prop_assert!((0..k).all(|c| found.assignment.contains(&c)));
             let mean = |c: usize| {
                 let of = (0..n).filter(|&i| found.assignment[i] == c);

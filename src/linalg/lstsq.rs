@@ -273,8 +273,9 @@ fn check_finite(z: MatRef<'_, f64>) -> Result<(), LinalgError> {
     Ok(())
 }
 
-/// Eigenvectors of a Gram matrix and the square roots of its eigenvalues, largest first.
-pub(super) fn eigen(gram: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), LinalgError> {
+/// Eigenvectors of a Gram matrix, one per column, and the square roots of its eigenvalues, largest first. Reads the lower
+/// triangle.
+pub fn eigen(gram: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), LinalgError> {
     let n = gram.nrows();
     let parts = Par::rayon(PARTS);
     let (mut vectors, mut squares) = (Mat::zeros(n, n), Diag::zeros(n));

@@ -23,7 +23,7 @@ mod transport;
 pub use assignment::assign;
 pub use error::LinalgError;
 pub use kmeans::{Clustering, Points, Rule, farthest_first, kmeans};
-pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares, Solution};
+pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares, Solution, eigen};
 pub use normal::NormalEquations;
 pub use products::{add_gram, add_product, gram, product};
 pub use transport::{Plan, transport};

@@ -12,7 +12,7 @@ use super::FinetuneSettings;
 use crate::arch::Architecture;
 pub use crate::data::DatasetSettings;
 use crate::data::{Augmentation, SplitKind};
-use crate::train::{OptimizerSettings, Schedule, Select};
+use crate::train::{OptimizerSettings, Precision, Schedule, Select};
 
 /// How the training set is divided among the base models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +102,10 @@ pub struct BaseSettings {
     /// Probability mass that is spread over the other classes.
     #[schemars(range(min = 0.0, max = 0.99))]
     pub label_smoothing: f64,
+    /// In what products are computed on a GPU: `tf32` and `bf16` round their factors, which is faster. Weights, sums and
+    /// everything else stay `f32`; fusion is always `f32` or `f64`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// Which epoch's weights are kept.
     pub select: Select,
     /// In which order the models are numbered.
@@ -131,6 +135,7 @@ impl Default for BaseSettings {
             clip_norm: None,
             augment: Vec::new(),
             label_smoothing: 0.0,
+            precision: Precision::F32,
             select: Select::Validation,
             order: ModelOrder::Index,
         }

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::element::{Element, by_dtype, ours, slice, with_slice};
 use super::window::Window;
+use crate::gpu;
 
 /// The mean of each `kernel x kernel` window of `x [N, C, H, W]`: `[N, C, (H - kernel) / stride + 1, ...]`.
-/// Differentiable; elsewhere than on the CPU in f32 and f64 it is candle's.
+/// Differentiable.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -25,6 +26,9 @@ pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
     };
     let (_, _, height, width) = x.dims4()?;
     let positions = window.positions((height, width))?;
+    if gpu::active(x) {
+        return gpu::avg_pool2d(x, positions, [kernel, stride]);
+    }
     if !ours(x) {
         return x.avg_pool2d_with_stride(kernel, stride);
     }

@@ -1,5 +1,7 @@
 //! Convolution of images.
 
+mod on_gpu;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -10,12 +12,13 @@ use super::element::{Element, by_dtype, ours, slice, with_slice};
 use super::sum;
 use super::window::Window;
 use super::winograd;
+use crate::gpu::{self, Precision};
 
 /// `y[n, o, i, j] = bias[o] + sum_{c, a, b} weight[o, c, a, b] x[n, c, i stride + a - padding, j stride + b - padding]`
 /// with `x` 0 outside: `[N, C, H, W]` and `[O, C, kh, kw]` to `[N, O, (H + 2 padding - kh) / stride + 1, ...]`.
 ///
 /// Differentiable in the three tensors. On the CPU in f32 and f64 the kernels are ours and give the same bits on any
-/// number of threads; elsewhere candle's. Errors where shapes do not fit.
+/// number of threads. Errors where shapes do not fit.
 pub fn conv2d(
     x: &Tensor,
     weight: &Tensor,
@@ -23,6 +26,18 @@ pub fn conv2d(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
+    conv2d_in(Precision::F32, x, weight, bias, (stride, padding))
+}
+
+/// The same, on a GPU with products of this precision; `step` are stride and padding.
+pub fn conv2d_in(
+    precision: Precision,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    step: (usize, usize),
+) -> Result<Tensor> {
+    let (stride, padding) = step;
     let sizes = sizes(x.shape(), weight.shape(), stride, padding)?;
     if let Some(bias) = bias
         && bias.dims() != [sizes.outputs]
@@ -32,6 +47,9 @@ pub fn conv2d(
             bias.shape(),
             sizes.outputs
         );
+    }
+    if gpu::active(x) {
+        return on_gpu::conv2d(precision, x, weight, bias, &sizes);
     }
     if !ours(x) {
         let y = x.conv2d(weight, padding, stride, 1, 1)?;

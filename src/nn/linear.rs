@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::real::{Real, has_kernel, simd};
 use super::values::{by_dtype, dtype, elements, tensor, values};
+use crate::gpu::{self, Precision};
 
 /// Rows of a block of a product over features.
 const ROWS: usize = 512;
@@ -25,6 +26,11 @@ const BIAS_ROWS: usize = 256;
 ///
 /// Errors where shapes or types differ. Gradients are computed for those of the three that are tracked.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    linear_in(Precision::F32, x, weight, bias)
+}
+
+/// The same, on a GPU with products of this precision.
+pub fn linear_in(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (n, d) = weight.dims2()?;
     if x.dim(D::Minus1)? != d || bias.is_some_and(|bias| bias.dims() != [n]) {
         bail!(
@@ -35,7 +41,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         );
     }
     if !has_kernel(x) {
-        return plain(x, weight, bias);
+        return plain(precision, x, weight, bias);
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
@@ -45,12 +51,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 }
 
 /// The same as candle's operations.
-fn plain(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn plain(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (n, d) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
     shape.truncate(shape.len() - 1);
     shape.push(n);
-    let y = x.reshape(((), d))?.matmul(&weight.t()?)?;
+    let y = gpu::product(&x.reshape(((), d))?, &weight.t()?, precision)?;
     let y = match bias {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
@@ -303,11 +309,16 @@ mod tests {
             (vec![8193, 2], 3),
         ] {
             let inputs = inputs(&x, n);
-            agree(&with_bias, &|i| plain(&i[0], &i[1], Some(&i[2])), &inputs, SUMS);
+            agree(
+                &with_bias,
+                &|i| plain(Precision::F32, &i[0], &i[1], Some(&i[2])),
+                &inputs,
+                SUMS,
+            );
             let two = &inputs[..2];
             agree(
                 &|i| linear(&i[0], &i[1], None),
-                &|i| plain(&i[0], &i[1], None),
+                &|i| plain(Precision::F32, &i[0], &i[1], None),
                 two,
                 SUMS,
             );

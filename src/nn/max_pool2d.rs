@@ -6,13 +6,14 @@ use rayon::prelude::*;
 
 use super::element::{Element, by_dtype, ours, slice, with_slice};
 use super::window::Window;
+use crate::gpu;
 
 /// The largest element of each `kernel x kernel` window of `x [N, C, H, W]`: `[N, C, H', W']` with
 /// `H' = (H + 2 padding - kernel) / stride + 1`. Pixels beyond the image count as minus infinity, NaN as the largest.
 ///
-/// The gradient goes to the first of equal maxima in row-major order, as in PyTorch (candle's splits it). Elsewhere
-/// than on the CPU in f32 and f64 it is candle's, and padding an error. Errors where the padding is more than half the
-/// kernel, so that a window could lie outside.
+/// The gradient goes to the first of equal maxima in row-major order, as in PyTorch (candle's splits it). In other types
+/// than f32 and f64 it is candle's, and padding an error. Errors where the padding is more than half the kernel, so that
+/// a window could lie outside.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -32,13 +33,16 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     };
     let (_, _, height, width) = x.dims4()?;
     let positions = window.positions((height, width))?;
+    if gpu::active(x) {
+        return gpu::max_pool2d(x, positions, [kernel, stride, padding]);
+    }
     if ours(x) {
         return x
             .contiguous()?
             .apply_op1(MaxPool2d::new(window, (height, width), positions));
     }
     if padding > 0 {
-        bail!("max_pool2d with padding is for the CPU in f32 and f64");
+        bail!("max_pool2d with padding is for f32 and f64");
     }
     x.max_pool2d_with_stride(kernel, stride)
 }

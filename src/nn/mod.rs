@@ -14,8 +14,9 @@
 //!
 //! On the CPU in f32 and f64 the kernels are ours, since candle 0.11's convolution is two to four times slower than
 //! PyTorch's and its pooling and ReLU treat ties and NaN differently. They run on rayon's current pool, cut work by
-//! shape alone and add partial sums in a fixed order: the same bits on any number of threads. Elsewhere each function
-//! is composed of candle's own operations.
+//! shape alone and add partial sums in a fixed order: the same bits on any number of threads. On a GPU convolutions are
+//! products (cuBLAS) of windows that a kernel of ours lays out, pooling, `relu` and `unfold` are kernels of ours, and the
+//! rest is composed of candle's operations.
 
 mod affine;
 mod attention;
@@ -41,10 +42,10 @@ mod winograd;
 pub use attention::{attention, multi_head_attention};
 pub use avg_pool2d::avg_pool2d;
 pub use batch_norm::{batch_norm, batch_norm_train};
-pub use conv2d::conv2d;
+pub use conv2d::{conv2d, conv2d_in};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_in};
 pub use max_pool2d::max_pool2d;
 pub use relu::relu;
 pub use unfold::unfold;

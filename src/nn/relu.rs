@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::element::{Element, by_dtype, ours, slice, with_slice};
+use crate::gpu;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -20,7 +21,9 @@ const CHUNK: usize = 1 << 14;
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if ours(x) {
+    if gpu::active(x) {
+        gpu::relu(x)
+    } else if ours(x) {
         x.contiguous()?.apply_op1(Relu)
     } else {
         // Candle's `relu` loses NaN; a comparison with one is false.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::element::{Element, by_dtype, ours, with_slice};
 use super::window::Window;
+use crate::gpu;
 
 /// The windows of `x [N, C, H, W]` as the rows of a matrix `[N H' W', C kh kw]`: rows in the order of (image, row,
 /// column), columns in that of (channel, row, column in the window), zeros beyond the image. So the convolution with
@@ -29,7 +30,16 @@ pub fn unfold(x: &Tensor, kernel: (usize, usize), stride: usize, padding: usize)
     }
     let positions = window.positions((height, width))?;
     let x = x.detach();
-    if ours(&x) {
+    if gpu::active(&x) {
+        let cut = gpu::Cut {
+            images: x.dims4()?,
+            positions,
+            kernel,
+            stride,
+            padding,
+        };
+        gpu::unfold(&x, cut)
+    } else if ours(&x) {
         by_dtype!(x.dtype(), T => rows::<T>(&x.contiguous()?, window, positions))
     } else {
         composed(&x, window, positions)

@@ -6,6 +6,8 @@
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 
+use crate::gpu;
+
 /// Decay rates of the moments.
 pub(super) const BETAS: (f64, f64) = (0.9, 0.999);
 /// Keeps the denominator from 0.
@@ -59,7 +61,6 @@ pub(super) fn step(
     decay: Decay,
     step: i32,
 ) -> Result<()> {
-    let (b1, b2) = BETAS;
     moments.inplace_op3(
         &gradient.contiguous()?,
         value,
@@ -67,8 +68,7 @@ pub(super) fn step(
             decay: decay.penalty as f32,
         },
     )?;
-    let scale = (lr / (1.0 - b1.powi(step))) as f32;
-    let correction = (1.0 - b2.powi(step)).sqrt() as f32;
+    let (scale, correction) = unbiased(lr, step);
     value.inplace_op2(
         moments,
         &Update {
@@ -77,6 +77,42 @@ pub(super) fn step(
             correction,
         },
     )
+}
+
+/// Learning rate over the bias of the first moment, and the root of the second's.
+fn unbiased(lr: f64, step: i32) -> (f32, f32) {
+    let (b1, b2) = BETAS;
+    (
+        (lr / (1.0 - b1.powi(step))) as f32,
+        (1.0 - b2.powi(step)).sqrt() as f32,
+    )
+}
+
+/// One step of many parameters on a GPU, with the same bits: values, moments `[2, n]` and gradients.
+pub(super) fn on_gpu(
+    parameters: &[(&Tensor, Tensor, Tensor)],
+    lr: f64,
+    decay: Decay,
+    step: i32,
+) -> Result<()> {
+    let (scale, correction) = unbiased(lr, step);
+    let parameters: Vec<gpu::Parameter> = parameters
+        .iter()
+        .map(|(value, moments, gradient)| gpu::Parameter {
+            value,
+            moments,
+            gradient,
+        })
+        .collect();
+    let step = gpu::Adam {
+        penalty: decay.penalty as f32,
+        kept: decay.kept as f32,
+        scale,
+        correction,
+        betas: (BETAS.0 as f32, BETAS.1 as f32),
+        epsilon: EPSILON as f32,
+    };
+    gpu::adam(&parameters, step)
 }
 
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

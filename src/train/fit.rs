@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::trainer::Trainer;
 use super::{OptimizerSettings, Schedule, Snapshot, Source};
 use crate::arch::Network;
+use crate::gpu::Precision;
 use rand_chacha::ChaCha8Rng;
 
 /// Which epoch's weights are kept.
@@ -43,6 +44,8 @@ pub struct Fit<'a> {
     pub label_smoothing: f64,
     /// Which epoch to keep.
     pub select: Select,
+    /// In what products are computed on a GPU.
+    pub precision: Precision,
     /// Threads that make batches.
     pub workers: usize,
 }

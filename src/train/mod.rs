@@ -14,6 +14,7 @@ mod source;
 mod tests;
 mod trainer;
 
+pub use crate::gpu::Precision;
 pub use fit::{Data, Epoch, Fit, Fitted, Next, Observer, Select, TrainError, fit};
 pub use loss::cross_entropy;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerSettings};

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::adam::{self, BETAS, Decay, EPSILON};
+use super::adam::{self, Decay};
 
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,10 +77,8 @@ pub struct Optimizer {
 #[derive(Debug)]
 struct Parameter {
     var: Var,
-    /// First moment (Adam; on the CPU both moments, `[2, n]`) or velocity (SGD).
+    /// Both moments, `[2, n]` (Adam), or the velocity (SGD).
     first: Option<Tensor>,
-    /// Second moment (Adam).
-    second: Option<Tensor>,
 }
 
 impl Optimizer {
@@ -88,11 +86,7 @@ impl Optimizer {
     pub fn new(settings: &OptimizerSettings, vars: Vec<Var>) -> Self {
         let parameters = vars
             .into_iter()
-            .map(|var| Parameter {
-                var,
-                first: None,
-                second: None,
-            })
+            .map(|var| Parameter { var, first: None })
             .collect();
         Self {
             settings: settings.clone(),
@@ -119,39 +113,39 @@ impl Optimizer {
     }
 
     /// How many steps it has done, and the moments of every parameter, in order.
-    pub(super) fn state(&self) -> (i32, Vec<[Option<Tensor>; 2]>) {
-        let moments = self
-            .parameters
-            .iter()
-            .map(|p| [p.first.clone(), p.second.clone()]);
+    pub(super) fn state(&self) -> (i32, Vec<Option<Tensor>>) {
+        let moments = self.parameters.iter().map(|p| p.first.clone());
         (self.step, moments.collect())
     }
 
     /// Goes on from [`Optimizer::state`].
-    pub(super) fn restore(&mut self, step: i32, moments: Vec<[Option<Tensor>; 2]>) {
+    pub(super) fn restore(&mut self, step: i32, moments: Vec<Option<Tensor>>) {
         self.step = step;
-        for (parameter, [first, second]) in self.parameters.iter_mut().zip(moments) {
+        for (parameter, first) in self.parameters.iter_mut().zip(moments) {
             parameter.first = first;
-            parameter.second = second;
         }
     }
 
     /// One step with gradients given in the order of the parameters.
     pub fn apply(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<()> {
         self.step += 1;
+        let decay = match self.settings.name {
+            OptimizerKind::AdamW => Decay::of_weights(lr, self.settings.weight_decay),
+            _ => Decay::of_gradient(self.settings.weight_decay),
+        };
+        let mut on_gpu = Vec::new();
         for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let decay = match self.settings.name {
-                OptimizerKind::AdamW => Decay::of_weights(lr, self.settings.weight_decay),
-                _ => Decay::of_gradient(self.settings.weight_decay),
-            };
             match self.settings.name {
                 OptimizerKind::Sgd => parameter.sgd(gradient, lr, &self.settings)?,
-                _ if gradient.device().is_cpu() => parameter.fused_adam(gradient, lr, decay, self.step)?,
+                _ if gradient.device().is_cuda() => {
+                    let moments = parameter.moments()?;
+                    on_gpu.push((parameter.var.as_tensor(), moments, gradient.contiguous()?));
+                }
                 _ => parameter.adam(gradient, lr, decay, self.step)?,
             }
         }
-        Ok(())
+        adam::on_gpu(&on_gpu, lr, decay, self.step)
     }
 }
 
@@ -161,35 +155,20 @@ impl Parameter {
         gradient + (self.var.as_tensor().detach() * decay)?
     }
 
-    /// One step in two passes over memory, for the CPU.
-    fn fused_adam(&mut self, gradient: &Tensor, lr: f64, decay: Decay, step: i32) -> Result<()> {
+    /// Both moments, `[2, n]`; zeros before the first step.
+    fn moments(&mut self) -> Result<Tensor> {
         let value = self.var.as_tensor();
         let moments = match self.first.take() {
             Some(moments) => moments,
             None => Tensor::zeros((2, value.elem_count()), value.dtype(), value.device())?,
         };
-        adam::step(value, &moments, gradient, lr, decay, step)?;
-        self.first = Some(moments);
-        Ok(())
+        self.first = Some(moments.clone());
+        Ok(moments)
     }
 
-    /// The same as single tensor operations, for any device.
     fn adam(&mut self, gradient: &Tensor, lr: f64, decay: Decay, step: i32) -> Result<()> {
-        let gradient = self.decayed(gradient, decay.penalty)?;
-        let (b1, b2) = BETAS;
-        let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| match old {
-            Some(old) => (old * beta)? + (new * (1.0 - beta))?,
-            None => new * (1.0 - beta),
-        };
-        let first = blend(self.first.as_ref(), gradient.clone(), b1)?;
-        let second = blend(self.second.as_ref(), gradient.sqr()?, b2)?;
-        let scale = lr / (1.0 - b1.powi(step));
-        let denominator = ((second.sqrt()? / (1.0 - b2.powi(step)).sqrt())? + EPSILON)?;
-        let value = (self.var.as_tensor().detach() * decay.kept)?;
-        let next = (value - ((&first / denominator)? * scale)?)?;
-        self.first = Some(first);
-        self.second = Some(second);
-        self.var.set(&next)
+        let moments = self.moments()?;
+        adam::step(self.var.as_tensor(), &moments, gradient, lr, decay, step)
     }
 
     fn sgd(&mut self, gradient: &Tensor, lr: f64, settings: &OptimizerSettings) -> Result<()> {

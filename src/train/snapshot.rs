@@ -12,7 +12,7 @@ pub struct Snapshot {
     pub progress: Progress,
     /// The order of the epoch's samples.
     pub order: Vec<u32>,
-    /// Tensors by name: `weight.0` (all of the network's), `first.0`, `second.0` (the optimiser's moments), `best.0`.
+    /// Tensors by name: `weight.0` (all of the network's), `first.0` (the optimiser's moments), `best.0`.
     pub tensors: Vec<(String, Tensor)>,
 }
 

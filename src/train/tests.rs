@@ -88,6 +88,7 @@ fn settings<'a>(optimizer: &'a OptimizerSettings, schedule: &'a Schedule) -> Fit
         clip_norm: Some(1.0),
         label_smoothing: 0.1,
         select: Select::Validation,
+        precision: crate::gpu::Precision::F32,
         workers: 2,
     }
 }

@@ -78,17 +78,18 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Snapshot(problem));
         }
         let count = trainer.optimizer.vars().len();
-        let moments = (0..count).map(|i| ["first", "second"].map(|kind| snapshot.tensor(kind, i).cloned()));
         let device = trainer
             .network
             .tensors
             .first()
             .map_or(Device::Cpu, |t| t.device().clone());
-        let moved = moments.map(|[first, second]| {
-            let to_device = |tensor: Option<Tensor>| tensor.map(|t| t.to_device(&device)).transpose();
-            Ok([to_device(first)?, to_device(second)?])
-        });
-        let moments = moved.collect::<candle_core::Result<_>>()?;
+        let moved = |i| {
+            snapshot
+                .tensor("first", i)
+                .map(|t| t.to_device(&device))
+                .transpose()
+        };
+        let moments = (0..count).map(moved).collect::<candle_core::Result<_>>()?;
         trainer.optimizer.restore(snapshot.progress.steps, moments);
         if snapshot.progress.best.is_some() {
             trainer.best = Some(with("best")?);
@@ -157,6 +158,7 @@ impl<'a> Trainer<'a> {
         let mut training = Training {
             rng,
             statistics: Vec::new(),
+            precision: self.settings.precision,
         };
         let logits = self.network.forward_training(&batch.images, &mut training)?;
         for (at, statistic) in training.statistics {
@@ -236,11 +238,9 @@ impl<'a> Trainer<'a> {
         for (i, tensor) in self.network.tensors.iter().enumerate() {
             add("weight", i, tensor);
         }
-        for (i, pair) in moments.iter().enumerate() {
-            for (kind, moment) in ["first", "second"].iter().zip(pair) {
-                if let Some(moment) = moment {
-                    add(kind, i, moment);
-                }
+        for (i, moment) in moments.iter().enumerate() {
+            if let Some(moment) = moment {
+                add("first", i, moment);
             }
         }
         for (i, tensor) in self.best.iter().flat_map(|best| &best.tensors).enumerate() {

@@ -209,4 +209,9 @@ fn devices_that_are_not_there() {
             .code(2)
             .says("hint: build with `--features cuda`");
     }
+    bench
+        .run(&["check", "tiny.toml", "--device", "cpu", "base.precision=\"bf16\""])
+        .code(2)
+        .says("`base.precision` other than \"f32\" is for GPUs, and this runs on the CPU")
+        .says("hint: use `--device cuda`");
 }

@@ -10,13 +10,55 @@ use rand_distr::{Beta, Distribution};
 /// `[C, H, W]`.
 pub(super) type Shape = [usize; 3];
 
-/// How the images of a batch were mixed.
+/// How the images of a batch are mixed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mix {
-    /// For each image the one it was mixed with.
+    /// For each image the one it is mixed with.
     pub partners: Vec<usize>,
     /// The image's own share.
     pub share: f64,
+    /// What comes from the partner.
+    pub part: Part,
+}
+
+/// What of an image comes from its partner.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// A rectangle.
+    Window(Window),
+    /// Its share of every pixel: the image's own, the partner's.
+    Shares(f32, f32),
+}
+
+impl Mix {
+    /// Mixes the images `[N, C, H, W]` of a batch.
+    pub fn apply(&self, values: &mut [f32], shape: Shape) {
+        let [channels, height, width] = shape;
+        let image = channels * height * width;
+        let old = values.to_vec();
+        for (i, &partner) in self.partners.iter().enumerate() {
+            match &self.part {
+                Part::Window(window) => {
+                    for channel in 0..channels {
+                        for row in window.rows.clone() {
+                            let start = (channel * height + row) * width;
+                            let line = start + window.columns.start..start + window.columns.end;
+                            let from = partner * image + line.start..partner * image + line.end;
+                            values[i * image + line.start..i * image + line.end].copy_from_slice(&old[from]);
+                        }
+                    }
+                }
+                Part::Shares(own, other) => {
+                    let pairs = values[i * image..][..image]
+                        .iter_mut()
+                        .zip(&old[partner * image..]);
+                    for (value, from) in pairs {
+                        *value = own * *value + other * from;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// One draw of Beta(alpha, alpha).
@@ -34,19 +76,20 @@ fn partners(count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
 
 /// A rectangle of `[C, H, W]`: rows and columns.
 #[derive(Debug, Clone, PartialEq)]
-struct Window {
-    rows: Range<usize>,
-    columns: Range<usize>,
+pub struct Window {
+    /// From the top.
+    pub rows: Range<usize>,
+    /// From the left.
+    pub columns: Range<usize>,
 }
 
 /// `CutMix` (Yun et al., ICCV 2019): one rectangle, the same in all images, comes from another image of the batch.
 ///
 /// Its area is `1 - lambda` of the image before it is cut at the border, `lambda ~ Beta(alpha, alpha)`; the share is what
 /// remains of the image.
-pub(super) fn cutmix(values: &mut [f32], shape: Shape, alpha: f64, rng: &mut ChaCha8Rng) -> Mix {
-    let [channels, height, width] = shape;
-    let image = channels * height * width;
-    let partners = partners(values.len() / image, rng);
+pub(super) fn cutmix(count: usize, shape: Shape, alpha: f64, rng: &mut ChaCha8Rng) -> Mix {
+    let [_, height, width] = shape;
+    let partners = partners(count, rng);
     let lambda = beta(alpha, rng);
     let mut side = |size: usize| -> Range<usize> {
         let size = size as f64;
@@ -59,40 +102,22 @@ pub(super) fn cutmix(values: &mut [f32], shape: Shape, alpha: f64, rng: &mut Cha
         rows: side(height),
         columns: side(width),
     };
-    let old = values.to_vec();
-    for (i, &partner) in partners.iter().enumerate() {
-        for channel in 0..channels {
-            for row in window.rows.clone() {
-                let start = (channel * height + row) * width;
-                let line = start + window.columns.start..start + window.columns.end;
-                let from = partner * image + line.start..partner * image + line.end;
-                values[i * image + line.start..i * image + line.end].copy_from_slice(&old[from]);
-            }
-        }
-    }
     let area = window.rows.len() * window.columns.len();
     Mix {
         partners,
         share: 1.0 - area as f64 / (height * width) as f64,
+        part: Part::Window(window),
     }
 }
 
 /// `MixUp` (Zhang et al., ICLR 2018): `lambda x + (1 - lambda) x'`, one `lambda ~ Beta(alpha, alpha)` for the batch.
-pub(super) fn mixup(values: &mut [f32], shape: Shape, alpha: f64, rng: &mut ChaCha8Rng) -> Mix {
-    let image: usize = shape.iter().product();
+pub(super) fn mixup(count: usize, alpha: f64, rng: &mut ChaCha8Rng) -> Mix {
     let share = beta(alpha, rng);
-    let partners = partners(values.len() / image, rng);
-    let old = values.to_vec();
-    let (own, other) = (share as f32, (1.0 - share) as f32);
-    for (i, &partner) in partners.iter().enumerate() {
-        let pairs = values[i * image..][..image]
-            .iter_mut()
-            .zip(&old[partner * image..]);
-        for (value, from) in pairs {
-            *value = own * *value + other * from;
-        }
+    Mix {
+        partners: partners(count, rng),
+        share,
+        part: Part::Shares(share as f32, (1.0 - share) as f32),
     }
-    Mix { partners, share }
 }
 
 /// The reference's random-crop-paste: a rectangle of the image, flipped or not, is blended into another place of the

@@ -15,7 +15,7 @@ mod tests;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-pub use mix::Mix;
+pub use mix::{Mix, Part as MixPart};
 pub use settings::Augmentation;
 
 /// One image of bytes.
@@ -106,14 +106,52 @@ impl Augmenter {
 
     /// Mixes the normalised images `[N, C, H, W]` of a batch; `None` where they are not mixed.
     pub fn batch(&self, shape: [usize; 3], values: &mut [f32], rng: &mut ChaCha8Rng) -> Option<Mix> {
+        let count = values.len() / shape.iter().product::<usize>().max(1);
+        let mix = self.mix(shape, count, rng)?;
+        mix.apply(values, shape);
+        Some(mix)
+    }
+
+    /// Draws how [`Augmenter::batch`] mixes so many images.
+    pub fn mix(&self, shape: [usize; 3], count: usize, rng: &mut ChaCha8Rng) -> Option<Mix> {
         self.steps.iter().find_map(|step| match *step {
             Augmentation::Cutmix { alpha, probability } => {
-                (rng.random::<f64>() < probability).then(|| mix::cutmix(values, shape, alpha, rng))
+                (rng.random::<f64>() < probability).then(|| mix::cutmix(count, shape, alpha, rng))
             }
             Augmentation::Mixup { alpha, probability } => {
-                (rng.random::<f64>() < probability).then(|| mix::mixup(values, shape, alpha, rng))
+                (rng.random::<f64>() < probability).then(|| mix::mixup(count, alpha, rng))
             }
             _ => None,
         })
+    }
+
+    /// The border of the crop (0 without one), where images are but cropped and flipped before they are mixed.
+    pub fn moves_only(&self) -> Option<usize> {
+        let mut border = None;
+        for step in &self.steps {
+            match *step {
+                Augmentation::RandomCrop { padding } if border.is_none() => border = Some(padding),
+                Augmentation::Flip { .. } | Augmentation::Cutmix { .. } | Augmentation::Mixup { .. } => {}
+                _ => return None,
+            }
+        }
+        Some(border.unwrap_or(0))
+    }
+
+    /// Draws how [`Augmenter::bytes`] moves an image where [`Augmenter::moves_only`]: the corner of the crop, from top and
+    /// left of the image with its border, and whether it is flipped.
+    pub fn moves(&self, rng: &mut ChaCha8Rng) -> (usize, usize, bool) {
+        let (mut top, mut left, mut flipped) = (0, 0, false);
+        for step in &self.steps {
+            match *step {
+                Augmentation::RandomCrop { padding } => {
+                    top = rng.random_range(0..=2 * padding);
+                    left = rng.random_range(0..=2 * padding);
+                }
+                Augmentation::Flip { probability } => flipped ^= rng.random::<f64>() < probability,
+                _ => {}
+            }
+        }
+        (top, left, flipped)
     }
 }

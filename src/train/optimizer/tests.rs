@@ -33,41 +33,6 @@ fn sgd_with_momentum_by_hand() {
 }
 
 #[test]
-fn both_forms_of_adam_agree() {
-    let random = |seed| {
-        let mut rng = crate::seed::generator(seed, "adam", &[]);
-        let values: Vec<f32> = (0..35)
-            .map(|_| rand::RngExt::random_range(&mut rng, -1.0..1.0))
-            .collect();
-        Tensor::from_vec(values, (5, 7), &Device::Cpu).expect("tensor")
-    };
-    let mut parameters = [0, 1].map(|_| Parameter {
-        var: Var::from_tensor(&random(0)).expect("var"),
-        first: None,
-        second: None,
-    });
-    for step in 1..6 {
-        let gradient = random(step as u64);
-        // Both ways of decay at once.
-        let decay = Decay {
-            penalty: 0.01,
-            kept: 0.99,
-        };
-        parameters[0].adam(&gradient, 0.1, decay, step).expect("step");
-        parameters[1]
-            .fused_adam(&gradient, 0.1, decay, step)
-            .expect("step");
-    }
-    let [a, b] = parameters.map(|p| {
-        p.var
-            .flatten_all()
-            .and_then(|t| t.to_vec1::<f32>())
-            .expect("values")
-    });
-    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
-}
-
-#[test]
 fn adam_by_hand() {
     let settings = OptimizerSettings {
         name: OptimizerKind::Adam,

@@ -1,0 +1,184 @@
+//! Matrix products in less than full f32.
+
+use candle_core::{Result, Tensor, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// In what the products of a training are computed on a GPU. Weights, and everything that is no product of a linear map or
+/// a convolution, stay f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// Factors rounded to 10 bits of mantissa, sums in f32.
+    Tf32,
+    /// Factors rounded to bf16, sums in f32.
+    Bf16,
+}
+
+/// `a b` of matrices `[m, k]` and `[k, n]`, either of which may be transposed in memory; differentiable.
+pub fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
+    if precision == Precision::F32 || !a.device().is_cuda() {
+        return a.matmul(b);
+    }
+    let (m, k) = a.dims2()?;
+    let (inner, n) = b.dims2()?;
+    if k != inner {
+        bail!("a product of {:?} and {:?}", a.shape(), b.shape());
+    }
+    reduced(a, b, precision, (m, k, n))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn reduced(_: &Tensor, _: &Tensor, _: Precision, _: (usize, usize, usize)) -> Result<Tensor> {
+    bail!("this program was built without the feature `cuda`")
+}
+
+#[cfg(feature = "cuda")]
+use cuda::reduced;
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    #![allow(unsafe_code)]
+
+    use candle_core::cuda_backend::{CudaDevice, WrapErr};
+    use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+    use cudarc::cublas::{result, sys};
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    use super::{Precision, product};
+
+    struct Product {
+        precision: Precision,
+        sizes: (usize, usize, usize),
+    }
+
+    pub(super) fn reduced(
+        a: &Tensor,
+        b: &Tensor,
+        precision: Precision,
+        sizes: (usize, usize, usize),
+    ) -> Result<Tensor> {
+        let plain = |x: &Tensor| match transposed(x.layout()) {
+            Some(_) => Ok(x.clone()),
+            None => x.contiguous(),
+        };
+        plain(a)?.apply_op2(&plain(b)?, Product { precision, sizes })
+    }
+
+    /// Whether a matrix is transposed in memory; `None` where it is neither that nor contiguous.
+    fn transposed(layout: &Layout) -> Option<bool> {
+        match (layout.is_contiguous(), layout.is_fortran_contiguous()) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            _ => None,
+        }
+    }
+
+    impl CustomOp2 for Product {
+        fn name(&self) -> &'static str {
+            "product"
+        }
+
+        fn cpu_fwd(
+            &self,
+            _: &CpuStorage,
+            _: &Layout,
+            _: &CpuStorage,
+            _: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
+            bail!("products in less than f32 are for GPUs")
+        }
+
+        fn cuda_fwd(
+            &self,
+            a: &CudaStorage,
+            a_at: &Layout,
+            b: &CudaStorage,
+            b_at: &Layout,
+        ) -> Result<(CudaStorage, Shape)> {
+            let (m, k, n) = self.sizes;
+            let y = multiplied(&a.device, (a, a_at), (b, b_at), self.sizes, self.precision)?;
+            debug_assert!(k > 0);
+            Ok((y, Shape::from((m, n))))
+        }
+
+        fn bwd(
+            &self,
+            a: &Tensor,
+            b: &Tensor,
+            _: &Tensor,
+            gradient: &Tensor,
+        ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+            let of_a = || product(gradient, &b.detach().t()?, self.precision);
+            let of_b = || product(&a.detach().t()?, gradient, self.precision);
+            Ok((
+                a.track_op().then(of_a).transpose()?,
+                b.track_op().then(of_b).transpose()?,
+            ))
+        }
+    }
+
+    /// cuBLAS reads matrices column by column: the row-major `y = a b` is its `y^T = b^T a^T`.
+    fn multiplied(
+        device: &CudaDevice,
+        a: (&CudaStorage, &Layout),
+        b: (&CudaStorage, &Layout),
+        (m, k, n): (usize, usize, usize),
+        precision: Precision,
+    ) -> Result<CudaStorage> {
+        let compute = match precision {
+            Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Bf16 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        };
+        let number = |n: usize| i32::try_from(n).map_err(|_| candle_core::Error::msg("a matrix too large"));
+        let operand = |layout: &Layout, rows: usize, columns: usize| {
+            let flipped = transposed(layout) == Some(true);
+            Ok::<_, candle_core::Error>(match flipped {
+                false => (sys::cublasOperation_t::CUBLAS_OP_N, number(columns.max(1))?),
+                true => (sys::cublasOperation_t::CUBLAS_OP_T, number(rows.max(1))?),
+            })
+        };
+        let ((a_flip, a_rows), (b_flip, b_rows)) = (operand(a.1, m, k)?, operand(b.1, k, n)?);
+        let (one, zero) = (1f32, 0f32);
+        let stream = device.cuda_stream();
+        // SAFETY: the product writes all of it.
+        let mut y = unsafe { device.alloc::<f32>(m * n)? };
+        {
+            let a = a.0.as_cuda_slice::<f32>()?.slice(a.1.start_offset()..);
+            let b = b.0.as_cuda_slice::<f32>()?.slice(b.1.start_offset()..);
+            let ((a, _a), (b, _b)) = (a.device_ptr(&stream), b.device_ptr(&stream));
+            let (y, _y) = y.device_ptr_mut(&stream);
+            // SAFETY: three matrices of these sizes on this handle's device, leading dimensions as laid out in memory;
+            // alpha and beta outlive the call, which reads them on the host.
+            unsafe {
+                result::gemm_ex(
+                    *device.cublas_handle().handle(),
+                    b_flip,
+                    a_flip,
+                    number(n)?,
+                    number(m)?,
+                    number(k)?,
+                    (&raw const one).cast(),
+                    b as *const _,
+                    sys::cudaDataType_t::CUDA_R_32F,
+                    b_rows,
+                    a as *const _,
+                    sys::cudaDataType_t::CUDA_R_32F,
+                    a_rows,
+                    (&raw const zero).cast(),
+                    y as *mut _,
+                    sys::cudaDataType_t::CUDA_R_32F,
+                    number(n.max(1))?,
+                    compute,
+                    sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+                )
+            }
+            .w()?;
+        }
+        Ok(CudaStorage::wrap_cuda_slice(y, device.clone()))
+    }
+}
