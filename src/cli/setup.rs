@@ -154,7 +154,9 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
     let mut inputs = None;
     if let Some(manifest) = &manifest {
         problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
-        problems.extend(needs_gpu(&layers, manifest).filter(|_| device.is_cpu()));
+        // Of nodes elsewhere it is not known what they have.
+        let on_cpu = here.as_ref().is_some_and(|(device, _)| device.is_cpu());
+        problems.extend(needs_gpu(&layers, manifest).filter(|_| on_cpu));
         match inputs::gather(&layers, manifest, &sets) {
             Ok(found) => inputs = Some(found),
             Err(error) => problems.extend(error.problems),

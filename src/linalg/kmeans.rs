@@ -242,6 +242,7 @@ mod tests {
             gram: &gram,
             outside: &[0.0; 4],
             weights: &[1.0; 4],
+            device: None,
         };
         let found = kmeans(&points, &[0, 1], RULE).expect("on the CPU");
         assert_eq!(found.assignment, [0, 0, 1, 1]);
