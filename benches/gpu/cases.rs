@@ -15,6 +15,9 @@ use serde_json::json;
 
 use super::{plain, random};
 
+/// Computes on a device what is compared.
+pub type Work = Box<dyn Fn(&Device) -> Result<Vec<Tensor>>>;
+
 /// Some work on a device.
 pub struct Case {
     /// What it is.
@@ -22,7 +25,7 @@ pub struct Case {
     /// Largest error against the CPU, relative to the largest number.
     pub tolerance: f64,
     /// Its results.
-    pub work: Box<dyn Fn(&Device) -> Result<Vec<Tensor>>>,
+    pub work: Work,
 }
 
 fn case(

@@ -4,6 +4,7 @@
 //! forward pass in a training step. Ceilings are those of this device, measured first: a copy within its memory, and a
 //! matrix product in f32, TF32 and f64.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -205,7 +206,11 @@ fn fusion(case: &Fusion, device: &Device, full: bool) -> Result<String> {
     }
     let mut text = format!("fuse {}: {time:.3} s for {samples} samples", case.name);
     if products > 0.0 {
-        text += &format!(", {:.2} TFLOP/s of f64 products alone", products / time / 1e12);
+        let _ = write!(
+            text,
+            ", {:.2} TFLOP/s of f64 products alone",
+            products / time / 1e12
+        );
     }
     Ok(text)
 }

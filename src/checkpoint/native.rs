@@ -24,12 +24,18 @@ fn first() -> u32 {
     1
 }
 
+/// Then it is not written: files stay what they were before there was a version.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_first(schema: &u32) -> bool {
+    *schema == first()
+}
+
 /// What a checkpoint says about its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Meta {
     /// Version of the format.
-    #[serde(default = "first")]
+    #[serde(default = "first", skip_serializing_if = "is_first")]
     pub schema: u32,
     /// Architecture and its settings.
     pub architecture: Architecture,
@@ -99,9 +105,9 @@ pub(super) fn read_meta(text: &str) -> Result<Meta, String> {
         .and_then(|value| value.get("schema").and_then(serde_json::Value::as_u64));
     match schema {
         Some(found) if found > u64::from(SCHEMA) => Err(format!(
-            "it has schema version {found}, this program reads versions 1 to {SCHEMA}"
+            "schema version {found}, this program reads versions 1 to {SCHEMA}"
         )),
-        _ => serde_json::from_str(text).map_err(|error| format!("its metadata: {error}")),
+        _ => serde_json::from_str(text).map_err(|error| error.to_string()),
     }
 }
 
@@ -127,7 +133,7 @@ pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointErr
         .as_ref()
         .and_then(|metadata| metadata.get(KEY))
         .ok_or_else(|| corrupt(format!("it has no `{KEY}` metadata")))?;
-    let meta = read_meta(meta).map_err(corrupt)?;
+    let meta = read_meta(meta).map_err(|error| corrupt(format!("its metadata: {error}")))?;
     let mut state = State::new();
     for (name, view) in SafeTensors::deserialize(&bytes)
         .map_err(|e| corrupt(e.to_string()))?

@@ -16,20 +16,19 @@ use crate::result::{Claims, Store, StoreError, Timing};
 /// Runs the command.
 pub fn run(args: &GcArgs, global: &Global) -> Result<(), CliError> {
     let mut stale = Vec::new();
-    match &args.experiment {
-        Some(experiment) => stale.extend(one(experiment, args, global)?),
-        None => {
-            let mut names: Vec<String> = std::fs::read_dir(&global.results)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|entry| entry.path().join("index.json").is_file())
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect();
-            names.sort();
-            for name in names {
-                stale.extend(one(&name, args, global)?);
-            }
+    if let Some(experiment) = &args.experiment {
+        stale.extend(one(experiment, args, global)?);
+    } else {
+        let mut names: Vec<String> = std::fs::read_dir(&global.results)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("index.json").is_file())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        for name in names {
+            stale.extend(one(&name, args, global)?);
         }
     }
     show(&stale, args)

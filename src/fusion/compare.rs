@@ -115,16 +115,16 @@ fn layers(first: &Plan, other: &Plan) -> Option<Difference> {
 
 fn described(layer: &Layer) -> String {
     let shape = &layer.shape;
-    let mut text = match layer.kind {
+    let text = match layer.kind {
         LayerKind::Linear => format!("linear, {shape:?}"),
         LayerKind::Conv { stride, padding } => {
             format!("a convolution, {shape:?} with stride {stride} and padding {padding}")
         }
     };
-    if layer.positions > 1 {
-        text += &format!(" after {} positions were flattened", layer.positions);
+    match layer.positions {
+        0 | 1 => text,
+        positions => format!("{text} after {positions} positions were flattened"),
     }
-    text
 }
 
 #[cfg(test)]

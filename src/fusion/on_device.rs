@@ -53,13 +53,11 @@ fn inputs(layer: &Layer, bias: bool, input: &Tensor, (first, count): (usize, usi
         }
     };
     let rows = rows.to_dtype(DType::F64)?;
-    match bias {
-        false => Ok(rows),
-        true => {
-            let ones = Tensor::ones((rows.dim(0)?, 1), DType::F64, rows.device())?;
-            Tensor::cat(&[&rows, &ones], 1)
-        }
+    if !bias {
+        return Ok(rows);
     }
+    let ones = Tensor::ones((rows.dim(0)?, 1), DType::F64, rows.device())?;
+    Tensor::cat(&[&rows, &ones], 1)
 }
 
 /// `sum or part`, adding.
@@ -260,15 +258,14 @@ pub(super) fn gram(activations: &[Tensor], unit_rows: bool) -> Result<Tensor> {
     let mut gram = None;
     let samples = activations.first().map_or(Ok(0), |t| t.dim(0))?;
     for range in blocks(samples, width(activations)?.1) {
-        let points = match unit_rows {
-            false => rows(activations, range)?,
-            true => {
-                let parts = activations.iter().map(|own| {
-                    let own = rows(std::slice::from_ref(own), range)?;
-                    own.broadcast_mul(&inverse_norms(&own.sqr()?.sum_keepdim(1)?)?)
-                });
-                Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?
-            }
+        let points = if unit_rows {
+            let parts = activations.iter().map(|own| {
+                let own = rows(std::slice::from_ref(own), range)?;
+                own.broadcast_mul(&inverse_norms(&own.sqr()?.sum_keepdim(1)?)?)
+            });
+            Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?
+        } else {
+            rows(activations, range)?
         };
         add(&mut gram, points.t()?.matmul(&points)?)?;
     }

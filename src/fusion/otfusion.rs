@@ -30,6 +30,7 @@
 
 mod diagnostics;
 
+use candle_core::Tensor;
 use faer::Mat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -173,11 +174,7 @@ impl OtFusion {
                 } else {
                     let squared = match self.ground {
                         GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
-                        GroundCost::Acts | GroundCost::ReluActs => {
-                            let relu = self.ground == GroundCost::ReluActs;
-                            let [own, other] = [model, target].map(|model| &activations[model][l]);
-                            squared_distances(own, other, self.norm_acts, relu)?
-                        }
+                        _ => self.distances(&activations[model][l], &activations[target][l])?,
                     };
                     let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
                     (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
@@ -190,22 +187,15 @@ impl OtFusion {
                 });
                 sum += product(rows.as_ref(), w.as_ref()).map_err(linalg)?;
                 for (i, sum) in bias_sum.iter_mut().enumerate() {
-                    *sum += b
-                        .iter()
-                        .flatten()
-                        .enumerate()
-                        .map(|(j, b)| rows[(i, j)] * b)
-                        .sum::<f64>();
+                    let parts = b.iter().flatten().enumerate();
+                    *sum += parts.map(|(j, b)| rows[(i, j)] * b).sum::<f64>();
                 }
                 let next = Mat::from_fn(n_k, n, |j, i| plan[j * n + i] / nu[i]);
-                transports.push(
-                    columns,
-                    next,
-                    Plan {
-                        plan: plan.clone(),
-                        objective,
-                    },
-                );
+                let kept = Plan {
+                    plan: plan.clone(),
+                    objective,
+                };
+                transports.push(columns, next, kept);
                 found.push(TransportReport {
                     layer: layer.name.clone(),
                     model,
@@ -225,6 +215,12 @@ impl OtFusion {
             (target, &found),
         )?;
         Ok((network, found, reports))
+    }
+
+    /// Squared distances between the neurons of two layers, by their activations.
+    fn distances(&self, own: &Tensor, other: &Tensor) -> Result<Vec<f64>, FusionError> {
+        let relu = self.ground == GroundCost::ReluActs;
+        squared_distances(own, other, self.norm_acts, relu)
     }
 
     /// Scores scaled to sum 1, `[model][layer]`.

@@ -65,7 +65,7 @@ pub(super) fn launch(rows: &[([u64; 3], usize)], step: Adam, device: &Device) ->
     for (addresses, count) in rows {
         size(*count)?;
         table.extend(addresses.map(u64::cast_signed));
-        table.extend([*count as i64, first as i64]);
+        table.extend([*count, first].map(|n| (n as u64).cast_signed()));
         first += blocks(*count);
     }
     let kernel = Kernel {

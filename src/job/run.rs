@@ -109,7 +109,7 @@ pub fn execute(
         Ok(record) => record,
         Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),
         Err(error) => {
-            let failed = failed(spec, &error, started.elapsed(), provenance);
+            let failed = failed(spec, &error, started.elapsed(), &provenance);
             let chain = failed.error.as_ref().map(|failure| failure.chain.join(": "));
             tracing::error!(job = %spec.name, error = %chain.unwrap_or_default(), "failed");
             failed
@@ -121,11 +121,11 @@ pub fn execute(
 }
 
 /// The record of a job that stopped after so much time.
-pub fn failed(spec: &JobSpec, error: &JobError, after: Duration, provenance: Provenance) -> Record {
+pub fn failed(spec: &JobSpec, error: &JobError, after: Duration, provenance: &Provenance) -> Record {
     Record {
         error: Some(error.failure()),
         seconds: BTreeMap::from([("total".into(), after.as_secs_f64())]),
-        ..blank(spec, &provenance)
+        ..blank(spec, provenance)
     }
 }
 

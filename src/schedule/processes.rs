@@ -210,7 +210,7 @@ impl Processes {
                 error
             }
         };
-        let record = failed(job, &error, running.since.elapsed(), running.provenance.clone());
+        let record = failed(job, &error, running.since.elapsed(), &running.provenance);
         Ok(store.save(record)?)
     }
 }

@@ -223,7 +223,7 @@ method = "logit-kd"
     );
     bench.exec(&[]).ok();
     let (_, record) = bench.record("fuse-logit-kd");
-    let losses: Vec<f64> = record["diagnostics"]["fusion"]["head"]["train-loss"]
+    let losses: Vec<f64> = record["diagnostics"]["fusion"]["levels"][0]["training"]["train-loss"]
         .as_array()
         .expect("losses")
         .iter()

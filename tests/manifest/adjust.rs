@@ -236,7 +236,7 @@ fn the_other_models_are_others() {
 fn methods_that_need_equal_networks_are_refused() {
     let text = "[model]\nhidden = [8]\n[other-models]\nhidden = [4]\n[[fusion]]\nmethod = \"hf-linear\"\n[[fusion]]\nmethod = \"kf-gradient\"\nstart = \"second\"\n";
     assert_snapshot!(digits(text), @r#"
-    error: `hf-linear` fuses networks of equal shapes only
+    error: `hf-linear` needs models of one architecture, but layer `fc1` is [8, 64] in `[model]` and [4, 64] in `[other-models]`
       --> m.toml:10:10
         |
      10 | method = "hf-linear"
@@ -244,7 +244,7 @@ fn methods_that_need_equal_networks_are_refused() {
 
     hint: `[other-models]` differ from `[model]`: leave the method out, or drop the combination by `[[exclude]]`
 
-    error: `kf-gradient` with `start = "second"` needs a second model as wide as the first
+    error: `kf-gradient` with `start = "second"` needs a second model as wide as the first, but level `fc1` has 8 neurons in `[model]` and 4 in `[other-models]`
       --> m.toml:12:10
         |
      12 | method = "kf-gradient"
@@ -255,7 +255,7 @@ fn methods_that_need_equal_networks_are_refused() {
     let deeper =
         "[model]\nhidden = [8]\n[other-models]\nhidden = [8, 8]\n[[fusion]]\nmethod = \"otfusion\"\n";
     assert_snapshot!(digits(deeper), @r#"
-    error: `otfusion` fuses networks of as many layers only
+    error: `otfusion` needs models whose layers differ in nothing but their widths, but the number of layers is 2 in `[model]` and 3 in `[other-models]`
       --> m.toml:10:10
         |
      10 | method = "otfusion"

@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `notify`, `report`
+    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `slurm`, `notify`, `report`
     "#);
 }
 
@@ -456,5 +456,59 @@ fn values_of_selectors_that_no_combination_has() {
 
 #[test]
 fn parameters_that_do_nothing_or_name_what_is_not_there_are_refused_together() {
-    assert_snapshot!(digits("[split]\nparts = 2\n[[fusion]]\nmethod = \"otfusion\"\nground = \"weights\"\nnorm-acts = true\nalign-to = 2\n[[fusion]]\nmethod = \"hf-linear\"\ncutoff = 1.0\n[[fusion]]\nmethod = \"kf-gradient\"\nstart-model = 4\nkd-temperature = 2.0\nskip-levels = [0, 7]\nreset-levels = [0]\nperturbation = 0.5\nperturbations = [0.1]\n"), @"");
+    assert_snapshot!(digits("[split]\nparts = 2\n[[fusion]]\nmethod = \"otfusion\"\nground = \"weights\"\nnorm-acts = true\nalign-to = 2\n[[fusion]]\nmethod = \"hf-linear\"\ncutoff = 1.0\n[[fusion]]\nmethod = \"kf-gradient\"\nstart-model = 4\nkd-temperature = 2.0\nskip-levels = [0, 7]\nreset-levels = [0]\nperturbation = 0.5\nperturbations = [0.1]\n"), @r#"
+    error: `norm-acts` does nothing with `ground = "weights"`
+      --> m.toml:10:13
+        |
+     10 | norm-acts = true
+        |             ^^^^
+
+    error: `align-to` is 2, but the models are 0 to 1 here
+      --> m.toml:11:12
+        |
+     11 | align-to = 2
+        |            ^
+
+    error: `cutoff` must be below 1: no singular value is above the largest
+      --> m.toml:14:10
+        |
+     14 | cutoff = 1.0
+        |          ^^^
+
+    error: `start-model` is 4, but the models are 0 to 1 here
+      --> m.toml:17:15
+        |
+     17 | start-model = 4
+        |               ^
+
+    error: `kd-temperature` does nothing without `kd-on-head`
+      --> m.toml:18:18
+        |
+     18 | kd-temperature = 2.0
+        |                  ^^^
+
+    error: `skip-levels` has 7, but the network's levels are 0 to 1 (`model.architecture` is "mlp")
+      --> m.toml:19:15
+        |
+     19 | skip-levels = [0, 7]
+        |               ^^^^^^
+
+    error: `reset-levels` has 0, which `skip-levels` leaves out
+      --> m.toml:20:16
+        |
+     20 | reset-levels = [0]
+        |                ^^^
+
+    error: `perturbation` does nothing beside a list with an entry for each level
+      --> m.toml:21:16
+        |
+     21 | perturbation = 0.5
+        |                ^^^
+
+    error: `perturbations` has 1 entries, but the network has 2 levels (`model.architecture` is "mlp")
+      --> m.toml:22:17
+        |
+     22 | perturbations = [0.1]
+        |                 ^^^^^
+    "#);
 }

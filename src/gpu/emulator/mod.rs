@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -61,8 +62,9 @@ fn library() -> &'static libloading::Library {
             "\nextern \"C\" int emulate(const char *name, unsigned blocks, unsigned threads, void **arguments) {\n",
         );
         for name in names(&preprocessed) {
-            table += &format!(
-                "    if (!std::strcmp(name, \"{name}\")) return emulator::run({name}, {{blocks, 1, 1}}, {{threads, 1, 1}}, arguments), 0;\n"
+            let _ = writeln!(
+                table,
+                "    if (!std::strcmp(name, \"{name}\")) return emulator::run({name}, {{blocks, 1, 1}}, {{threads, 1, 1}}, arguments), 0;"
             );
         }
         table += "    return 1;\n}\n";

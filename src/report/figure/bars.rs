@@ -22,7 +22,7 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
             chart: Chart::Bars(Bars {
                 most: (!metric.lower_is_better()).then_some(100.0),
                 decimals: if metric == Metric::Loss { 3 } else { 1 },
-                bars: shown()
+                each: shown()
                     .map(|line| {
                         let found = line.groups[column].and_then(|group| group.statistics(metric));
                         let scale = metric.scale();

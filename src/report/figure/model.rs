@@ -43,7 +43,7 @@ pub struct Bars {
     /// Decimals of the values beside the bars.
     pub decimals: usize,
     /// From top to bottom.
-    pub bars: Vec<Bar>,
+    pub each: Vec<Bar>,
 }
 
 /// Curves with bands.
@@ -206,7 +206,7 @@ impl Figure {
                 Chart::Matrix(Matrix { written: true, .. }) => Vec::new(),
                 Chart::Matrix(_) => SHADES.map(|(name, value)| (name, Sample::Shade(value))).to_vec(),
                 Chart::Bars(bars) => {
-                    let shown = |kind: usize| bars.bars.iter().any(|bar| bar.kind == kind);
+                    let shown = |kind: usize| bars.each.iter().any(|bar| bar.kind == kind);
                     let kinds = (0..KINDS.len()).filter(|kind| shown(*kind));
                     kinds.map(|kind| (KINDS[kind], Sample::Bar(kind))).collect()
                 }

@@ -74,7 +74,7 @@ impl Figure {
 
 /// Room for the names of bars between panels, in cm.
 fn names(chart: &Chart) -> f64 {
-    let Chart::Bars(Bars { bars, .. }) = chart else {
+    let Chart::Bars(Bars { each: bars, .. }) = chart else {
         return 0.0;
     };
     let longest = bars.iter().map(|bar| bar.label.chars().count()).max();
@@ -124,16 +124,16 @@ fn coordinates(points: impl IntoIterator<Item = (f64, f64)>) -> String {
 
 impl Bars {
     fn typeset(&self, out: &mut String) {
-        let names: Vec<String> = self.bars.iter().map(|bar| bar.label.clone()).collect();
+        let names: Vec<String> = self.each.iter().map(|bar| bar.label.clone()).collect();
         let _ = writeln!(
             out,
             "xbar, bar width=5pt, bar shift=0pt, xmin=0, xmax={}, y dir=reverse, {}, width=6cm, height={:.1}cm, enlarge y limits={{abs=0.7}}]",
             self.axis().high,
             ticks('y', &names),
-            2.0 + self.bars.len() as f64 * 0.36,
+            2.0 + self.each.len() as f64 * 0.36,
         );
         for kind in 0..BARS.len() {
-            let of_kind = self.bars.iter().enumerate().filter(|(_, bar)| bar.kind == kind);
+            let of_kind = self.each.iter().enumerate().filter(|(_, bar)| bar.kind == kind);
             let values = of_kind.filter_map(|(position, bar)| Some((position, bar.value?)));
             let values: Vec<(usize, (f64, Option<f64>))> = values.collect();
             if values.is_empty() {

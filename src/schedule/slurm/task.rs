@@ -203,9 +203,9 @@ impl TaskRun {
         &self,
         store: &Store,
         provenance: &Provenance,
-    ) -> Result<(BTreeSet<usize>, Vec<(String, String)>), SlurmError> {
+    ) -> Result<(BTreeSet<usize>, Vec<Unmet>), SlurmError> {
         let mut todo = BTreeSet::new();
-        let mut unmet: Vec<(String, String)> = Vec::new();
+        let mut unmet: Vec<Unmet> = Vec::new();
         let mut out: BTreeSet<&str> = BTreeSet::new();
         for (position, job) in self.plan.jobs.iter().enumerate() {
             let inside: BTreeSet<&str> = self.plan.needs[position]
@@ -238,6 +238,9 @@ impl TaskRun {
         Ok((todo, unmet))
     }
 }
+
+/// A job, and one it needs that has no record.
+type Unmet = (String, String);
 
 /// The jobs of a task as a plan: what they need is known by name, inside the task.
 fn plan(specs: Vec<JobSpec>) -> Plan {

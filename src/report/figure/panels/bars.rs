@@ -18,18 +18,18 @@ impl Bars {
     pub(super) fn size(&self) -> Size {
         Size {
             width: self.labels() + WIDTH + self.values(),
-            height: self.bars.len() as f64 * BAR + BELOW,
+            height: self.each.len() as f64 * BAR + BELOW,
         }
     }
 
     /// Room for the names.
     fn labels(&self) -> f64 {
-        text::widest(self.bars.iter().map(|bar| bar.label.as_str()), SIZE) + 8.0
+        text::widest(self.each.iter().map(|bar| bar.label.as_str()), SIZE) + 8.0
     }
 
     /// Room for the values beside the bars.
     fn values(&self) -> f64 {
-        let texts: Vec<String> = self.bars.iter().map(|bar| self.written(bar)).collect();
+        let texts: Vec<String> = self.each.iter().map(|bar| self.written(bar)).collect();
         text::widest(texts.iter().map(String::as_str), SMALL) + 8.0
     }
 
@@ -44,7 +44,7 @@ impl Bars {
 
     /// The axis of values.
     pub(in crate::report::figure) fn axis(&self) -> Axis {
-        let ends = self.bars.iter().filter_map(|bar| bar.value);
+        let ends = self.each.iter().filter_map(|bar| bar.value);
         let longest = ends
             .map(|(value, spread)| value + spread.unwrap_or(0.0))
             .fold(0.0, f64::max)
@@ -57,13 +57,13 @@ impl Bars {
         let (labels, values) = (self.labels(), self.values());
         let (x0, room) = (left + labels, width - labels - values);
         let at = |value: f64| x0 + axis.share(value).clamp(0.0, 1.0) * room;
-        let bottom = top + self.bars.len() as f64 * BAR;
+        let bottom = top + self.each.len() as f64 * BAR;
         for tick in &axis.ticks {
             let (x, text) = (at(*tick), axis.format(*tick));
             scene.line(vec![(x, top), (x, bottom)], Ink::Grid, 1.0);
             scene.text((x, bottom + 11.0), &text, SMALL, Anchor::Middle, Ink::Muted);
         }
-        for (position, bar) in self.bars.iter().enumerate() {
+        for (position, bar) in self.each.iter().enumerate() {
             let y = top + position as f64 * BAR;
             let middle = y + BAR / 2.0;
             scene.text((x0 - 6.0, middle), &bar.label, SIZE, Anchor::End, Ink::Text);
