@@ -479,11 +479,7 @@ fn held_jobs_are_reported_two_submitters_submit_once_and_a_lost_id_is_found() {
     );
 
     // As if the submitting host had gone down between Slurm's answer and the next write.
-    let ids: Vec<String> = here
-        .files()
-        .into_iter()
-        .filter(|file| file.ends_with(".id"))
-        .collect();
+    let ids: Vec<String> = here.files().into_iter().filter(|file| is_id(file)).collect();
     assert_eq!(ids.len(), 2);
     for id in &ids {
         std::fs::remove_file(id).expect("there");
@@ -503,7 +499,7 @@ fn held_jobs_are_reported_two_submitters_submit_once_and_a_lost_id_is_found() {
 fn a_folder_that_the_nodes_do_not_see_is_named() {
     let Some(here) = Here::with(TINY) else { return };
     here.submit(&["slurm.pack=10", "slurm.options=['--hold']"]).ok();
-    let ids = here.files().into_iter().filter(|file| file.ends_with(".id"));
+    let ids = here.files().into_iter().filter(|file| is_id(file));
     let ids: Vec<String> = ids
         .map(|id| std::fs::read_to_string(id).expect("an id"))
         .collect();
@@ -633,4 +629,11 @@ fn settings_come_from_the_user_and_the_manifest_wins() {
         "{}",
         run.stderr
     );
+}
+
+/// Whether a file holds the number of a submitted array.
+fn is_id(file: &str) -> bool {
+    Path::new(file)
+        .extension()
+        .is_some_and(|extension| extension == "id")
 }

@@ -327,11 +327,11 @@ fn a_flipped_bit_in_the_state_of_a_training_is_seen() {
         let mut command = bench.std(&["exec", "tiny.toml", "-j", "1"]);
         command.env("RUNNER_FAULTS", format!("at={},kinds=death", 12 + at));
         command.output().expect("starts");
-        let states = bench
+        let mut states = bench
             .files()
             .into_iter()
             .filter(|file| file.contains(".training-") && !file.contains(".tmp-"));
-        let Some(state) = states.last() else { continue };
+        let Some(state) = states.next_back() else { continue };
         flip(Path::new(&state), &mut rng);
         seen += 1;
         expected.recovers(&bench, &[]);

@@ -1,5 +1,6 @@
 //! What we write for LaTeX, through a real LaTeX where one is installed.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -130,7 +131,7 @@ fn every_figure_compiles() {
     }
     for study in [super::studies::interpolation(), super::studies::neurons()] {
         let figure = study_figure(&study, &FigureOptions::default());
-        body += &format!("\\noindent {}\\clearpage\n", figure.to_pgf());
+        let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
     }
     let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}";
     let Some(text) = compiled("pgfplots of figures", packages, &body) else {
