@@ -59,6 +59,8 @@ print("| method | importance | reference, s | runner, s | ratio |\n| --- | --- |
 for line in open(sys.argv[1] + "/reference.jsonl"):
     r = json.loads(line)
     key = (names.get(r["method"], r["method"]), r["importance"])
+    if key not in ours:  # the experiment has no such fusion
+        continue
     print(f"| {key[0]} | {key[1]} | {r['seconds']:.3f} | {ours[key]:.3f} | {r['seconds'] / ours[key]:.1f} |")
 PYTHON
 echo "peak memory of the last run here: $(($(cat "$scratch/memory") / 1024)) MB"
