@@ -38,6 +38,7 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     } else {
         &index.tables
     };
+    let mut documents: Vec<String> = Vec::new();
     for (i, request) in requests(args, tables).iter().enumerate() {
         let template = &request.template;
         let [metric] = request.metrics.as_slice() else {
@@ -52,13 +53,23 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
             TableFormat::Json => to_json(&table)?,
             TableFormat::Macros => to_macros(&table),
         };
-        if i > 0 {
-            writeln!(out)?;
+        if args.format == TableFormat::Json {
+            documents.push(text.trim_end().to_string());
+        } else {
+            if i > 0 {
+                writeln!(out)?;
+            }
+            writeln!(out, "{}", text.trim_end())?;
         }
-        writeln!(out, "{}", text.trim_end())?;
         for warning in &table.warnings {
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
+    }
+    // Several tables are one document all the same.
+    match documents.as_slice() {
+        [] => {}
+        [one] => writeln!(out, "{one}")?,
+        several => writeln!(out, "[\n{}\n]", several.join(",\n"))?,
     }
     Ok(())
 }

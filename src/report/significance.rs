@@ -44,7 +44,9 @@ pub fn compare(
             let found = match test {
                 Test::T => paired_t(&differences).map(|test| test.p),
                 Test::Wilcoxon => wilcoxon(&differences).map(|test| test.p),
-                Test::McNemar => examples(group, reference),
+                // It asks which test examples are right, whatever the table is of.
+                Test::McNemar if metric == Metric::Accuracy => examples(group, reference),
+                Test::McNemar => None,
             };
             if let Some(found) = found.filter(|_| test == Test::McNemar || differences.len() > 1) {
                 fewest = fewest.min(differences.len());
@@ -69,6 +71,7 @@ pub fn compare(
     let mut notes = Vec::new();
     let Some((least, n, rows)) = limit else {
         let why = match test {
+            Test::McNemar if metric != Metric::Accuracy => "McNemar's test is of accuracy alone",
             Test::McNemar => "McNemar's test needs one run of each and the answers it stored",
             Test::T | Test::Wilcoxon => "there are no two runs to pair",
         };

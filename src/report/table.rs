@@ -128,6 +128,10 @@ impl Table {
             .filter(|group| layout.shows(group))
             .cloned()
             .collect();
+        let is_about = |group: &Group| group.method.as_deref() == Some("kf-gradient");
+        if layout == Layout::KfGradientOnly && !shown.iter().any(is_about) {
+            return Err(empty("result of `kf-gradient`".to_string()));
+        }
         let numbers = shown.iter().filter_map(|group| group.statistics(metric));
         let runs = numbers.map(|statistics| (statistics.n, statistics.n));
         let runs = runs.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));

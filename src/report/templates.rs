@@ -187,6 +187,14 @@ impl Templates {
         let text = tera
             .render(name, &context)
             .map_err(|error| source.error(&error))?;
+        if text.trim().is_empty() {
+            return Err(ReportError::Template {
+                file: source.file.clone(),
+                line: None,
+                column: None,
+                reason: "it makes an empty table".to_string(),
+            });
+        }
         Ok(format!("{}\n", text.trim_matches(['\n', '\r'])))
     }
 

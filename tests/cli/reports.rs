@@ -237,10 +237,40 @@ fn no_empty_table_is_written() {
         bench
             .run(&[command, "tiny"])
             .code(2)
-            .says("`results/tiny/index.json` has schema version 9, this program reads version 2")
+            .says("`results/tiny/index.json` has schema version 9, this program reads versions 1 to 2")
             .says("a newer version of this program wrote it");
     }
     write(&|_| {});
+    std::fs::create_dir(bench.path("own")).expect("made");
+    bench.write("own/empty.md", "{# layout: methods-by-split #}\n");
+    bench
+        .run(&["table", "tiny", "--templates", "own", "--template", "empty"])
+        .code(2)
+        .says("it makes an empty table");
+    bench
+        .run(&["table", "tiny", "--template", "kf-gradient-only"])
+        .code(2)
+        .says("kf-gradient");
+    // Two tables are one document.
+    let both = bench
+        .run(&["table", "tiny", "--metric", "loss,f1", "--format", "json"])
+        .ok()
+        .json();
+    assert_eq!(both.as_array().map(Vec::len), Some(2));
+    let loss = [
+        "table",
+        "tiny",
+        "--metric",
+        "loss",
+        "--baseline",
+        "vanilla-averaging",
+    ];
+    let run = bench.run(&[&loss[..], &["--test", "mcnemar"]].concat()).ok();
+    assert!(
+        run.stdout.contains("is of accuracy alone") && !run.stdout.contains("*: differs"),
+        "{}",
+        run.stdout
+    );
     for (args, message) in [
         (["--metric", "roc"], "unknown metric `roc`"),
         (["--columns", "sample"], "unknown metric `sample`"),
