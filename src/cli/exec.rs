@@ -18,6 +18,7 @@ use super::progress::Progress;
 use super::provenance::{manifest_hash, provenance};
 use super::setup::{self, Experiment};
 use super::slurm;
+use super::step::failed;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
 use crate::manifest::Resolved;
 use crate::plan::Plan;
@@ -139,12 +140,7 @@ fn run_all(
             );
             return Err(CliError::Interrupted);
         }
-        Some(Halt::Broken(error)) => {
-            let failure = error.failure();
-            let mut problem = crate::manifest::Problem::new(failure.chain.join(": "));
-            problem.hint = failure.hint;
-            return Err(problem.into());
-        }
+        Some(Halt::Broken(error)) => return Err(failed(&error)),
         None => {}
     }
     // With what the jobs have written since.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::CliError;
 use super::args::{Format, TaskArgs};
 use super::progress::Progress;
+use super::step::failed;
 use super::{setup, slurm};
 use crate::job::{DataCache, Resources};
 use crate::process::Process;
@@ -87,12 +88,7 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
             }
             return Err(CliError::Interrupted);
         }
-        Some(Halt::Broken(error)) => {
-            let failure = error.failure();
-            let mut problem = crate::manifest::Problem::new(failure.chain.join(": "));
-            problem.hint = failure.hint;
-            return Err(problem.into());
-        }
+        Some(Halt::Broken(error)) => return Err(failed(error)),
         None => {}
     }
     if let Some((job, need)) = report.unmet.first() {

@@ -12,6 +12,7 @@ use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::provenance;
 use super::setup::{self, Experiment};
+use super::step::failed;
 use crate::job::places;
 use crate::report::Metric;
 use crate::result::{Index, Record, Status, Store};
@@ -72,12 +73,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
     progress.finish();
     match outcome.halt {
         Some(Halt::Interrupted) => return Err(CliError::Interrupted),
-        Some(Halt::Broken(error)) => {
-            let failure = error.failure();
-            let mut problem = crate::manifest::Problem::new(failure.chain.join(": "));
-            problem.hint = failure.hint;
-            return Err(problem.into());
-        }
+        Some(Halt::Broken(error)) => return Err(failed(&error)),
         None => {}
     }
     let verdicts: Vec<Verdict> = chosen
