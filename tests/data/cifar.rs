@@ -127,12 +127,13 @@ fn decoded_images_are_kept_in_the_cache_folder_and_checked_without_decoding() {
         let checked = data::check("cifar10", Some(&shared.join(folder)), Some(CACHE.path()));
         assert_eq!(checked.expect("the files are there"), hash);
     }
+    // A test beside this one may be writing the same cache: its file has a temporary name until it is whole.
     let kept: Vec<PathBuf> = std::fs::read_dir(CACHE.path())
         .expect("the folder")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "runner-cache")
+            let name = path.file_name().expect("a name").to_string_lossy();
+            name.ends_with(".runner-cache") && !name.starts_with(".tmp-")
         })
         .collect();
     assert_eq!(kept.len(), 1);
