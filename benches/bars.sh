@@ -4,7 +4,8 @@
 #   PYTHON=.venv/bin/python bash benches/bars.sh [mnist] [vgg] [throughput] [augment]
 #
 # Without arguments, all of it, some 40 minutes on two idle cores, most of them for `vgg`. SEEDS (1,2,3) are those of `mnist`
-# and `vgg`. PYTHON needs torch, torchvision, pyarrow and Pillow; the data is expected in ../shared/data or RUNNER_SHARED.
+# and `vgg`. RESULTS names a folder that keeps what was trained, so that an interrupted run goes on. PYTHON needs torch,
+# torchvision, pyarrow and Pillow; the data is expected in ../shared/data or RUNNER_SHARED.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shared=$(cd "${RUNNER_SHARED:-../shared}" && pwd)
@@ -12,8 +13,8 @@ seeds=${SEEDS:-1,2,3} threads=${THREADS:-2} python=${PYTHON:-python3}
 runner=${RUNNER_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/runner}
 [ -n "${RUNNER_BIN:-}" ] || cargo build --release --quiet
 unset RUNNER_BIN RUNNER_SHARED
-results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+results=${RESULTS:-$(mktemp -d)}
+[ -n "${RESULTS:-}" ] || trap 'rm -rf "$results"' EXIT
 
 train() { # manifest, arguments: trains one network after the other
     local manifest=$1 && shift
