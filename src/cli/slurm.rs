@@ -1,6 +1,6 @@
 //! `runner exec --executor slurm`: submits what is neither done nor queued.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
@@ -63,9 +63,11 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
     let jobs = queue.jobs();
     let mut todo = work.todo;
     let (mut queued, mut held) = (0, BTreeSet::new());
+    let recorded = store.recorded();
     todo.retain(|&job| {
         let name = &experiment.plan.jobs[job].name;
-        let Some(state) = jobs.get(name.as_str()).filter(|job| is_to_come(job, store, name)) else {
+        let to_come = |job: &&JobState| is_to_come(job, store, name, &recorded);
+        let Some(state) = jobs.get(name.as_str()).filter(to_come) else {
             return true;
         };
         queued += 1;
@@ -125,9 +127,13 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
     }
 }
 
-/// Whether a job is queued or running, and has not been done by its task already.
-pub fn is_to_come(state: &JobState, store: &Store, job: &str) -> bool {
-    let now = || seen(store, job).map(|hash| hash.to_hex().to_string());
+/// Whether a job is queued or running, and has not been done by its task already. `recorded` has the jobs of which there
+/// are records.
+pub fn is_to_come(state: &JobState, store: &Store, job: &str, recorded: &HashSet<String>) -> bool {
+    let now = || {
+        let hash = recorded.contains(job).then(|| seen(store, job)).flatten();
+        hash.map(|hash| hash.to_hex().to_string())
+    };
     state.state.is_live() && !state.cancelled && now() == state.before
 }
 

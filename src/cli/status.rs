@@ -1,7 +1,7 @@
 //! `runner status`: what is finished, failed, skipped, missing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::{BufWriter, Write};
 
 use rayon::prelude::*;
 use serde_json::json;
@@ -33,12 +33,20 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .filter(|entry| seen.insert(&entry.job))
         .collect();
-    let states: Vec<_> = entries.par_iter().map(|entry| state(&store, entry)).collect();
+    // After the queue: what a task ended with is there by then.
+    let recorded = store.recorded();
+    let states: Vec<_> = entries
+        .par_iter()
+        .map(|entry| match recorded.contains(&entry.job) {
+            true => state(&store, entry),
+            false => ("missing", None),
+        })
+        .collect();
     for (entry, (state, error)) in entries.into_iter().zip(states) {
         let (state, error) = match queued.get(entry.job.as_str()) {
             _ if state == Status::Ok.as_str() => (state, error),
             _ if claimed.contains_key(&entry.job) => ("running", None),
-            Some(job) => on_slurm(job, &store, &entry.job, (state, error)),
+            Some(job) => on_slurm(job, &store, &entry.job, &recorded, (state, error)),
             None => (state, error),
         };
         *counts.entry(state).or_default() += 1;
@@ -50,7 +58,7 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
             "warning: what is queued on Slurm is not known: {error}"
         );
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = BufWriter::new(std::io::stdout().lock());
     let json = |(job, state, error): &(&String, &str, Option<String>)| json!({ "job": job, "status": state, "error": error });
     match args.format {
         Format::Json => {
@@ -85,7 +93,7 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
             )?;
         }
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
 /// The state of a job that was submitted and has no success on record: `before` is what the record says.
@@ -93,12 +101,13 @@ fn on_slurm(
     job: &JobState,
     store: &Store,
     name: &str,
+    recorded: &HashSet<String>,
     before: (&'static str, Option<String>),
 ) -> (&'static str, Option<String>) {
     let task = &job.task;
     match &job.state {
         _ if job.cancelled => before,
-        state if state.is_live() && !slurm::is_to_come(job, store, name) => before,
+        state if state.is_live() && !slurm::is_to_come(job, store, name, recorded) => before,
         TaskState::Waiting(reason) => ("waiting", Some(format!("Slurm job {task}: {reason}"))),
         TaskState::Running => ("waiting", Some(format!("Slurm job {task} is running"))),
         TaskState::Held(reason) => (

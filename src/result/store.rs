@@ -1,5 +1,6 @@
 //! The results folder of one experiment.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,6 +123,14 @@ impl Store {
     /// What is known of the records.
     pub fn ledger_path(&self) -> PathBuf {
         self.cache().join("ledger")
+    }
+    /// The jobs of which there are records. One listing: asking for each file takes an answer of the server each, where the
+    /// folder is on one.
+    pub fn recorded(&self) -> HashSet<String> {
+        let entries = fs::read_dir(self.records()).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_string()))
+            .collect()
     }
     /// The record of `job`.
     pub fn record_path(&self, job: &str) -> PathBuf {

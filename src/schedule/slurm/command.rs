@@ -1,10 +1,18 @@
 //! Slurm's commands. Their JSON differs between versions; formats given on the command line do not.
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::SlurmError;
+
+/// How long an answer may take. A controller that is busy with thousands of jobs answers late, but it does.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How long for questions that somebody is waiting for the answer of.
+const SHORT: Duration = Duration::from_secs(30);
 
 /// One task of an array as `squeue` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +31,7 @@ pub struct Row {
 
 /// Submits a script; returns the job's id.
 pub fn sbatch(script: &Path) -> Result<String, SlurmError> {
-    let answer = call("sbatch", &["--parsable", &script.to_string_lossy()])?;
+    let answer = call("sbatch", &["--parsable", &script.to_string_lossy()], PATIENCE)?;
     // `ID`, or `ID;CLUSTER`.
     let id = answer.trim().split(';').next().unwrap_or_default();
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_digit()) {
@@ -35,15 +43,20 @@ pub fn sbatch(script: &Path) -> Result<String, SlurmError> {
     Ok(id.to_string())
 }
 
-/// Everything that Slurm knows of jobs with these names; it forgets them some minutes after their end.
-pub fn squeue(names: &[String]) -> Result<Vec<Row>, SlurmError> {
+/// Everything that Slurm knows of jobs with these names; it forgets them some minutes after their end. Where it is known
+/// whose they are, the controller sends those of these users only, and not the whole cluster's.
+pub fn squeue(names: &[String], users: Option<&BTreeSet<u32>>) -> Result<Vec<Row>, SlurmError> {
+    let users = users.map(|users| {
+        let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+        format!("--user={}", users.join(","))
+    });
     let mut rows = Vec::new();
-    for names in names.chunks(100) {
+    // As many as go into one command line: of a whole sweep there are a few.
+    for names in names.chunks(500) {
         let names = format!("--name={}", names.join(","));
-        let answer = call(
-            "squeue",
-            &["-h", "-r", "-t", "all", &names, "-o", "%F|%K|%T|%j|%r"],
-        )?;
+        let mut arguments = vec!["-h", "-r", "-t", "all", &names, "-o", "%F|%K|%T|%j|%r"];
+        arguments.extend(users.as_deref());
+        let answer = call("squeue", &arguments, SHORT)?;
         rows.extend(answer.lines().filter_map(row));
     }
     Ok(rows)
@@ -62,7 +75,7 @@ fn row(line: &str) -> Option<Row> {
 
 /// The state of one job, `RUNNING` for instance, and the time it has left where that is limited.
 pub fn state(id: &str) -> Result<(String, Option<Duration>), SlurmError> {
-    let answer = call("squeue", &["-h", "-t", "all", "-j", id, "-o", "%T|%L"])?;
+    let answer = call("squeue", &["-h", "-t", "all", "-j", id, "-o", "%T|%L"], SHORT)?;
     let line = answer.lines().next().unwrap_or_default();
     let (state, left) = line.split_once('|').unwrap_or((line, ""));
     Ok((state.trim().to_string(), duration(left.trim())))
@@ -81,17 +94,17 @@ fn duration(text: &str) -> Option<Duration> {
 /// Cancels jobs, arrays as a whole.
 pub fn scancel(ids: &[String]) -> Result<(), SlurmError> {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    call("scancel", &ids).map(drop)
+    call("scancel", &ids, PATIENCE).map(drop)
 }
 
 /// Ends a running job and queues it again.
 pub fn requeue(id: &str) -> Result<(), SlurmError> {
-    call("scontrol", &["requeue", id]).map(drop)
+    call("scontrol", &["requeue", id], PATIENCE).map(drop)
 }
 
 /// Most tasks of an array. Slurm's default where it does not say.
 pub fn max_array_size() -> usize {
-    let config = call("scontrol", &["show", "config"]).unwrap_or_default();
+    let config = call("scontrol", &["show", "config"], SHORT).unwrap_or_default();
     let value = config.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "MaxArraySize").then(|| value.trim().parse().ok())?
@@ -99,26 +112,51 @@ pub fn max_array_size() -> usize {
     value.filter(|&size| size > 0).unwrap_or(1001)
 }
 
-fn call(program: &'static str, arguments: &[&str]) -> Result<String, SlurmError> {
-    let output = Command::new(program)
+fn call(program: &'static str, arguments: &[&str], patience: Duration) -> Result<String, SlurmError> {
+    let missing = |source| SlurmError::Missing { program, source };
+    let mut process = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .output()
-        .map_err(|source| SlurmError::Missing { program, source })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(missing)?;
+    let (out, err) = (all_of(process.stdout.take()), all_of(process.stderr.take()));
+    let Ok(answer) = out.recv_timeout(patience) else {
+        let _ = process.kill();
+        let _ = process.wait();
+        return Err(SlurmError::Silent {
+            program,
+            after: patience,
+        });
+    };
+    let status = process.wait().map_err(missing)?;
+    if status.success() {
+        return Ok(answer);
     }
-    let words = String::from_utf8_lossy(&output.stderr);
+    let words = err.recv_timeout(patience).unwrap_or_default();
     let lines: Vec<&str> = words
         .lines()
         .map(|line| line.trim_start_matches(&format!("{program}: error: ")).trim())
         .filter(|line| !line.is_empty())
         .collect();
     let message = match lines.is_empty() {
-        true => output.status.to_string(),
+        true => status.to_string(),
         false => lines.join("; "),
     };
     Err(SlurmError::Refused { program, message })
+}
+
+/// What comes out of a pipe until its end.
+fn all_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        // Nobody listens where it took too long.
+        let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    told
 }
 
 #[cfg(test)]
@@ -139,5 +177,17 @@ mod tests {
         assert_eq!(found.reason, "launch failed requeued held");
         assert_eq!(row("12|N/A|RUNNING|other|None").expect("a row").task, None);
         assert_eq!(row("nonsense"), None);
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_only_so_long() {
+        let said = call("sh", &["-c", "echo one; echo two"], SHORT).expect("an answer");
+        assert_eq!(said, "one\ntwo\n");
+        let refused = call("sh", &["-c", "echo sh: error: no >&2; exit 3"], SHORT);
+        assert!(matches!(refused, Err(SlurmError::Refused { message, .. }) if message == "no"));
+        let since = std::time::Instant::now();
+        let silent = call("sleep", &["60"], Duration::from_millis(50));
+        assert!(matches!(silent, Err(SlurmError::Silent { program: "sleep", .. })));
+        assert!(since.elapsed() < Duration::from_secs(30));
     }
 }

@@ -15,6 +15,14 @@ pub enum SlurmError {
         /// Why.
         source: std::io::Error,
     },
+    /// A command of Slurm does not end.
+    #[error("`{program}` has not answered for {} s", after.as_secs())]
+    Silent {
+        /// Which one.
+        program: &'static str,
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
     /// A command of Slurm failed.
     #[error("`{program}` refused: {message}")]
     Refused {
@@ -83,6 +91,7 @@ impl SlurmError {
                     None
                 }
             }
+            Self::Silent { .. } => Some("is Slurm's controller up? `scontrol ping` tells"),
             Self::NotShared { .. } => {
                 Some("use a folder that all nodes share: `--results DIR`, or start in such a folder")
             }

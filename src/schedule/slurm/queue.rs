@@ -1,6 +1,6 @@
 //! What is queued and running: the submissions on disk, and Slurm's word about their tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::SlurmError;
 use super::command::{self, Row};
@@ -58,6 +58,8 @@ pub struct Known {
     pub ids: Vec<Option<String>>,
     /// State by array and number of the task.
     states: BTreeMap<(usize, usize), TaskState>,
+    /// Array and number of the tasks that ever began.
+    started: BTreeSet<(usize, usize)>,
 }
 
 /// Where a job of a submission is.
@@ -97,7 +99,8 @@ impl Queue {
             .iter()
             .flat_map(|(_, submission)| submission.arrays.iter().map(|array| array.name.clone()))
             .collect();
-        let (rows, silent) = match command::squeue(&names) {
+        let users: Option<BTreeSet<u32>> = all.iter().map(|(_, submission)| submission.user).collect();
+        let (rows, silent) = match command::squeue(&names, users.as_ref()) {
             Ok(rows) => (rows, None),
             Err(error) => (Vec::new(), Some(error)),
         };
@@ -157,6 +160,7 @@ impl Known {
         }
         Ok(Self {
             cancelled: folder.is_cancelled(),
+            started: folder.started(),
             folder,
             submission,
             ids,
@@ -199,7 +203,7 @@ impl Known {
                         array: id.map(String::from),
                         task: id.map(|id| format!("{id}_{}", task.number)).unwrap_or_default(),
                         before: None,
-                        started: self.folder.has_started(number, task.number),
+                        started: self.started.contains(&(number, task.number)),
                         cancelled: self.cancelled,
                     };
                     task.jobs.iter().map(move |member| {

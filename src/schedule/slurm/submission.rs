@@ -13,6 +13,7 @@
 //! | `out/N-K.txt` | what it printed |
 //! | `cancelled` | the user has cancelled it |
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SlurmError;
 use crate::plan::JobSpec;
-use crate::result::{Provenance, Store, StoreError, create_dir, write_atomic};
+use crate::result::{Provenance, Store, StoreError, create_dir, write_atomic, write_soon};
 
 /// Version of these files.
 const SCHEMA: u32 = 1;
@@ -36,6 +37,9 @@ pub struct Submission {
     pub id: String,
     /// Where it was submitted from, for people.
     pub host: String,
+    /// The number of the user who submitted it; older submissions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
     /// When, for people.
     pub submitted: String,
     /// What its jobs run with.
@@ -118,6 +122,7 @@ impl Submission {
             schema: SCHEMA,
             id,
             host,
+            user: own_user(),
             submitted,
             setting,
             arrays: Vec::new(),
@@ -223,9 +228,9 @@ impl Folder {
         fs::read_to_string(self.id_file(array)).ok()
     }
 
-    /// Writes the jobs of a task.
+    /// Writes the jobs of a task; they are on the disk after the store's next [`Store::settle`].
     pub fn save_jobs(&self, array: usize, task: usize, jobs: &[&JobSpec]) -> Result<(), StoreError> {
-        write_atomic(&self.task_file(array, task), &json(&jobs))
+        write_soon(&self.task_file(array, task), &json(&jobs))
     }
 
     /// Reads the jobs of a task.
@@ -244,9 +249,16 @@ impl Folder {
         write_atomic(&self.started_file(array, task), by.as_bytes())
     }
 
-    /// Whether a task ever began.
-    pub fn has_started(&self, array: usize, task: usize) -> bool {
-        self.started_file(array, task).exists()
+    /// The tasks that ever began, by array and number.
+    pub fn started(&self) -> BTreeSet<(usize, usize)> {
+        let entries = fs::read_dir(self.path.join("started")).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let (array, task) = name.to_str()?.split_once('-')?;
+                Some((array.parse().ok()?, task.parse().ok()?))
+            })
+            .collect()
     }
 
     /// Notes that the user has cancelled all of it.
@@ -263,6 +275,17 @@ impl Folder {
     pub fn remove(&self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// The number of the user this process runs as.
+fn own_user() -> Option<u32> {
+    #[cfg(unix)]
+    {
+        let own = fs::metadata("/proc/self").ok()?;
+        Some(std::os::unix::fs::MetadataExt::uid(&own))
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// These types have no keys that JSON lacks.

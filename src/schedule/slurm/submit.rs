@@ -111,6 +111,7 @@ pub fn submit(store: &Store, queue: &Queue, order: &Order) -> Result<Outcome, Sl
         directory: order.directory,
     };
     order.save_jobs(&folder, &submission)?;
+    store.settle()?;
     let mut outcome = Outcome {
         arrays: Vec::new(),
         refused: None,
