@@ -10,13 +10,16 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use crate::process::Process;
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Seconds by which [`now`] is wrong.
+static CLOCK: AtomicI64 = AtomicI64::new(0);
 static FAULTS: OnceLock<Box<Faults>> = OnceLock::new();
 
 /// Files that are flushed one by one.
@@ -219,6 +222,57 @@ pub fn append(path: &Path) -> io::Result<Sink> {
     Ok(Sink { file })
 }
 
+/// How far this machine's clock is from that of the file system `folder` is on, in seconds; positive if it is ahead. As
+/// much as a write takes goes unnoticed.
+pub fn skew(folder: &Path) -> io::Result<f64> {
+    Ok(skew_from(time_of(folder, &now)?))
+}
+
+/// The time by the clock of the file system that `folder` is on: that of a server, where it is on one.
+pub fn time_there(folder: &Path) -> io::Result<SystemTime> {
+    Ok(time_of(folder, &now)?.1)
+}
+
+/// Before, there and after: writes a file and looks at its time.
+fn time_of(folder: &Path, now: &dyn Fn() -> SystemTime) -> io::Result<(SystemTime, SystemTime, SystemTime)> {
+    let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("{TEMPORARY}{}-{sequence}-clock", Process::current().tag()));
+    let before = now();
+    let written = File::create_new(&path).and_then(|mut file| {
+        file.write_all(b"?")?;
+        // A client's own guess is not the server's word.
+        file.sync_all()?;
+        file.metadata()?.modified()
+    });
+    let after = now();
+    let _ = fs::remove_file(&path);
+    Ok((before, written?, after))
+}
+
+fn skew_from((before, there, after): (SystemTime, SystemTime, SystemTime)) -> f64 {
+    let seconds = |later: SystemTime, earlier: SystemTime| {
+        let span = later.duration_since(earlier);
+        span.map_or_else(|error| -error.duration().as_secs_f64(), |span| span.as_secs_f64())
+    };
+    match (seconds(before, there), seconds(after, there)) {
+        (before, _) if before > 0.0 => before,
+        (_, after) if after < 0.0 => after,
+        _ => 0.0,
+    }
+}
+
+/// The time by this machine's clock.
+pub fn now() -> SystemTime {
+    let wrong = CLOCK.load(Ordering::Relaxed);
+    let by = Duration::from_secs(wrong.unsigned_abs());
+    if wrong < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+}
+
+/// Has [`now`] be wrong by so many seconds, for tests.
+pub fn inject_clock(seconds: i64) {
+    CLOCK.store(seconds, Ordering::Relaxed);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +299,22 @@ mod tests {
             let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
             assert_eq!(left.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_minutes_off_is_noticed_and_one_that_is_right_is_not() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for minutes in [0i64, 3, -4] {
+            let by = Duration::from_secs(60 * minutes.unsigned_abs());
+            let wrong = || match minutes < 0 {
+                true => SystemTime::now() - by,
+                false => SystemTime::now() + by,
+            };
+            let found = skew_from(time_of(folder.path(), &wrong).expect("written"));
+            assert!((found - 60.0 * minutes as f64).abs() < 10.0, "{minutes}: {found}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 0);
+        assert!(skew(&folder.path().join("nowhere")).is_err());
     }
 
     #[test]

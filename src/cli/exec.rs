@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
+use super::clock;
 use super::kept::{self, Shown};
 use super::notify::notify;
 use super::pool::Pool;
@@ -94,7 +95,11 @@ fn run_all(
     global: &Global,
 ) -> Result<(), CliError> {
     let (claims, _working, preparing) = begin(&experiment.store, selection, args.wait)?;
-    let store = Store::open(experiment.store.root())?;
+    let root = experiment.store.root();
+    let store = match selection.slice {
+        None => Store::open(root)?,
+        Some(_) => Store::open_beside(root)?,
+    };
     let path = &args.manifest.manifest;
     let decisions = decide(&experiment.plan, &store, selection);
     require_some(&decisions, selection)?;
@@ -105,6 +110,9 @@ fn run_all(
             kept::fingerprint(experiment, path, &decisions).and_then(|f| kept::recall(&store, &f))
     {
         return show_outcome(experiment, &store, summary, &kept.tables, args.format);
+    }
+    if !todo.is_empty() {
+        clock::warn_if_wrong(&store);
     }
     adopt(&experiment.plan, &store, &decisions)?;
     setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;

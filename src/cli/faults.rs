@@ -1,14 +1,14 @@
 //! Writing that fails, for tests of what comes after: the hidden variable `RUNNER_FAULTS`.
 //!
 //! `seed=7,rate=0.02,kinds=enospc+eio+short+torn+death` has one step of writing in fifty fail, in one of these ways;
-//! `at=40,kinds=death` has the fortieth step fail.
+//! `at=40,kinds=death` has the fortieth step fail. `clock=-240` has this machine's clock be four minutes slow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt;
 
 use super::CliError;
-use crate::files::{Fault, Step, inject};
+use crate::files::{Fault, Step, inject, inject_clock};
 use crate::seed;
 
 /// Its name.
@@ -25,6 +25,10 @@ pub fn init() -> Result<(), CliError> {
             "it is for tests, see src/cli/faults.rs; unset it",
         )
     })?;
+    inject_clock(plan.clock);
+    if plan.kinds.is_empty() {
+        return Ok(());
+    }
     let steps = AtomicU64::new(0);
     inject(Box::new(move |step| {
         plan.at(steps.fetch_add(1, Ordering::Relaxed), step)
@@ -37,6 +41,7 @@ struct Plan {
     rate: f64,
     at: Option<u64>,
     kinds: Vec<Fault>,
+    clock: i64,
 }
 
 impl Plan {
@@ -46,6 +51,7 @@ impl Plan {
             rate: 0.0,
             at: None,
             kinds: Vec::new(),
+            clock: 0,
         };
         for pair in text.split(',') {
             let (key, value) = pair.split_once('=')?;
@@ -53,11 +59,12 @@ impl Plan {
                 "seed" => plan.seed = value.parse().ok()?,
                 "rate" => plan.rate = value.parse().ok()?,
                 "at" => plan.at = Some(value.parse().ok()?),
+                "clock" => plan.clock = value.parse().ok()?,
                 "kinds" => plan.kinds = value.split('+').map(kind).collect::<Option<_>>()?,
                 _ => return None,
             }
         }
-        (!plan.kinds.is_empty()).then_some(plan)
+        (!plan.kinds.is_empty() || plan.clock != 0).then_some(plan)
     }
 
     /// What goes wrong at the `number`-th step: always the same for the same seed.

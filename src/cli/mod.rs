@@ -3,6 +3,7 @@
 mod args;
 mod cancel;
 mod check;
+mod clock;
 mod compare;
 mod config;
 mod error;

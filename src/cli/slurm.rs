@@ -10,9 +10,11 @@ use super::CliError;
 use super::args::{ExecArgs, Format, Global};
 use super::provenance::provenance;
 use super::setup::Experiment;
-use crate::job::CHECKPOINT_EVERY;
+use crate::job::{CHECKPOINT_EVERY, ended, skipped};
 use crate::result::Store;
-use crate::schedule::slurm::{JobState, Order, Outcome, Queue, Setting, TaskState, submit as submit_to};
+use crate::schedule::slurm::{
+    JobState, Killed, Order, Outcome, Queue, Setting, TaskState, killed_for_memory, submit as submit_to,
+};
 use crate::schedule::{Costs, Seen, seen};
 
 /// What there is to do.
@@ -59,9 +61,12 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
     if let Some(error) = queue.silent.take() {
         return Err(error.into());
     }
+    let mut todo = work.todo;
+    let killed = killed_for_memory(&queue, store);
+    let failed = record_killed(experiment, store, &killed, &todo, args)?;
+    todo.retain(|job| !failed.contains(job));
     remove_finished(&queue, store);
     let jobs = queue.jobs();
-    let mut todo = work.todo;
     let (mut queued, mut held) = (0, BTreeSet::new());
     let recorded = store.recorded();
     todo.retain(|&job| {
@@ -98,6 +103,7 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
                 device: experiment.device_name.clone(),
                 data_dir: absolute(global.data_dir.clone())?,
                 timeout: resources.timeout(),
+                memory: resources.memory(),
                 checkpoint: resources.checkpoint().unwrap_or(CHECKPOINT_EVERY),
                 warn: Duration::ZERO,
                 retries: args.retries,
@@ -123,8 +129,53 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
     }
     match outcome.and_then(|outcome| outcome.refused) {
         Some(error) => Err(error.into()),
+        None if !failed.is_empty() => Err(CliError::JobsFailed),
         None => Ok(()),
     }
+}
+
+/// Puts on record, and says, which jobs were killed for their memory, and skips what depends on them. They are not among
+/// those to submit this time: with the same memory they would end the same way. As all that failed they are the next time.
+fn record_killed(
+    experiment: &Experiment,
+    store: &Store,
+    killed: &BTreeMap<String, Killed>,
+    todo: &BTreeSet<usize>,
+    args: &ExecArgs,
+) -> Result<BTreeSet<usize>, CliError> {
+    let mut failed = BTreeSet::new();
+    if killed.is_empty() {
+        return Ok(failed);
+    }
+    let provenance = provenance(
+        &args.manifest.manifest,
+        &experiment.manifest,
+        &experiment.device_name,
+    );
+    let plan = &experiment.plan;
+    // Jobs come after those they need.
+    for &position in todo {
+        let job = &plan.jobs[position];
+        let lost = plan.needs[position].iter().find(|need| failed.contains(*need));
+        let record = match (killed.get(&job.name), lost) {
+            (Some(end), _) => {
+                let text = end.text();
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "failed: {}: {text}\nhint: {}",
+                    job.name,
+                    end.hint()
+                );
+                ended(job, &text, Some(end.hint()), &provenance)
+            }
+            (None, Some(&need)) => skipped(job, &plan.jobs[need].name, &provenance)?,
+            (None, None) => continue,
+        };
+        store.save(record)?;
+        failed.insert(position);
+    }
+    store.settle()?;
+    Ok(failed)
 }
 
 /// Whether a job is queued or running, and has not been done by its task already. `recorded` has the jobs of which there

@@ -10,7 +10,7 @@ use super::CliError;
 use super::args::{Format, Global, StatusArgs};
 use super::{setup, slurm, watch};
 use crate::result::{Claims, IndexEntry, Lookup, Status, Store};
-use crate::schedule::slurm::{JobState, Queue, TaskState};
+use crate::schedule::slurm::{JobState, Queue, TaskState, killed_for_memory};
 
 /// Runs the command.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
@@ -24,6 +24,7 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     let mut queue = Queue::read(&store)?;
     let silent = queue.silent.take();
     let queued = queue.jobs();
+    let killed = killed_for_memory(&queue, &store);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(index.jobs.len());
     let mut seen = BTreeSet::new();
@@ -45,6 +46,7 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     for (entry, (state, error)) in entries.into_iter().zip(states) {
         let (state, error) = match queued.get(entry.job.as_str()) {
             _ if state == Status::Ok.as_str() => (state, error),
+            _ if let Some(end) = killed.get(&entry.job) => (Status::Failed.as_str(), Some(end.text())),
             _ if claimed.contains_key(&entry.job) => ("running", None),
             Some(job) => on_slurm(job, &store, &entry.job, &recorded, (state, error)),
             None => (state, error),

@@ -8,7 +8,7 @@ use super::CliError;
 use super::args::{Format, TaskArgs};
 use super::progress::Progress;
 use super::step::failed;
-use super::{setup, slurm};
+use super::{clock, setup, slurm};
 use crate::job::{DataCache, Resources};
 use crate::process::Process;
 use crate::result::{Claims, Provenance, Status, Store, Timing};
@@ -24,8 +24,8 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     task.begin(args.array, args.task, &format!("{host}, Slurm job {job:?}"))?;
     // `cache/slurm/ID` lies three levels below the results.
     let root = args.folder.ancestors().nth(3).unwrap_or(&args.folder);
-    let store = Store::at(root);
-    store.create()?;
+    let store = Store::open_for_task(root)?;
+    clock::warn_if_wrong(&store);
     let claims = Arc::new(Claims::open(&store.claims(), job, Timing::default())?);
     let setting = &task.submission.setting;
     let (device, device_name) = setup::device(&setting.device)?;

@@ -26,6 +26,10 @@ use serde::{Deserialize, Serialize};
 use super::{StoreError, create_dir};
 use crate::process::Process;
 
+mod survey;
+
+pub use survey::Survey;
+
 /// Separates a claim's name from the identifier of the one it succeeds; no job's name has it.
 const SUCCEEDS: char = '~';
 

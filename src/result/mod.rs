@@ -22,7 +22,7 @@ mod store;
 mod study;
 
 pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
-pub use claim::{Claim, Claims, Guard, Owner, Timing};
+pub use claim::{Claim, Claims, Guard, Owner, Survey, Timing};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
 pub use ledger::{Known, Ledger, Stamp};

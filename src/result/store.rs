@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::ledger::Paths as LedgerPaths;
 use super::{
     Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir,
     write_atomic, write_soon,
@@ -40,9 +41,31 @@ impl Store {
         }
     }
 
-    /// The store at `root`, its folders made and the leftovers of killed processes removed.
+    /// The store at `root`, its folders made and the leftovers of killed processes removed; for the one who holds the
+    /// folder's claim.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let mut store = Self::prepared(root)?;
+        store.ledger = Some(Arc::new(Ledger::open(&store.ledger_paths())));
+        Ok(store)
+    }
+
+    /// Likewise, for one of several who work on it at once.
+    pub fn open_beside(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let mut store = Self::prepared(root)?;
+        store.ledger = Some(Arc::new(Ledger::beside(&store.ledger_paths())));
+        Ok(store)
+    }
+
+    /// The store at `root`, for one of several who work on it at once, on a few jobs; its folders are made.
+    pub fn open_for_task(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let mut store = Self::at(root);
+        store.create()?;
+        store.ledger = Some(Arc::new(Ledger::blank(&store.ledger_paths())));
+        Ok(store)
+    }
+
+    fn prepared(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self::at(root);
         store.create()?;
         for folder in [
             store.records(),
@@ -55,14 +78,13 @@ impl Store {
             sweep(&folder);
         }
         sweep(&store.root);
-        store.ledger = Some(Arc::new(Ledger::open(&store.ledger_path())));
         Ok(store)
     }
 
     /// The same store, with what its ledger says, for those who only read.
     #[must_use]
     pub fn with_ledger(mut self) -> Self {
-        self.ledger = Some(Arc::new(Ledger::read(&self.ledger_path())));
+        self.ledger = Some(Arc::new(Ledger::read(&self.ledger_paths())));
         self
     }
 
@@ -121,8 +143,11 @@ impl Store {
         self.cache().join("slurm")
     }
     /// What is known of the records.
-    pub fn ledger_path(&self) -> PathBuf {
-        self.cache().join("ledger")
+    fn ledger_paths(&self) -> LedgerPaths {
+        LedgerPaths {
+            main: self.cache().join("ledger"),
+            others: self.cache().join("ledgers"),
+        }
     }
     /// The jobs of which there are records. One listing: asking for each file takes an answer of the server each, where the
     /// folder is on one.

@@ -11,6 +11,7 @@
 
 mod command;
 mod error;
+mod memory;
 mod pack;
 mod queue;
 mod script;
@@ -19,6 +20,7 @@ mod submit;
 mod task;
 
 pub use error::SlurmError;
+pub use memory::{Killed, killed_for_memory};
 pub use pack::{Stage, stages};
 pub use queue::{JobState, Known, Queue, TaskState, cancel};
 pub use submission::{After, Array, Folder, Member, Setting, Submission, Task};

@@ -57,9 +57,9 @@ pub struct Known {
     /// The arrays' job ids.
     pub ids: Vec<Option<String>>,
     /// State by array and number of the task.
-    states: BTreeMap<(usize, usize), TaskState>,
+    pub(super) states: BTreeMap<(usize, usize), TaskState>,
     /// Array and number of the tasks that ever began.
-    started: BTreeSet<(usize, usize)>,
+    pub(super) started: BTreeSet<(usize, usize)>,
 }
 
 /// Where a job of a submission is.
@@ -183,6 +183,17 @@ impl Known {
         ids.filter(|(array, _)| live(*array))
             .filter_map(|(_, id)| id.clone())
             .collect()
+    }
+
+    /// The names of its jobs and of those they need. What cannot be read names none.
+    pub fn needed(&self) -> impl Iterator<Item = String> {
+        let tasks = self.submission.arrays.iter().enumerate();
+        let tasks = tasks.flat_map(|(number, array)| array.tasks.iter().map(move |task| (number, task.number)));
+        let specs = tasks.flat_map(|(array, task)| self.folder.jobs(array, task).unwrap_or_default());
+        specs.flat_map(|spec| {
+            let needs = spec.needs.iter().map(|need| need.job.clone());
+            needs.chain([spec.name.clone()]).collect::<Vec<String>>()
+        })
     }
 
     /// Its jobs, and where each of them is.

@@ -58,6 +58,9 @@ pub struct Setting {
     pub data_dir: Option<PathBuf>,
     /// Longest time a job may take.
     pub timeout: Option<Duration>,
+    /// Bytes that a task asks for; older submissions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// How often a training saves its state.
     pub checkpoint: Duration,
     /// How long before the time limit a task is told.
