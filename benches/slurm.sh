@@ -21,18 +21,30 @@ eval "$("$tool" start)"
 cd "$scratch"
 
 seconds() { date +%s.%N; }
-since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
+since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.2f s", b - a }'; }
 
+# Nodes are not the machine that asks: until it has, they run nothing.
+scontrol update NodeName=n1,n2 State=DRAIN Reason=waits
 start=$(seconds)
 "$bin" exec "$sweep" --executor slurm --device cpu slurm.pack="${PACK:-100}" | head -n 1
 echo "submitted in $(since "$start")"
-while [ -n "$(squeue -h)" ]; do
-    [ -n "${asked:-}" ] || { asked=$(seconds); "$bin" status plan-10000 --format json >status.json; asked="status with all queued: $(since "$asked")"; }
-    sleep 0.5
+for _ in 1 2 3; do
+    asked=$(seconds)
+    "$bin" status plan-10000 --format json >status.json
+    echo "status with all queued: $(since "$asked"), of it squeue: $(start=$(seconds); squeue -h -r -t all >/dev/null; since "$start")"
 done
-echo "$asked"
+scontrol update NodeName=n1,n2 State=RESUME
+start=$(seconds)
+while [ -n "$(squeue -h)" ]; do
+    asked=$(seconds)
+    "$bin" status plan-10000 | tail -n 1 >status.txt
+    echo "status beside eight tasks on these $(nproc) cores: $(since "$asked"), $(cat status.txt)"
+    sleep 3
+done
 echo "all tasks ended after $(since "$start")"
+start=$(seconds)
 "$bin" status plan-10000
+echo "status with all done: $(since "$start")"
 start=$(seconds)
 "$bin" exec "$sweep" --executor slurm --device cpu >/dev/null
 echo "resubmitted (all done), tables made in $(since "$start")"

@@ -236,7 +236,10 @@ pub fn time_there(folder: &Path) -> io::Result<SystemTime> {
 /// Before, there and after: writes a file and looks at its time.
 fn time_of(folder: &Path, now: &dyn Fn() -> SystemTime) -> io::Result<(SystemTime, SystemTime, SystemTime)> {
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("{TEMPORARY}{}-{sequence}-clock", Process::current().tag()));
+    let path = folder.join(format!(
+        "{TEMPORARY}{}-{sequence}-clock",
+        Process::current().tag()
+    ));
     let before = now();
     let written = File::create_new(&path).and_then(|mut file| {
         file.write_all(b"?")?;
@@ -265,7 +268,11 @@ fn skew_from((before, there, after): (SystemTime, SystemTime, SystemTime)) -> f6
 pub fn now() -> SystemTime {
     let wrong = CLOCK.load(Ordering::Relaxed);
     let by = Duration::from_secs(wrong.unsigned_abs());
-    if wrong < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+    if wrong < 0 {
+        SystemTime::now() - by
+    } else {
+        SystemTime::now() + by
+    }
 }
 
 /// Has [`now`] be wrong by so many seconds, for tests.

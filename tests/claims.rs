@@ -26,6 +26,11 @@ fn is_ours(claims: &Claims, name: &str) -> bool {
 
 /// A claim of a process of another machine, that is never renewed.
 fn foreign(folder: &Path, file: &str, id: &str) {
+    renewed(folder, file, id, 7);
+}
+
+/// Likewise, renewed so many times.
+fn renewed(folder: &Path, file: &str, id: &str, times: u64) {
     let owner = Owner {
         process: Process {
             host: "n1".into(),
@@ -34,7 +39,7 @@ fn foreign(folder: &Path, file: &str, id: &str) {
         },
         slurm: Some("12_3".into()),
         id: id.into(),
-        beat: format!("{:010}", 7),
+        beat: format!("{times:010}"),
     };
     let text = serde_json::to_vec(&owner).expect("JSON");
     runner::result::write_atomic(&folder.join(file), &text).expect("written");
@@ -133,6 +138,101 @@ fn a_clock_that_is_wrong_changes_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(since.elapsed() >= QUICK.lease, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_living_owner_keeps_its_claim_whatever_the_time_of_the_file_is() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let ours = claims(folder.path());
+    let hours = Duration::from_hours(1000);
+    let since = Instant::now();
+    let mut times = 0;
+    while since.elapsed() < 2 * QUICK.lease {
+        times += 1;
+        renewed(folder.path(), "job", "aa", times);
+        let file = File::options().write(true).open(folder.path().join("job"));
+        let now = std::time::SystemTime::now();
+        // Minutes ahead, minutes behind, or standing still.
+        let time = match times % 3 {
+            0 => now + hours,
+            1 => now - hours,
+            _ => std::time::UNIX_EPOCH + hours,
+        };
+        file.expect("there").set_modified(time).expect("a time");
+        assert!(!is_ours(&ours, "job"));
+        std::thread::sleep(QUICK.lease / 10);
+    }
+    let survey = ours.survey(&mut |_| ());
+    assert_eq!(
+        survey.stale.keys().collect::<Vec<_>>(),
+        ["job"],
+        "it is renewed no more"
+    );
+}
+
+#[test]
+fn a_survey_tells_the_living_from_the_dead_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    let (one, two) = (claims(folder.path()), claims(folder.path()));
+    assert!(is_ours(&one, "here"));
+    foreign(folder.path(), "dead", "aa");
+    foreign(folder.path(), "dead~aa", "bb");
+    File::create(at("never-written")).expect("made");
+    // Of this machine, and gone: seen at once.
+    let gone = Owner {
+        process: Process {
+            pid: u32::MAX,
+            ..Process::current().clone()
+        },
+        slurm: Some("9_1".into()),
+        id: "cc".into(),
+        beat: format!("{:010}", 1),
+    };
+    let text = serde_json::to_vec(&gone).expect("JSON");
+    runner::result::write_atomic(&at("gone"), &text).expect("written");
+    let before = files(folder.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let survey = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut times = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                times += 1;
+                renewed(folder.path(), "there", "dd", times);
+                std::thread::sleep(QUICK.beat);
+            }
+        });
+        while !at("there").exists() {
+            std::thread::sleep(QUICK.beat);
+        }
+        let mut told = Vec::new();
+        let since = Instant::now();
+        let survey = two.survey(&mut |owner| told.push(owner.to_string()));
+        assert!(
+            since.elapsed() >= QUICK.lease,
+            "the dead of other machines take a lease"
+        );
+        assert_eq!(told.len(), 1, "{told:?}");
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        survey
+    });
+    assert_eq!(survey.held.keys().collect::<Vec<_>>(), ["here", "there"]);
+    assert_eq!(
+        survey.stale.keys().collect::<Vec<_>>(),
+        ["dead", "gone", "never-written"]
+    );
+    assert_eq!(survey.stale["dead"], [at("dead"), at("dead~aa")]);
+    let mut now = files(folder.path());
+    now.retain(|file| file != "there");
+    assert_eq!(now, before);
+    assert_eq!(Claims::of_slurm_jobs(folder.path())["9_1"], ["gone"]);
+
+    for name in survey.stale.keys() {
+        assert!(two.clear(name).expect("removed"), "{name}");
+    }
+    assert!(!two.clear("here").expect("looked at"));
+    assert_eq!(files(folder.path()), ["here", "there"]);
+    drop(one);
 }
 
 #[test]

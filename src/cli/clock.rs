@@ -13,11 +13,13 @@ const NOTICED: f64 = 10.0;
 /// Says so if this machine's clock and that of the file system with the results differ. Nothing is decided by clocks, so
 /// that is all there is to do; a folder that cannot be written to will be told about soon enough.
 pub fn warn_if_wrong(store: &Store) {
-    let Ok(skew) = files::skew(&store.cache()) else { return };
+    let Ok(skew) = files::skew(&store.cache()) else {
+        return;
+    };
     if skew.abs() < NOTICED {
         return;
     }
-    let by = humantime::format_duration(Duration::from_secs(skew.abs() as u64));
+    let by = humantime::format_duration(Duration::from_secs(skew.abs().round() as u64));
     let _ = writeln!(
         std::io::stderr(),
         "warning: the clock of {} is {by} {} that of the file system with `{}`\n\nhint: times in logs and records are off by \

@@ -92,7 +92,9 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
         true => Some(Arc::new(Claims::open(&store.claims(), None, Timing::default())?)),
         false => None,
     };
-    let survey = claims.as_ref().map_or_else(Survey::default, |claims| survey(claims, &store));
+    let survey = claims
+        .as_ref()
+        .map_or_else(Survey::default, |claims| survey(claims, &store));
     if let Some(owner) = survey.held.values().next() {
         return Err(held(&store, owner.as_ref()).into());
     }
@@ -185,7 +187,11 @@ fn submissions(store: &Store, living: &mut Living) -> Result<Vec<Stale>, CliErro
         }
     }
     // Of one who ended before anything could be submitted: whoever submits holds the claim that we do.
-    for entry in std::fs::read_dir(store.submissions()).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(store.submissions())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         if !described.contains(&entry.path()) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             stale.push(Stale::folder(entry.path()));
         }
@@ -262,7 +268,9 @@ fn stale_in(folder: &Path, living: &Living) -> Vec<Stale> {
         // Files of other kinds are not ours.
         let stale = match name.starts_with(TEMPORARY) {
             // Another machine may be at it.
-            true => entry.metadata().is_ok_and(|metadata| age(&metadata, folder) > ABANDONED),
+            true => entry
+                .metadata()
+                .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED),
             false => job.is_some_and(|job| !living.has(job)),
         };
         stale.then(|| Stale::file(entry.path(), What::File))
@@ -292,7 +300,11 @@ fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
         }
         StepFormat::Human => {
             for file in stale {
-                let folder = if matches!(file.what, What::Folder) { "/" } else { "" };
+                let folder = if matches!(file.what, What::Folder) {
+                    "/"
+                } else {
+                    ""
+                };
                 writeln!(out, "{:>12}  {}{folder}", file.bytes, file.path.display())?;
             }
             let verb = if args.dry_run {

@@ -6,6 +6,7 @@ mod check;
 mod clock;
 mod compare;
 mod config;
+mod ended;
 mod error;
 mod evaluate;
 mod exec;
@@ -121,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Import(args) => import::run(args),
         Command::Task(args) => task::run(args),
+        Command::Ended(args) => ended::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     };
     match result {

@@ -59,8 +59,8 @@ impl Pool {
         if let (Some(total), Some(one)) = (machine.memory, limits.memory()) {
             workers = workers.min(usize::try_from(total / one).unwrap_or(usize::MAX));
         }
-        if let Some(share) = limits.gpus.filter(|share| on_gpu && *share > 0.0) {
-            workers = workers.min((1.0 / share + 1e-9) as usize);
+        if on_gpu && limits.gpus.is_some_and(|share| share > 0.0) {
+            workers = workers.min(limits.per_gpu());
         }
         let workers = workers.max(1);
         Self {

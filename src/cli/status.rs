@@ -9,7 +9,7 @@ use serde_json::json;
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
 use super::{setup, slurm, watch};
-use crate::result::{Claims, IndexEntry, Lookup, Status, Store};
+use crate::result::{Claims, IndexEntry, Lookup, Owner, Status, Store};
 use crate::schedule::slurm::{JobState, Queue, TaskState, killed_for_memory};
 
 /// Runs the command.
@@ -47,7 +47,12 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         let (state, error) = match queued.get(entry.job.as_str()) {
             _ if state == Status::Ok.as_str() => (state, error),
             _ if let Some(end) = killed.get(&entry.job) => (Status::Failed.as_str(), Some(end.text())),
-            _ if claimed.contains_key(&entry.job) => ("running", None),
+            job if claimed
+                .get(&entry.job)
+                .is_some_and(|owner| !has_ended(owner, job)) =>
+            {
+                ("running", None)
+            }
             Some(job) => on_slurm(job, &store, &entry.job, &recorded, (state, error)),
             None => (state, error),
         };
@@ -96,6 +101,13 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         }
     }
     Ok(out.flush()?)
+}
+
+/// Whether the owner of a claim is a task of which Slurm says that it has ended.
+fn has_ended(owner: &Owner, job: Option<&JobState>) -> bool {
+    job.is_some_and(|job| {
+        matches!(job.state, TaskState::Ended(_)) && owner.slurm.as_deref() == Some(job.task.as_str())
+    })
 }
 
 /// The state of a job that was submitted and has no success on record: `before` is what the record says.

@@ -45,10 +45,9 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),
     };
-    let cores = std::env::var("SLURM_CPUS_PER_TASK")
-        .ok()
-        .and_then(|cores| cores.parse().ok());
-    let executor = Local::new(1, cores.unwrap_or(1), &resources)?;
+    let cores = std::env::var("SLURM_CPUS_PER_TASK").ok();
+    let cores: usize = cores.and_then(|cores| cores.parse().ok()).unwrap_or(1);
+    let executor = Local::new(setting.workers, (cores / setting.workers).max(1), &resources)?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(task.len(), Format::Human);
     let report = task.run(

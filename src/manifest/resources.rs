@@ -39,7 +39,7 @@ pub struct ResourceSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct NotifySettings {
-    /// Run by `sh` at the end of every `exec`, whatever the end, such as
+    /// Run by `sh` at the end of every `exec`, or of all that it submitted to Slurm, whatever the end, such as
     /// `"mail -s \"$NOTIFY_MESSAGE\" me@example.org"`. The variables are `NOTIFY_EXPERIMENT`, `NOTIFY_STATUS` (`ok`, `failed`,
     /// `interrupted`, `error`) and `NOTIFY_MESSAGE`, one line; standard input is a JSON object with the counts of jobs. A
     /// command that fails, or takes longer than a minute, is a warning.
@@ -56,6 +56,12 @@ impl ResourceSettings {
     /// How often a training saves its state, where the manifest says.
     pub fn checkpoint(&self) -> Option<Duration> {
         humantime::parse_duration(self.checkpoint.as_deref()?).ok()
+    }
+
+    /// How many jobs share a GPU.
+    pub fn per_gpu(&self) -> usize {
+        let share = self.gpus.filter(|share| *share > 0.0).unwrap_or(1.0);
+        ((1.0 / share + 1e-9) as usize).max(1)
     }
 
     /// Most memory of a job, in bytes.

@@ -250,10 +250,17 @@ impl Found {
             && (!text.starts_with(HEAD) || !text.ends_with('\n') || entries.iter().any(Option::is_none));
         let lines = entries.len();
         let others = paths.others();
-        let texts: Vec<Vec<u8>> = others.par_iter().map(|path| fs::read(path).unwrap_or_default()).collect();
+        let texts: Vec<Vec<u8>> = others
+            .par_iter()
+            .map(|path| fs::read(path).unwrap_or_default())
+            .collect();
         let mut known: HashMap<String, Known> = entries.into_iter().flatten().collect();
         for text in &texts {
-            known.extend(self::entries(&String::from_utf8_lossy(text)).into_iter().flatten());
+            known.extend(
+                self::entries(&String::from_utf8_lossy(text))
+                    .into_iter()
+                    .flatten(),
+            );
         }
         Self {
             known,
@@ -345,8 +352,16 @@ mod tests {
         write(&paths.others.join("n1"), &[line("c", &known(3))]);
         // Two nodes wrote over each other all the same.
         let torn = line("d", &known(4));
-        write(&paths.others.join("n2"), &[torn[9..].to_string(), line("b", &known(5))]);
-        for ledger in [Ledger::read(&paths), Ledger::beside(&paths), Ledger::open(&paths), Ledger::read(&paths)] {
+        write(
+            &paths.others.join("n2"),
+            &[torn[9..].to_string(), line("b", &known(5))],
+        );
+        for ledger in [
+            Ledger::read(&paths),
+            Ledger::beside(&paths),
+            Ledger::open(&paths),
+            Ledger::read(&paths),
+        ] {
             let found = ["a", "b", "c", "d"].map(|job| size(&ledger, job));
             assert_eq!(found, [Some(1), Some(5), Some(3), None]);
         }
@@ -371,7 +386,10 @@ mod tests {
         own.note(&record("f"), b"file", &file);
         main.note(&record("g"), b"file", &file);
         let now = Ledger::read(&paths);
-        assert_eq!(["a", "e", "f", "g"].map(|job| size(&now, job)), [Some(1), Some(4), Some(4), Some(4)]);
+        assert_eq!(
+            ["a", "e", "f", "g"].map(|job| size(&now, job)),
+            [Some(1), Some(4), Some(4), Some(4)]
+        );
     }
 
     #[test]

@@ -105,3 +105,50 @@ fn what_belongs_to_no_job_is_cleared_away_and_nothing_else() {
     bench.exec(&["base.epochs=2"]).ok().says("10 up to date");
     bench.run(&["gc", "nothing"]).code(2);
 }
+
+#[test]
+fn what_a_killed_run_claimed_is_cleared_away_and_what_a_living_one_claims_is_not() {
+    let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = 10000000"));
+    let claims = || {
+        let files = bench.files().into_iter();
+        files.filter(|file| file.contains("/claims/")).count()
+    };
+    let exec = bench.start(&["-j", "2"]);
+    until("two jobs run", || claims() == 3);
+    for args in [&["gc", "tiny"][..], &["gc", "tiny", "--dry-run"]] {
+        let run = bench.run(args).code(2);
+        assert!(
+            run.stderr.contains("is working on `results/tiny` (process"),
+            "{}",
+            run.stderr
+        );
+    }
+    signal(&exec, "-KILL");
+    exec.wait_with_output().expect("ends");
+    let dry = bench.run(&["gc", "tiny", "-n"]).ok().stdout;
+    assert_eq!(dry.matches("/claims/").count(), 3, "{dry}");
+    assert_eq!(claims(), 3);
+    let gone = bench.run(&["gc", "tiny"]).ok().stdout;
+    assert_eq!(gone.replace("removed", "would be removed"), dry);
+    assert_eq!(claims(), 0);
+}
+
+#[test]
+fn a_wrong_clock_is_told_and_changes_no_number() {
+    let right = Bench::new();
+    right.exec(&[]).ok();
+    for (clock, word) in [("clock=300", "is 5m ahead of"), ("clock=-300", "is 5m behind")] {
+        let bench = Bench::new();
+        let mut command = bench.std(&["exec", "tiny.toml", "--partition", "slice:1/1"]);
+        command.env("RUNNER_FAULTS", clock);
+        let run = Run::of(command.output().expect("starts")).ok();
+        assert!(run.stderr.contains(word), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("no claim is judged by a clock"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(bench.records(), right.records());
+    }
+    assert!(!right.exec(&["--force"]).ok().stderr.contains("the clock of"));
+}

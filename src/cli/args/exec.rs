@@ -228,6 +228,13 @@ pub struct TaskArgs {
     pub task: usize,
 }
 
+/// Arguments of `ended`.
+#[derive(Debug, Args)]
+pub struct EndedArgs {
+    /// The folder of a submission
+    pub folder: PathBuf,
+}
+
 /// Arguments of `worker`.
 #[derive(Debug, Args)]
 pub struct WorkerArgs {

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    CancelArgs, ConfigArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs, Rerun,
-    SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs, WorkerKind,
+    CancelArgs, ConfigArgs, EndedArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs,
+    Rerun, SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs,
+    WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
@@ -137,6 +138,9 @@ pub enum Command {
     /// Run one task of a Slurm array (used by its script)
     #[command(hide = true)]
     Task(TaskArgs),
+    /// Tell how a submission to Slurm has ended (used by its script)
+    #[command(hide = true)]
+    Ended(EndedArgs),
     /// Run one serialised job (used by executors)
     #[command(hide = true)]
     Worker(WorkerArgs),

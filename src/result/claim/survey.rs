@@ -98,8 +98,9 @@ impl Claims {
             let is_local = owner.as_ref().is_some_and(|owner| owner.process.is_local());
             let verdict = match &owner {
                 Some(owner) if owner.process.is_gone() => Verdict::Stale,
-                _ if is_local || seen.changed => Verdict::Held,
+                _ if is_local => Verdict::Held,
                 _ if seen.unchanged >= self.timing.lease => Verdict::Stale,
+                _ if seen.changed => Verdict::Held,
                 _ => Verdict::Open,
             };
             if verdict == Verdict::Held || (verdict == Verdict::Open && found.0 == Verdict::Stale) {

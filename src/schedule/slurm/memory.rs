@@ -39,13 +39,18 @@ impl Killed {
             Some(bytes) => format!("the {} MiB it had asked for (`--mem`)", bytes >> 20),
             None => "the cluster gives to one that asks for none".into(),
         };
-        format!("Slurm ended task {} while it ran this job: it used more memory than {asked}", self.task)
+        format!(
+            "Slurm ended task {} while it ran this job: it used more memory than {asked}",
+            self.task
+        )
     }
 
     /// What the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self.asked {
-            Some(_) => "raise `resources.memory`, which is also `--mem`; then the same command runs the job again",
+            Some(_) => {
+                "raise `resources.memory`, which is also `--mem`; then the same command runs the job again"
+            }
             None => "set `resources.memory`, which is also `--mem`; then the same command runs the job again",
         }
     }
@@ -120,16 +125,24 @@ mod tests {
         };
         let long = "epoch=1\n".repeat(10_000);
         // Of Slurm 17, 21, and of 22 without cgroups.
-        assert!(says("slurmstepd: error: Detected 1 oom-kill event(s) in step 12.batch cgroup.\n"));
+        assert!(says(
+            "slurmstepd: error: Detected 1 oom-kill event(s) in step 12.batch cgroup.\n"
+        ));
         assert!(says(&format!(
             "{long}slurmstepd-n1: error: Detected 1 oom_kill event in StepId=12.batch. Some of the step tasks have been OOM \
              Killed.\n"
         )));
-        assert!(says("slurmstepd-n2: error: StepId=124.batch exceeded memory limit (331575296 > 52428800), being killed\n"));
-        assert!(!says("slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT 2026-11-26T22:18:27 DUE TO PREEMPTION ***\n"));
+        assert!(says(
+            "slurmstepd-n2: error: StepId=124.batch exceeded memory limit (331575296 > 52428800), being killed\n"
+        ));
+        assert!(!says(
+            "slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT 2026-11-26T22:18:27 DUE TO PREEMPTION ***\n"
+        ));
         assert!(!says("warning: exceeded memory limit\n"));
         // Of an earlier try of the same task.
-        assert!(!says(&format!("slurmstepd: error: Detected 1 oom_kill event\n{long}")));
+        assert!(!says(&format!(
+            "slurmstepd: error: Detected 1 oom_kill event\n{long}"
+        )));
         assert!(is_written(&folder.path().join("none")).is_err());
     }
 }

@@ -188,7 +188,8 @@ impl Known {
     /// The names of its jobs and of those they need. What cannot be read names none.
     pub fn needed(&self) -> impl Iterator<Item = String> {
         let tasks = self.submission.arrays.iter().enumerate();
-        let tasks = tasks.flat_map(|(number, array)| array.tasks.iter().map(move |task| (number, task.number)));
+        let tasks =
+            tasks.flat_map(|(number, array)| array.tasks.iter().map(move |task| (number, task.number)));
         let specs = tasks.flat_map(|(array, task)| self.folder.jobs(array, task).unwrap_or_default());
         specs.flat_map(|spec| {
             let needs = spec.needs.iter().map(|need| need.job.clone());

@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::submission::{Array, Folder};
 use crate::manifest::{ResourceSettings, SlurmSettings};
 
+/// What the job that tells of the end may take: more than the command it runs.
+const END: Duration = Duration::from_mins(5);
+
 /// What a script is made of, besides its array.
 #[derive(Debug)]
 pub struct Script<'a> {
@@ -33,28 +36,24 @@ pub struct Script<'a> {
 impl Script<'_> {
     /// The script of the array at position `number`, which waits for `dependency`.
     pub fn text(&self, number: usize, array: &Array, dependency: Option<&str>) -> String {
-        let mut text = String::from("#!/bin/bash\n");
-        let mut option = |name: &str, value: &str| {
-            let _ = match value {
-                "" => writeln!(text, "#SBATCH --{name}"),
-                value => writeln!(text, "#SBATCH --{name}={}", quoted(value)),
-            };
-        };
-        option("job-name", &array.name);
-        option("comment", &format!("runner {}", self.experiment));
+        let mut text = self.head(&array.name, dependency, &format!("out/{number}-%a.txt"));
+        let mut option = |name: &str, value: &str| text.push_str(&line(name, value));
         let numbers: Vec<usize> = array.tasks.iter().map(|task| task.number).collect();
         let at_once = self.slurm.at_once.map(|n| format!("%{n}")).unwrap_or_default();
         option("array", &format!("{}{at_once}", ranges(&numbers)));
-        if let Some(dependency) = dependency {
-            option("dependency", dependency);
+        if dependency.is_some() {
             option("kill-on-invalid-dep", "yes");
         }
         option("requeue", "");
         option("nodes", "1");
         option("ntasks", "1");
-        option("cpus-per-task", &self.resources.cores.unwrap_or(1).to_string());
+        let workers = self.resources.per_gpu();
+        option(
+            "cpus-per-task",
+            &(self.resources.cores.unwrap_or(1) * workers).to_string(),
+        );
         if let Some(memory) = self.resources.memory() {
-            option("mem", &format!("{}K", memory.div_ceil(1024)));
+            option("mem", &format!("{}K", memory.div_ceil(1024) * workers as u64));
         }
         let gpus = self.resources.gpus.unwrap_or_default() > 0.0;
         if let Some(gres) = self.slurm.gres.as_deref().or(gpus.then_some("gpu:1")) {
@@ -64,23 +63,51 @@ impl Script<'_> {
             option("time", &duration(time));
         }
         option("signal", &format!("B:TERM@{}", self.warn.as_secs().max(1)));
+        if let Some(constraint) = &self.slurm.constraint {
+            option("constraint", constraint);
+        }
+        for extra in &self.slurm.options {
+            let _ = writeln!(text, "#SBATCH {extra}");
+        }
+        let command = format!("task {} {number}", word(self.folder.path()));
+        text + &self.tail(&command)
+    }
+
+    /// The script of the job called `name`, which comes after all arrays and tells how they ended.
+    pub fn end(&self, name: &str, dependency: &str) -> String {
+        let mut text = self.head(name, Some(dependency), "out/ended.txt");
+        text.push_str(&line("ntasks", "1"));
+        text.push_str(&line("time", &duration(END)));
+        text + &self.tail(&format!("ended {}", word(self.folder.path())))
+    }
+
+    /// What all scripts begin with.
+    fn head(&self, name: &str, dependency: Option<&str>, output: &str) -> String {
+        let mut text = String::from("#!/bin/bash\n");
+        let mut option = |name: &str, value: &str| text.push_str(&line(name, value));
+        option("job-name", name);
+        option("comment", &format!("runner {}", self.experiment));
+        if let Some(dependency) = dependency {
+            option("dependency", dependency);
+        }
         for (name, value) in [
             ("partition", &self.slurm.partition),
             ("account", &self.slurm.account),
             ("qos", &self.slurm.qos),
-            ("constraint", &self.slurm.constraint),
         ] {
             if let Some(value) = value {
                 option(name, value);
             }
         }
         option("chdir", &self.directory.to_string_lossy());
-        let output = self.folder.path().join(format!("out/{number}-%a.txt"));
-        option("output", &output.to_string_lossy());
+        option("output", &self.folder.path().join(output).to_string_lossy());
         option("open-mode", "append");
-        for extra in &self.slurm.options {
-            let _ = writeln!(text, "#SBATCH {extra}");
-        }
+        text
+    }
+
+    /// What they end with: a look whether the folder is there, and this program.
+    fn tail(&self, command: &str) -> String {
+        let mut text = String::new();
         for line in &self.slurm.setup {
             let _ = writeln!(text, "{line}");
         }
@@ -91,13 +118,20 @@ impl Script<'_> {
              \x20   exit 66\n\
              fi\n\
              export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
-             exec {program} task {folder} {number}\n",
+             exec {program} {command}\n",
             token = word(&self.folder.token()),
             id = self.token,
             program = word(self.program),
-            folder = word(self.folder.path()),
         );
         text
+    }
+}
+
+/// A line with an option; one without a value where that is empty.
+fn line(name: &str, value: &str) -> String {
+    match value {
+        "" => format!("#SBATCH --{name}\n"),
+        value => format!("#SBATCH --{name}={}\n", quoted(value)),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `tasks/N-K.json` | the jobs of its K-th task |
 //! | `started/N-K` | that task has begun, and saw the folder |
 //! | `out/N-K.txt` | what it printed |
+//! | `ended.sh`, `out/ended.txt` | of the job that tells of the end, for `[notify]` |
 //! | `cancelled` | the user has cancelled it |
 
 use std::collections::BTreeSet;
@@ -58,6 +59,9 @@ pub struct Setting {
     pub data_dir: Option<PathBuf>,
     /// Longest time a job may take.
     pub timeout: Option<Duration>,
+    /// How many jobs a task runs at a time; older submissions do not say.
+    #[serde(default = "one")]
+    pub workers: usize,
     /// Bytes that a task asks for; older submissions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
@@ -69,8 +73,15 @@ pub struct Setting {
     pub retries: usize,
     /// Whether a failed job ends what comes after it.
     pub fail_fast: bool,
+    /// The command that hears of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
     /// What all records say about where they come from.
     pub provenance: Provenance,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// One job array.
@@ -204,6 +215,10 @@ impl Folder {
     pub fn script(&self, array: usize) -> PathBuf {
         self.path.join(format!("{array}.sh"))
     }
+    /// The script of the job that tells of the end.
+    pub fn end_script(&self) -> PathBuf {
+        self.path.join("ended.sh")
+    }
     /// What a task printed.
     pub fn output(&self, array: usize, task: usize) -> PathBuf {
         self.path.join(format!("out/{array}-{task}.txt"))
@@ -254,7 +269,10 @@ impl Folder {
 
     /// The tasks that ever began, by array and number.
     pub fn started(&self) -> BTreeSet<(usize, usize)> {
-        let entries = fs::read_dir(self.path.join("started")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.path.join("started"))
+            .into_iter()
+            .flatten()
+            .flatten();
         entries
             .filter_map(|entry| {
                 let name = entry.file_name();

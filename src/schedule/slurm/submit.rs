@@ -136,6 +136,13 @@ pub fn submit(store: &Store, queue: &Queue, order: &Order) -> Result<Outcome, Sl
             }
         }
     }
+    if submission.setting.notify.is_some() && outcome.refused.is_none() {
+        let ids: Vec<&str> = outcome.arrays.iter().map(|array| array.id.as_str()).collect();
+        let name = format!("{}.{}.ended", order.experiment, submission.id);
+        let text = script.end(&name, &format!("afterany:{}", ids.join(":")));
+        crate::result::write_atomic(&folder.end_script(), text.as_bytes())?;
+        outcome.refused = command::sbatch(&folder.end_script()).err();
+    }
     if outcome.arrays.is_empty() {
         folder.remove();
     }
