@@ -104,7 +104,7 @@ fn a_lost_node_costs_time_and_a_job_that_gets_nowhere_within_the_limit_fails() {
 
 #[test]
 fn a_task_that_is_preempted_or_queued_again_in_mid_training_gives_the_same_numbers() {
-    let manifest = long(2000);
+    let manifest = long(1000);
     let Some(here) = Here::with(&manifest) else { return };
     let args = [
         "exec",
