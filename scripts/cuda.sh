@@ -4,6 +4,7 @@
 #   check      cargo check with the feature, our kernels to PTX by nvcc
 #   build      the program and benches/gpu with the feature, stripped, in target/cuda/
 #   inputs     the recorded cases' networks and fusion sets from ../shared (or RUNNER_SHARED), in target/cuda/inputs (42 MB)
+#   pack       build and inputs, in target/cuda.tar.xz: what a GPU machine needs for benches/gpu.sh
 #   simulate   build, and run both on a simulated GPU (tests/simulator): parity, experiments, failures
 #
 # nvcc is taken from the PATH. Where there is none, CUDA 13.0's compiler and libraries come from PyPI into CUDA_TOOLS
@@ -86,6 +87,11 @@ case "${1:-}" in
 check) tools && kernels && "$cargo" check --locked --features cuda ;;
 build) tools && build ;;
 inputs) inputs ;;
+pack)
+    tools && build && inputs
+    tar -C target -cJf target/cuda.tar.xz cuda/runner cuda/gpu cuda/inputs
+    ls -l target/cuda.tar.xz
+    ;;
 simulate) tools && build && simulate ;;
 *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" && exit 2 ;;
 esac

@@ -138,14 +138,12 @@ fn fused(golden: &Golden, folder: &Path, method: &Method, of: Of, device: &Devic
         .join("golden")
         .join(format!("{}.safetensors", golden.fusion_set));
     let set = safetensors::load(path, &Device::Cpu)?;
-    let tensor = |name: &str| match set.get(name) {
-        Some(tensor) => tensor.to_device(device),
+    let tensor = |name: &str, dtype: DType| match set.get(name) {
+        Some(tensor) => tensor.to_dtype(dtype)?.to_device(device),
         None => candle_core::bail!("no `{name}` in the fusion set"),
     };
-    let (images, labels) = (
-        tensor("fusion.images")?,
-        tensor("fusion.labels")?.to_dtype(DType::U32)?,
-    );
+    let images = tensor("fusion.images", DType::F32)?;
+    let labels = tensor("fusion.labels", DType::U32)?;
     let inputs = Inputs {
         models: &models,
         images: Some(&images),
