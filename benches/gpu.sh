@@ -10,8 +10,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin=${BIN:-target/cuda} device=${DEVICE:-cuda:0} python=${PYTHON:-python3} budget=${BUDGET:-120}
-small=()
-[ "$device" = cpu ] && small=(small)
+small=() recorded=golden
+[ "$device" = cpu ] && small=(small) && recorded="golden mnist"
 inputs=$bin/inputs
 [ -x "$bin/gpu" ] || [ ! -f target/cuda.tar.xz ] || tar -C target -xJf target/cuda.tar.xz
 
@@ -50,7 +50,7 @@ report() {
     part "Parity with the CPU" "$bin/gpu" parity --device "$device" ${PARITY:-}
     part "Determinism" "$bin/gpu" determinism --device "$device" ${PARITY:-kernel "step small" "step vgg11" method}
     if [ -d "$inputs" ]; then
-        part "Recorded cases, parity with the CPU" "$bin/gpu" parity --device "$device" --inputs "$inputs" golden
+        part "Recorded cases, parity with the CPU" "$bin/gpu" parity --device "$device" --inputs "$inputs" "$recorded"
         part "Recorded cases, determinism" "$bin/gpu" determinism --device "$device" --inputs "$inputs" "golden mnist"
     else
         printf '\nNo recorded cases here.\n'
