@@ -333,7 +333,8 @@ fn what_is_not_there_is_said_with_the_way_to_get_it() {
         let (code, text) = run(&["check", "--data-dir", &folder, &path], empty.path());
         assert_eq!(code, Some(2), "{text}");
         assert!(
-            text.contains("runner fetch cifar10") || text.contains("matches 0 files"),
+            text.contains("runner fetch cifar10")
+                || text.contains("or drop `models`, and they are trained here"),
             "{text}"
         );
     }

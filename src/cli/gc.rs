@@ -253,7 +253,7 @@ impl Living {
 /// A temporary file this old has no writer any more.
 const ABANDONED: Duration = Duration::from_hours(1);
 /// The endings of the files that jobs leave.
-const ENDINGS: [&str; 3] = [".json", ".safetensors", ".log"];
+const ENDINGS: [&str; 4] = [".json", ".diverged.safetensors", ".safetensors", ".log"];
 
 fn stale_in(folder: &Path, living: &Living) -> Vec<Stale> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -28,6 +28,8 @@ pub enum DataError {
         file: String,
         /// The folders looked into, in order.
         searched: Vec<PathBuf>,
+        /// The size of the images that is asked for, where the data set comes in several.
+        size: Option<usize>,
     },
     /// The operating system refused, or the file does not decompress.
     #[error("cannot read `{}`", path.display())]
@@ -129,9 +131,12 @@ impl DataError {
                 ))
             }
             Self::NoFolder { name } => Some(format!("name the folder that holds the files of `{name}`")),
-            Self::Missing { name, .. } if super::known(name).is_ok() => Some(format!(
-                "download it with `runner fetch {name} --data-dir DIR`, or put the file into one of these folders"
-            )),
+            Self::Missing { name, size, .. } if super::known(name).is_ok() => {
+                let size = size.map(|size| format!(" --size {size}")).unwrap_or_default();
+                Some(format!(
+                    "download it with `runner fetch {name}{size} --data-dir DIR`, or put the file into one of these folders"
+                ))
+            }
             Self::Missing { .. } => Some(
                 "paths start from the data folder, if there is one, or from where `runner` is started"
                     .to_owned(),

@@ -41,9 +41,14 @@ pub(super) type Row = (Option<Vec<u8>>, Option<i64>);
 /// A parquet file with columns as `schema` says, Snappy, `group` rows in each group. All columns are optional; columns
 /// of bytes but for `path` hold the image, whole numbers the label.
 pub(super) fn parquet(schema: &str, rows: &[Row], group: usize) -> Vec<u8> {
+    packed(schema, rows, group, Compression::SNAPPY)
+}
+
+/// The same, packed otherwise.
+pub(super) fn packed(schema: &str, rows: &[Row], group: usize, by: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
     let columns = SchemaDescriptor::new(schema.clone());
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let properties = WriterProperties::builder().set_compression(by);
     let mut bytes = Vec::new();
     let mut file =
         SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties.build())).expect("a writer");

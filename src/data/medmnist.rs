@@ -69,6 +69,7 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Medical<'a>, DataError> 
         name: NAME.to_owned(),
         file: files.join(" or "),
         searched: folders,
+        size: request.settings.size,
     })
 }
 
@@ -142,12 +143,10 @@ fn decode(bytes: &[u8], classes: Option<usize>) -> Result<Decoded, String> {
         Ok(images)
     };
     let parts = [part(&["train", "val"])?, part(&["test"])?];
-    let found = parts[0]
-        .labels
-        .iter()
-        .max()
-        .map_or(0, |&label| label as usize + 1);
-    let classes = classes.unwrap_or(found);
+    let classes = match classes {
+        Some(classes) => classes,
+        None => rows::classes(&parts[0].labels)?,
+    };
     for (images, name) in parts.iter().zip(["training", "test"]) {
         if let Some((row, label)) = (0..)
             .zip(&images.labels)

@@ -182,6 +182,7 @@ impl Idx {
                 name: self.known.name.to_owned(),
                 file: format!("`{0}` or `{0}.gz`", source.name),
                 searched: folders.clone(),
+                size: None,
             })
     }
 

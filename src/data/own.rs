@@ -58,6 +58,7 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Own<'a>, DataError> {
         name: settings.name.clone(),
         file: file.to_owned(),
         searched: vec![folder.to_path_buf()],
+        size: None,
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     if path.extension().is_some_and(|ending| ending == "npz") {
@@ -120,6 +121,7 @@ fn images(path: &Path) -> Result<Option<Form>, DataError> {
             name: path.display().to_string(),
             file: "the folder `test`".to_owned(),
             searched: vec![path.to_path_buf()],
+            size: None,
         });
     }
     let parts = [
@@ -271,21 +273,7 @@ impl Files<'_> {
         };
         let mut parts = [Images::default(), Images::default()];
         rows::append_files(train, &columns, (shape, None), &mut parts[0])?;
-        let classes = parts[0]
-            .labels
-            .iter()
-            .max()
-            .map_or(0, |&label| label as usize + 1);
-        let mut counts = vec![0_usize; classes];
-        for &label in &parts[0].labels {
-            counts[label as usize] += 1;
-        }
-        if let Some(class) = counts.iter().position(|&count| count == 0) {
-            return Err(content(format!(
-                "labels go up to {}, but no training image has label {class}: labels are to count from 0 without gaps",
-                classes - 1
-            )));
-        }
+        let classes = rows::classes(&parts[0].labels).map_err(content)?;
         rows::append_files(test, &columns, (shape, Some(classes)), &mut parts[1])?;
         match parts.iter().position(|images| images.labels.is_empty()) {
             Some(part) => Err(content(format!("its {} files have no rows", PARTS[part]))),

@@ -24,6 +24,22 @@ impl Default for Columns<'_> {
     }
 }
 
+/// The number of classes of a set whose labels are all that tells it.
+pub(super) fn classes(labels: &[u32]) -> Result<usize, String> {
+    let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
+    let mut counts = vec![0_usize; classes];
+    for &label in labels {
+        counts[label as usize] += 1;
+    }
+    match counts.iter().position(|&count| count == 0) {
+        None => Ok(classes),
+        Some(class) => Err(format!(
+            "labels go up to {}, but no training image has label {class}: labels are to count from 0 without gaps",
+            classes - 1
+        )),
+    }
+}
+
 /// Appends the images of one file, each of `shape`, with labels below `classes` where their number is known.
 ///
 /// On an error, says what is wrong and in which row, counted from 0.

@@ -49,6 +49,7 @@ impl Files {
             name: name.to_owned(),
             file,
             searched: searched.to_vec(),
+            size: None,
         };
         for folder in &folders {
             let names = names(folder);

@@ -257,6 +257,9 @@ fn check_lists(classes: usize, parts: usize, lists: &[Vec<u32>]) -> Result<(), D
     if lists.len() != parts {
         return impossible(format!("{parts} parts, but {} class lists", lists.len()));
     }
+    if let Some(part) = lists.iter().position(Vec::is_empty) {
+        return impossible(format!("the class list of part {part} is empty"));
+    }
     let mut uses = vec![0; classes];
     for &class in lists.iter().flatten() {
         match uses.get_mut(class as usize) {

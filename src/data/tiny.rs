@@ -82,6 +82,7 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Tiny<'a>, DataError> {
         name: NAME.to_owned(),
         file: "`train-*.parquet` or the folders `train` and `val`".to_owned(),
         searched: folders,
+        size: None,
     })
 }
 
@@ -118,6 +119,7 @@ fn missing(folder: &Path, file: &str) -> DataError {
         name: NAME.to_owned(),
         file: file.to_owned(),
         searched: vec![folder.to_path_buf()],
+        size: None,
     }
 }
 

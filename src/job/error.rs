@@ -97,8 +97,8 @@ pub enum JobError {
     Train {
         /// Why.
         source: TrainError,
-        /// The state saved last, where there is one.
-        kept: Option<std::path::PathBuf>,
+        /// The checkpoint of the last good epoch, where there is one.
+        left: Option<std::path::PathBuf>,
     },
     /// The state of a training.
     #[error("the state of a training, `{}`: {problem}", path.display())]
@@ -172,8 +172,8 @@ impl JobError {
             Self::Checkpoint(_) => {
                 Some("run `runner exec` again: checkpoints that cannot be trusted are made anew".into())
             }
-            Self::Train { kept: Some(path), .. } => Some(format!(
-                "the last state that was good is kept in `{}`",
+            Self::Train { left: Some(path), .. } => Some(format!(
+                "the network after the last epoch that was good is kept in `{}`",
                 path.display()
             )),
             Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),

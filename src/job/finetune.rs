@@ -51,6 +51,7 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
     let mut before = 0;
     for (&(lr, epochs), file) in grid.iter().zip(&files) {
         let course = Course {
+            spec,
             recipe: &settings.recipe(lr, epochs),
             indices: (&train, &val),
             vary: Variation {
@@ -84,10 +85,10 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
             }
             Err(JobError::Train {
                 source: source @ TrainError::Diverged { .. },
-                kept,
+                left,
             }) => {
                 tried.push(json!({ "lr": lr, "epochs": epochs, "error": source.to_string() }));
-                diverged = Some(JobError::Train { source, kept });
+                diverged = Some(JobError::Train { source, left });
             }
             Err(error) => return Err(error),
         }

@@ -260,10 +260,14 @@ fn models(
             "`{pattern}` matches {} files, but the split has {parts} parts",
             paths.len()
         );
-        problems.push(
-            at(layers, &key, message)
-                .hint("one file per part; paths are relative to the folder `runner` is started in"),
-        );
+        let hint = match paths.len() {
+            0 => {
+                "paths are relative to the folder `runner` is started in; put the files there (`example-base-models/README.md` \
+                 says where the paper's are), or drop `models`, and they are trained here"
+            }
+            _ => "one file per part",
+        };
+        problems.push(at(layers, &key, message).hint(hint));
         return Vec::new();
     }
     let mut found = Vec::new();

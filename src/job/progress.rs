@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, JobError};
+use crate::arch::Network;
 use crate::event::JobEvent;
 use crate::plan::{JobSpec, Task};
 use crate::result::{Store, write_atomic};
@@ -156,15 +157,21 @@ impl StateFile {
         Ok(write_atomic(&self.path, &bytes)?)
     }
 
-    /// Forgets the state: the job is done.
+    /// Forgets the state, and what was left of a training that diverged: the job is done.
     pub fn remove(&self) {
+        self.forget();
+        let _ = std::fs::remove_file(self.left());
+    }
+
+    /// Forgets the state.
+    pub fn forget(&self) {
         // A file that stays is of no harm: it is this job's, and says what the job gave.
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Where it is, if it is there.
-    pub fn existing(&self) -> Option<PathBuf> {
-        self.path.exists().then(|| self.path.clone())
+    /// The checkpoint of the last good epoch of a training that diverged.
+    pub fn left(&self) -> PathBuf {
+        self.path.with_extension("diverged.safetensors")
     }
 }
 
@@ -186,6 +193,8 @@ pub(super) struct Watch<'a, 'b> {
     pub saved: Instant,
     /// Why it stopped.
     pub stopped: Option<JobError>,
+    /// Of a training that diverged: the network after the last good epoch.
+    pub good: Option<Network>,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -199,6 +208,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             keep_last: None,
             saved: Instant::now(),
             stopped: None,
+            good: None,
         }
     }
 
@@ -249,5 +259,10 @@ impl Observer for Watch<'_, '_> {
             tracing::warn!(error = %chain, "the state of the training could not be saved");
         }
         self.saved = Instant::now();
+    }
+
+    fn diverged(&mut self, epoch: usize, network: &Network) {
+        tracing::info!(epoch, "the last epoch that was good");
+        self.good = Some(network.clone());
     }
 }

@@ -1,5 +1,7 @@
 //! Base models: trained here, or imported.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::progress::{StateFile, Watch};
@@ -29,6 +31,7 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     let mut rng = seed::generator(spec.seed, "initialisation", &[model]);
     let fresh = Network::initialise(&settings.model, &set.shape, set.classes, &mut rng, &device)?;
     let course = Course {
+        spec,
         recipe: &settings.base,
         indices: (&train, &val),
         vary: Variation {
@@ -64,6 +67,8 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
 
 /// One training of a job.
 pub(super) struct Course<'a> {
+    /// Whose it is.
+    pub spec: &'a JobSpec,
     /// How.
     pub recipe: &'a BaseSettings,
     /// Training and validation samples.
@@ -123,10 +128,16 @@ impl Course<'_> {
         match result {
             Ok(fitted) => Ok(fitted),
             Err(TrainError::Stopped) => Err(watch.stopped.unwrap_or(JobError::Cancelled)),
-            Err(source) => Err(JobError::Train {
-                source,
-                kept: watch.file.existing(),
-            }),
+            Err(source) => {
+                // From there it would diverge again.
+                watch.file.forget();
+                let left = watch.good.take().and_then(|network| {
+                    let path = watch.file.left();
+                    save_as(&path, self.spec, &network, set, (train, val)).ok()?;
+                    Some(path)
+                });
+                Err(JobError::Train { source, left })
+            }
         }
     }
 }
@@ -219,13 +230,24 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
     })
 }
 
-/// Writes the checkpoint of a job.
+/// Writes the checkpoint of a job; gives its hash.
 pub(super) fn save(
     spec: &JobSpec,
     network: &Network,
     set: &DataSet,
-    (train, val): (&[usize], &[usize]),
+    indices: (&[usize], &[usize]),
     context: &Context,
+) -> Result<String, JobError> {
+    let path = context.resources.store.checkpoint_path(&spec.name);
+    save_as(&path, spec, network, set, indices)
+}
+
+fn save_as(
+    path: &Path,
+    spec: &JobSpec,
+    network: &Network,
+    set: &DataSet,
+    (train, val): (&[usize], &[usize]),
 ) -> Result<String, JobError> {
     let wide = |indices: &[usize]| indices.iter().map(|&i| i as u64).collect();
     let meta = Meta {
@@ -243,11 +265,7 @@ pub(super) fn save(
         ),
         key: spec.key.clone(),
     };
-    Ok(checkpoint::save(
-        &context.resources.store.checkpoint_path(&spec.name),
-        &network.state(),
-        &meta,
-    )?)
+    Ok(checkpoint::save(path, &network.state(), &meta)?)
 }
 
 /// How many samples of each class.

@@ -193,8 +193,17 @@ impl FinetuneSettings {
     }
 }
 
-/// One value where a list belongs becomes a list of it.
-pub(super) fn with_lists(mut dict: Dict) -> Dict {
+/// One value where a list belongs becomes a list of it, and a schedule without a name is the default one but for what is
+/// given.
+pub(super) fn completed(mut dict: Dict) -> Dict {
+    if let Some(Value::Dict(_, given)) = dict.get_mut("schedule")
+        && !given.contains_key("name")
+        && let Ok(Value::Dict(_, default)) = Value::serialize(FinetuneSettings::default().schedule)
+    {
+        for (key, value) in default {
+            given.entry(key).or_insert(value);
+        }
+    }
     for key in LISTS {
         if let Some(value) = dict.get(key).filter(|value| !matches!(value, Value::Array(..))) {
             let list = Value::from(vec![value.clone()]);

@@ -7,7 +7,7 @@ use super::adjust::{Adjustment, Moved, merge};
 use super::axes::{self, Axis, Choice};
 use super::combine::seeds_of;
 use super::decode::{Decoder, suggestion};
-use super::finetune::with_lists;
+use super::finetune::completed;
 use super::recipe::{FINETUNE, check_recipe, finetune};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
@@ -42,7 +42,7 @@ impl Resolver<'_> {
             }
         }
         if self.layers.dict.contains_key(FINETUNE) {
-            dict.insert(FINETUNE.into(), Value::from(with_lists(self.dict_at(FINETUNE)?)));
+            dict.insert(FINETUNE.into(), Value::from(completed(self.dict_at(FINETUNE)?)));
         }
         let adjustments = self.adjustments();
         let mut points = self.expand_points(&dict, seeds, None, &adjustments);

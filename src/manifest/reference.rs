@@ -320,7 +320,7 @@ fn rows(prefix: &str, table: &Value) -> String {
             continue;
         }
         if property.get("properties").is_some() {
-            text.push_str(&rows(&format!("{name}."), property));
+            text.push_str(&rows(&format!("{name}."), &with_defaults_of(property)));
         } else if property.get("const").is_none() && !(tag_of(table).is_some() && key == "architecture") {
             text.push_str(&row(&name, property, is_required(table, key)));
         }
@@ -330,6 +330,18 @@ fn rows(prefix: &str, table: &Value) -> String {
     } else {
         text
     }
+}
+
+/// A table within a table, whose keys have the defaults that the table as a whole has there.
+fn with_defaults_of(table: &Value) -> Value {
+    let mut table = table.clone();
+    let defaults = table["default"].as_object().cloned().unwrap_or_default();
+    for (key, value) in defaults {
+        if let Some(property) = table["properties"].get_mut(&key) {
+            property["default"] = value;
+        }
+    }
+    table
 }
 
 fn is_required(table: &Value, key: &str) -> bool {

@@ -94,6 +94,9 @@ pub trait Observer {
     fn epoch(&mut self, done: &Epoch) -> Next;
     /// Takes a snapshot that was asked for; its numbers are finite.
     fn keep(&mut self, snapshot: &Snapshot);
+    /// The training has diverged; `network` is what it was after `epoch` (from 0), the last that was good. Not called where
+    /// there is none.
+    fn diverged(&mut self, epoch: usize, network: &Network);
 }
 
 /// A trained network.
@@ -115,9 +118,10 @@ pub enum TrainError {
     /// The caller said so.
     #[error("training was stopped")]
     Stopped,
-    /// The loss or a weight is not a number any more.
+    /// The loss, a weight or a logit is not a number any more.
     #[error(
-        "the training loss is not finite in epoch {epoch}, step {step}: a smaller learning rate may help"
+        "the training has diverged: its loss, weights or logits are not finite in epoch {epoch}, step {step}: a smaller \
+         learning rate may help"
     )]
     Diverged {
         /// From 0.

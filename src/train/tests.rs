@@ -1,4 +1,4 @@
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,6 +11,7 @@ struct Until {
     batches: usize,
     at_epoch: bool,
     snapshot: Option<Snapshot>,
+    good: Option<(usize, Network)>,
 }
 
 impl Observer for Until {
@@ -40,6 +41,9 @@ impl Observer for Until {
             tensors: snapshot.tensors.iter().map(copied).collect(),
         });
     }
+    fn diverged(&mut self, epoch: usize, network: &Network) {
+        self.good = Some((epoch, network.clone()));
+    }
 }
 
 fn never() -> Until {
@@ -47,6 +51,7 @@ fn never() -> Until {
         batches: usize::MAX,
         at_epoch: false,
         snapshot: None,
+        good: None,
     }
 }
 
@@ -143,6 +148,7 @@ fn from_any_snapshot_training_goes_on_with_the_same_bits() {
                 batches,
                 at_epoch,
                 snapshot: None,
+                good: None,
             };
             let stopped = fit(&network(), data, &settings, &mut rng(), None, &mut until);
             assert!(
@@ -261,6 +267,7 @@ fn divergence_names_epoch_and_step_and_keeps_nothing_that_is_not_finite() {
         batches: 3,
         at_epoch: false,
         snapshot: None,
+        good: None,
     };
     let error = fit(&network(), data, &settings, &mut rng(), None, &mut observer).expect_err("diverges");
     assert!(
@@ -274,6 +281,69 @@ fn divergence_names_epoch_and_step_and_keeps_nothing_that_is_not_finite() {
         "{error}"
     );
     assert!(observer.snapshot.is_none());
+    assert!(observer.good.is_none(), "no epoch was good");
+}
+
+#[test]
+fn what_a_training_was_before_it_diverged_is_handed_over() {
+    let train = clouds(40, 1);
+    let held_out = clouds(20, 2);
+    let optimizer = OptimizerSettings {
+        name: OptimizerKind::Sgd,
+        lr: 0.1,
+        ..OptimizerSettings::default()
+    };
+    let explodes = Schedule {
+        name: ScheduleKind::Step,
+        every: Some(2),
+        gamma: Some(1e38),
+        ..Schedule::default()
+    };
+    let stays = Schedule {
+        name: ScheduleKind::Constant,
+        ..Schedule::default()
+    };
+    // With held-out samples and without: weights may be finite where logits are not.
+    for measure in [Some(&held_out as &dyn Source), None] {
+        let data = Data {
+            train: &train,
+            measure,
+        };
+        let with = |schedule, epochs| Fit {
+            epochs,
+            clip_norm: None,
+            warmup_epochs: 0,
+            ..settings(&optimizer, schedule)
+        };
+        let mut observer = never();
+        let error = fit(
+            &network(),
+            data,
+            &with(&explodes, 3),
+            &mut rng(),
+            None,
+            &mut observer,
+        );
+        let error = error.expect_err("diverges");
+        assert!(matches!(error, TrainError::Diverged { epoch: 2, .. }), "{error}");
+        let (epoch, good) = observer.good.expect("two epochs were good");
+        assert_eq!(epoch, 1);
+        let two = Fit {
+            select: Select::Last,
+            ..with(&stays, 2)
+        };
+        let expected = fit(&network(), data, &two, &mut rng(), None, &mut never()).expect("trains");
+        let weights = |network: &Network| -> Vec<Vec<f64>> {
+            let flat = |tensor: &Tensor| {
+                let values = tensor
+                    .to_dtype(DType::F64)
+                    .and_then(|t| t.flatten_all()?.to_vec1());
+                values.expect("values")
+            };
+            network.tensors.iter().map(flat).collect()
+        };
+        assert_eq!(weights(&good), weights(&expected.network));
+    }
 }
 
 #[test]
@@ -289,6 +359,7 @@ fn a_snapshot_of_another_training_is_refused() {
         batches: 2,
         at_epoch: false,
         snapshot: None,
+        good: None,
     };
     assert!(fit(&network(), data, &settings, &mut rng(), None, &mut until).is_err());
     let snapshot = until.snapshot.expect("kept");

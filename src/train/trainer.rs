@@ -13,6 +13,9 @@ use super::{
 };
 use crate::arch::{Network, Training};
 
+/// Samples of a pass that measures.
+const BATCH: usize = 250;
+
 /// A training on its way.
 pub(super) struct Trainer<'a> {
     data: Data<'a>,
@@ -23,6 +26,8 @@ pub(super) struct Trainer<'a> {
     /// Where it is, less what is known elsewhere: steps, generator.
     at: Progress,
     best: Option<Network>,
+    /// After the last whole epoch, whose numbers were finite; what is left of a training that diverges.
+    good: Option<(usize, Network)>,
 }
 
 /// Gradients of the batches of one step.
@@ -51,6 +56,7 @@ impl<'a> Trainer<'a> {
                 best: None,
             },
             best: None,
+            good: None,
         })
     }
 
@@ -91,8 +97,10 @@ impl<'a> Trainer<'a> {
         };
         let moments = (0..count).map(moved).collect::<candle_core::Result<_>>()?;
         trainer.optimizer.restore(snapshot.progress.steps, moments);
-        if snapshot.progress.best.is_some() {
-            trainer.best = Some(with("best")?);
+        if let Some((_, epoch)) = snapshot.progress.best {
+            let best = with("best")?;
+            trainer.good = Some((epoch, best.clone()));
+            trainer.best = Some(best);
         }
         rng.set_word_pos(u128::from(snapshot.progress.generator));
         trainer.at = snapshot.progress;
@@ -101,6 +109,14 @@ impl<'a> Trainer<'a> {
     }
 
     pub fn run(&mut self, rng: &mut ChaCha8Rng, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let result = self.epochs(rng, observer);
+        if let (Err(TrainError::Diverged { .. }), Some((epoch, network))) = (&result, &self.good) {
+            observer.diverged(*epoch, network);
+        }
+        result
+    }
+
+    fn epochs(&mut self, rng: &mut ChaCha8Rng, observer: &mut dyn Observer) -> Result<(), TrainError> {
         while self.at.epoch < self.settings.epochs {
             self.epoch(rng, observer)?;
             let done = self.measured()?;
@@ -185,10 +201,14 @@ impl<'a> Trainer<'a> {
             return Err(self.diverged());
         }
         let select = self.settings.select;
+        let last = self.at.epoch + 1 == self.settings.epochs;
         let accuracy = match self.data.measure {
-            Some(source) if select != Select::Last => Some(accuracy(&self.network.detached(), source)?),
+            Some(source) if select != Select::Last => Some(self.accuracy(source, source.len())?),
+            // Finite weights may give logits that are not.
+            _ if last => self.accuracy(self.data.train, BATCH).map(|_| None)?,
             _ => None,
         };
+        let network = self.network.trainable()?.0.detached();
         if let Some(accuracy) = accuracy {
             let better = self.at.best.is_none_or(|(top, _)| match select {
                 // Of equals the later one: it has seen more of the data.
@@ -197,15 +217,39 @@ impl<'a> Trainer<'a> {
             });
             if better {
                 self.at.best = Some((accuracy, self.at.epoch));
-                self.best = Some(self.network.trainable()?.0.detached());
+                self.best = Some(network.clone());
             }
         }
+        self.good = Some((self.at.epoch, network));
         Ok(Epoch {
             epoch: self.at.epoch,
             train_loss: self.at.total / self.order.len() as f64,
             val_accuracy: accuracy.filter(|_| select == Select::Validation),
             test_accuracy: accuracy.filter(|_| select == Select::Test),
         })
+    }
+
+    /// On the first `most` samples.
+    fn accuracy(&self, source: &dyn Source, most: usize) -> Result<f64, TrainError> {
+        let network = self.network.detached();
+        let samples: Vec<u32> = (0..source.len().min(most) as u32).collect();
+        let mut correct = 0.0;
+        for (number, chosen) in samples.chunks(BATCH).enumerate() {
+            let batch = source.batch(0, number * BATCH, chosen)?;
+            let logits = network.forward(&batch.images)?;
+            // No sum of finite f32s is too large for an f64.
+            if !logits
+                .to_dtype(DType::F64)?
+                .sum_all()?
+                .to_scalar::<f64>()?
+                .is_finite()
+            {
+                return Err(self.diverged());
+            }
+            let hits = logits.argmax(D::Minus1)?.eq(&batch.labels)?;
+            correct += hits.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        }
+        Ok(correct / samples.len() as f64)
     }
 
     fn diverged(&self) -> TrainError {
@@ -305,17 +349,4 @@ impl Gradients {
         }
         Ok(gradients)
     }
-}
-
-fn accuracy(network: &Network, source: &dyn Source) -> candle_core::Result<f64> {
-    const BATCH: usize = 250;
-    let all: Vec<u32> = (0..source.len() as u32).collect();
-    let mut correct = 0.0;
-    for (number, chosen) in all.chunks(BATCH).enumerate() {
-        let batch = source.batch(0, number * BATCH, chosen)?;
-        let predicted = network.forward(&batch.images)?.argmax(D::Minus1)?;
-        let hits = predicted.eq(&batch.labels)?;
-        correct += hits.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
-    }
-    Ok(correct / all.len() as f64)
 }

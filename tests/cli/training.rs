@@ -72,15 +72,15 @@ fn killed_in_the_middle_of_training_it_goes_on_with_the_same_bits() {
 
 #[test]
 fn a_damaged_state_is_as_good_as_none() {
-    let undisturbed = Bench::with(&LONG.replace("epochs = 60", "epochs = 6"));
+    let undisturbed = Bench::with(LONG);
     undisturbed.exec(&["resources.checkpoint=1h"]).ok();
     let expected = undisturbed.record("train-model_0");
-    let bench = Bench::with(&LONG.replace("epochs = 60", "epochs = 6"));
-    bench.exec(&["resources.timeout=400ms"]);
-    let Some(state) = states(&bench).pop() else {
-        // It was done before the time was over.
-        return;
-    };
+    let bench = Bench::with(LONG);
+    let child = bench.start(&["-j", "1"]);
+    until("a state is saved", || !states(&bench).is_empty());
+    signal(&child, "-KILL");
+    child.wait_with_output().expect("ends");
+    let state = states(&bench).pop().expect("saved");
     let mut bytes = std::fs::read(&state).expect("readable");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -104,20 +104,83 @@ fn varied_images_are_the_same_from_any_number_of_threads() {
     assert_eq!(one, of("9"));
 }
 
+/// The learning rate explodes after six epochs.
+const DIVERGES: &str = r#"name = "tiny"
+
+[dataset]
+name = "digits"
+
+[split]
+kind = "full"
+parts = 1
+
+[model]
+hidden = [16]
+
+[base]
+epochs = 12
+warmup-epochs = 0
+optimizer = { name = "sgd", lr = 0.1 }
+schedule = { name = "step", every = 6, gamma = 1e38 }
+"#;
+
 #[test]
-fn the_state_before_a_divergence_is_kept_and_named() {
-    let bench = Bench::with(
-        &LONG
-            .replace("lr = 3e-3", "lr = 1e30")
-            .replace("clip-norm = 1.0\n", ""),
-    );
+fn the_network_before_a_divergence_is_kept_and_can_be_used() {
+    let bench = Bench::with(DIVERGES);
     bench.exec(&[]).code(100);
     let (_, record) = bench.record("train-model_0");
     let cause = record["error"]["chain"][1].as_str().expect("a cause");
-    assert!(cause.contains("not finite in epoch 1, step "), "{cause}");
+    assert!(cause.contains("not finite in epoch 6, step "), "{cause}");
     let hint = record["error"]["hint"].as_str().expect("a hint");
-    assert!(hint.contains("the last state that was good is kept in"), "{hint}");
-    assert_eq!(states(&bench).len(), 1);
+    let path = hint.split('`').nth(1).expect("a path").to_owned();
+    assert!(hint.starts_with("the network after the last epoch that was good is kept in"));
+    let shown = bench.run(&[
+        "evaluate",
+        "--models",
+        &path,
+        "--dataset",
+        "digits",
+        "--format",
+        "json",
+    ]);
+    let shown = shown.ok().json().to_string();
+    let six = Bench::with(&DIVERGES.replace("epochs = 12", "epochs = 6\nselect = \"last\""));
+    six.exec(&[]).ok();
+    let (_, six) = six.record("train-model_0");
+    let accuracy = &six["metrics"]["accuracy"];
+    assert!(
+        shown.contains(&format!("\"accuracy\":{accuracy}")),
+        "{shown} {accuracy}"
+    );
+    assert!(
+        bench
+            .run(&["gc", "tiny.toml", "--dry-run"])
+            .ok()
+            .stdout
+            .contains("diverged")
+    );
+}
+
+#[test]
+fn weights_that_are_finite_while_logits_are_not_are_a_divergence_and_no_choice() {
+    let bench = Bench::with(&format!(
+        "{DIVERGES}\n[finetune]\nof = \"base\"\nlr = [1e30, 1e-3]\nepochs = 1\noptimizer.name = \"sgd\"\n"
+    ));
+    bench.exec(&["base.schedule={name=\"constant\"}"]).ok();
+    let (_, tuned) = bench.record("finetune-model_0");
+    assert_eq!(tuned["diagnostics"]["lr"], 1e-3);
+    let tried = tuned["diagnostics"]["grid"][0]["error"]
+        .as_str()
+        .expect("an error");
+    assert!(tried.contains("not finite in epoch 0"), "{tried}");
+    assert_eq!(
+        bench
+            .files()
+            .iter()
+            .filter(|file| file.contains("diverged"))
+            .count(),
+        0
+    );
 }
 
 #[test]

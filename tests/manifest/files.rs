@@ -108,7 +108,7 @@ fn models_that_are_missing() {
      7 | models = "nowhere/split-by-{parts}/seed{seed}/model_*.pt"
        |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: one file per part; paths are relative to the folder `runner` is started in
+    hint: paths are relative to the folder `runner` is started in; put the files there (`example-base-models/README.md` says where the paper's are), or drop `models`, and they are trained here
     "#);
 }
 

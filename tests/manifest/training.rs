@@ -115,3 +115,29 @@ fn fine_tuning_adds_jobs_and_leaves_the_others_as_they_are() {
         ]
     );
 }
+
+#[test]
+fn a_fine_tuning_schedule_without_a_name_is_the_default_one_with_what_is_given() {
+    says(
+        "\n[finetune]\nschedule = { every = 5 }\n",
+        &["error: `finetune.schedule.every` does nothing for `restarts`"],
+    );
+    says(
+        "\n[finetune]\nschedule = { name = \"cosine\", period = 20 }\n",
+        &["error: `finetune.schedule.period` does nothing for `cosine`"],
+    );
+    let of = |rest: &str| {
+        let manifest = resolved(&format!("{DIGITS}{rest}"), &[]);
+        let settings = &manifest.points[0].settings.finetune;
+        settings.clone().expect("told to").schedule
+    };
+    let (default, longer) = (
+        of("\n[finetune]\nlr = 1e-3\n"),
+        of("\n[finetune]\nschedule = { period = 20 }\n"),
+    );
+    assert_eq!((default.period, default.factor), (Some(10), Some(2)));
+    assert_eq!(
+        (longer.name, longer.period, longer.factor),
+        (default.name, Some(20), Some(2))
+    );
+}

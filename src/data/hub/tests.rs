@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::fixtures::{HUB, Row, parquet};
+use crate::data::fixtures::{HUB, Row, packed, parquet};
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 
 fn row(image: &[u8], label: i64) -> Row {
     (Some(image.to_vec()), Some(label))
@@ -54,6 +55,22 @@ fn rows_are_read_in_order_from_every_form_of_the_columns() {
                 "{schema}"
             );
         }
+    }
+}
+
+#[test]
+fn files_may_be_packed_in_every_way_that_writers_offer() {
+    let rows = [row(b"ab", 3), row(&[7; 5000], 1)];
+    let expected = found(parquet(HUB, &rows, 2), &["label"]);
+    for by in [
+        Compression::UNCOMPRESSED,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+    ] {
+        assert_eq!(found(packed(HUB, &rows, 2, by), &["label"]), expected, "{by}");
     }
 }
 

@@ -70,7 +70,12 @@ fn the_papers_size_is_preferred_and_any_can_be_had() {
         error.to_string().contains("cannot find `bloodmnist_224.npz` in"),
         "{error}"
     );
-    assert!(error.hint().expect("a hint").contains("runner fetch bloodmnist"));
+    assert!(
+        error
+            .hint()
+            .expect("a hint")
+            .contains("runner fetch bloodmnist --size 224 --data-dir")
+    );
 }
 
 /// The paper's two models see classes 0-3 and 4-7.
@@ -95,6 +100,9 @@ fn a_file_by_path_says_its_classes_itself() {
     let few = decode(NUMPY, Some(4)).expect_err("labels up to 7");
     assert_eq!(few, "label 4 of the training part is 4, but there are 4 classes");
     assert!(load(&DatasetSettings::named("none.npz"), folder.path()).is_err());
+    // A label out of range is not 193 more classes.
+    let gap = rows::classes(&[0, 1, 2, 3, 4, 5, 6, 7, 200]).expect_err("one of 201 is none");
+    assert!(gap.contains("no training image has label 8"), "{gap}");
 }
 
 #[test]

@@ -205,6 +205,7 @@ fn what_cannot_be_split_says_why() {
     assert!(listed(SplitKind::Classes, &[&[0, 1], &[3]]).contains("no class 3, only 3 of them"));
     assert!(listed(SplitKind::Classes, &[&[0, 1], &[1, 2]]).contains("class 1 is listed 2 times"));
     assert!(listed(SplitKind::Classes, &[&[0], &[1]]).contains("class 2 is in no class list"));
+    assert!(listed(SplitKind::Classes, &[&[0, 1, 2], &[]]).contains("the class list of part 1 is empty"));
     assert!(listed(SplitKind::Full, &[&[0], &[1]]).contains("kind of split is not `classes`"));
     let held = |ratio| hold_out(&[1], ratio, &mut generator(1, "hold out", &[]));
     for ratio in [f64::NAN, -0.1, 1.0, 0.5] {
