@@ -50,6 +50,7 @@ fn summary(submission: &Submission, folder: &Folder, store: &Store) -> Summary {
         ok: 0,
         failed: 0,
         skipped: 0,
+        left_out: 0,
         since: since(folder).unwrap_or_else(Instant::now),
     };
     let tasks = submission.arrays.iter().flat_map(|array| &array.tasks);
