@@ -102,13 +102,13 @@ pub fn compare(
         notes.push(format!("No difference from {name} can be tested: {why}."));
         return Ok(Comparison { p, notes, warnings });
     };
-    if done < asked {
-        notes.push(format!("Not every difference could be tested: {why}."));
-    }
     notes.push(format!(
         "*: differs from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
         test.title()
     ));
+    if done < asked {
+        notes.push(format!("Not every difference could be tested: {why}."));
+    }
     if conditional {
         notes.push(
             "Pairs differ in the method's seed alone: this says nothing about other base models.".to_string(),
