@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU has to show, in one run of some minutes: `bash benches/gpu.sh [OUT]`. The machine needs NVIDIA's driver and CUDA
-# 13's libraries, no Rust: `bash scripts/cuda.sh build` elsewhere, and carry target/cuda/{runner,gpu} (or name their folder by
-# BIN). Writes OUT (default results/gpu-NAME.md, by the GPU's name), which is to be committed.
+# 13's libraries, no Rust: `bash scripts/cuda.sh pack` elsewhere, and carry target/cuda.tar.xz, which is unpacked here (or the
+# folder target/cuda; BIN names another). Writes OUT (default results/gpu-NAME.md, by the GPU's name), which is to be committed.
 #
 # With Python and torch (PYTHON), the same trainings and fusions in PyTorch, eager. With ../shared/data (or RUNNER_DATA), the
 # quickstart on the GPU against its results on the CPU. BUDGET is the most seconds that each part may take (default 120).
@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 bin=${BIN:-target/cuda} device=${DEVICE:-cuda:0} python=${PYTHON:-python3} budget=${BUDGET:-120}
 small=()
 [ "$device" = cpu ] && small=(small)
+inputs=$bin/inputs
+[ -x "$bin/gpu" ] || [ ! -f target/cuda.tar.xz ] || tar -C target -xJf target/cuda.tar.xz
 
 # Where the toolkit or PyTorch's packages keep the libraries.
 for place in /usr/local/cuda/lib64 $("$python" -c 'import glob, site
@@ -47,6 +49,12 @@ report() {
     part "Machine" bash -c 'uname -srm; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv 2>/dev/null || true'
     part "Parity with the CPU" "$bin/gpu" parity --device "$device" ${PARITY:-}
     part "Determinism" "$bin/gpu" determinism --device "$device" ${PARITY:-kernel "step small" "step vgg11" method}
+    if [ -d "$inputs" ]; then
+        part "Recorded cases, parity with the CPU" "$bin/gpu" parity --device "$device" --inputs "$inputs" golden
+        part "Recorded cases, determinism" "$bin/gpu" determinism --device "$device" --inputs "$inputs" "golden mnist"
+    else
+        printf '\nNo recorded cases here.\n'
+    fi
     part "Speed" "$bin/gpu" speed --device "$device" ${small[@]+"${small[@]}"} ${SPEED:-}
     if "$python" -c 'import torch' 2>/dev/null; then
         part "PyTorch, eager" "$python" benches/gpu.py --device "${device%%:*}" ${small[@]+"${small[@]}"}

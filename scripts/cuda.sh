@@ -3,6 +3,8 @@
 #
 #   check      cargo check with the feature, our kernels to PTX by nvcc
 #   build      the program and benches/gpu with the feature, stripped, in target/cuda/
+#   inputs     the recorded cases' networks and fusion sets from ../shared (or RUNNER_SHARED), in target/cuda/inputs (42 MB)
+#   pack       build and inputs, in target/cuda.tar.xz: what a GPU machine needs for benches/gpu.sh
 #   simulate   build, and run both on a simulated GPU (tests/simulator): parity, experiments, failures
 #
 # nvcc is taken from the PATH. Where there is none, CUDA 13.0's compiler and libraries come from PyPI into CUDA_TOOLS
@@ -51,6 +53,31 @@ build() {
     ls -l target/cuda/runner target/cuda/gpu
 }
 
+# The reference's networks, and of the recorded tensors the images and labels alone.
+inputs() {
+    local shared=${RUNNER_SHARED:-../shared} out=target/cuda/inputs
+    mkdir -p "$out/golden"
+    cp -r --no-preserve=mode "$shared/reference-models" "$out"
+    rm -rf "$out"/reference-models/*/*/*/split-by-8
+    python3 - "$shared/golden" "$out/golden" <<'PYTHON'
+import json, pathlib, struct, sys
+golden, out = map(pathlib.Path, sys.argv[1:])
+for path in golden.glob("*.safetensors"):
+    whole = path.read_bytes()
+    start = 8 + struct.unpack("<Q", whole[:8])[0]
+    header, data = {}, b""
+    for name, info in json.loads(whole[8:start]).items():
+        if name.startswith("fusion."):
+            a, b = info["data_offsets"]
+            header[name] = info | {"data_offsets": [len(data), len(data) + b - a]}
+            data += whole[start + a : start + b]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (out / path.name).write_bytes(struct.pack("<Q", len(text)) + text + data)
+PYTHON
+    du -sh "$out"
+}
+
 simulate() {
     bash tests/simulator/build.sh target/cuda/simulator
     LD_LIBRARY_PATH=$PWD/target/cuda/simulator bash tests/simulator/run.sh target/cuda
@@ -59,6 +86,12 @@ simulate() {
 case "${1:-}" in
 check) tools && kernels && "$cargo" check --locked --features cuda ;;
 build) tools && build ;;
+inputs) inputs ;;
+pack)
+    tools && build && inputs
+    tar -C target -cJf target/cuda.tar.xz cuda/runner cuda/gpu cuda/inputs
+    ls -l target/cuda.tar.xz
+    ;;
 simulate) tools && build && simulate ;;
 *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" && exit 2 ;;
 esac

@@ -28,7 +28,8 @@ pub struct Case {
     pub work: Work,
 }
 
-fn case(
+/// A case of this name.
+pub fn case(
     name: impl Into<String>,
     tolerance: f64,
     work: impl Fn(&Device) -> Result<Vec<Tensor>> + 'static,
@@ -40,7 +41,7 @@ fn case(
     }
 }
 
-/// All of them.
+/// All of them, those that need no files.
 pub fn all() -> Vec<Case> {
     let mut all = operations();
     all.extend(kernels());

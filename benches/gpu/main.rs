@@ -1,4 +1,5 @@
-//! What a GPU has to show, in one program without cargo: `gpu parity|determinism|speed [--device cuda:0] [NAME...]`.
+//! What a GPU has to show, in one program without cargo: `gpu parity|determinism|speed [--device cuda:0]
+//! [--inputs FOLDER] [NAME...]`.
 //!
 //! | command | what |
 //! | --- | --- |
@@ -6,14 +7,17 @@
 //! | `determinism` | the same work twice on the device: the same bits? |
 //! | `speed` | fusion and training at the sizes of the paper, and the device's own ceilings |
 //!
+//! With `--inputs`, parity and determinism also fuse the recorded cases, which `scripts/cuda.sh inputs` packs into FOLDER.
 //! Names keep the lines that contain one of them. With `--device cpu` everything runs on the CPU, which tests this program.
 //! The exit code is 1 where something failed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cases;
+mod golden;
 mod parity;
 mod speed;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use candle_core::{Device, Result, Tensor};
@@ -69,9 +73,11 @@ fn main() -> ExitCode {
     // `cargo bench` adds an argument of its own.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let (mut command, mut on, mut names) = (None, "cuda:0".to_string(), Vec::new());
+    let mut inputs: Option<PathBuf> = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => on = arguments.next().unwrap_or_default(),
+            "--inputs" => inputs = arguments.next().map(PathBuf::from),
             _ if command.is_none() => command = Some(argument),
             _ => names.push(argument),
         }
@@ -84,11 +90,11 @@ fn main() -> ExitCode {
         }
     };
     let failed = match command.as_deref() {
-        Some("parity") => parity::parity(&device, &names),
-        Some("determinism") => parity::determinism(&device, &names),
+        Some("parity") => parity::parity(&device, &names, inputs.as_deref()),
+        Some("determinism") => parity::determinism(&device, &names, inputs.as_deref()),
         Some("speed") => speed::speed(&device, &names),
         _ => {
-            eprintln!("usage: gpu parity|determinism|speed [--device cuda:0] [NAME...]");
+            eprintln!("usage: gpu parity|determinism|speed [--device cuda:0] [--inputs FOLDER] [NAME...]");
             return ExitCode::from(2);
         }
     };

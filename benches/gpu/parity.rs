@@ -1,8 +1,11 @@
 //! The same work on the device and on the CPU, and twice on the device.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::cases::{self, Case};
+use super::golden::golden;
 
 /// Largest difference of two tensors over the largest number of the expected one; 0 only for equal bits.
 fn error(found: &Tensor, expected: &Tensor) -> Result<f64> {
@@ -45,9 +48,14 @@ fn worst(found: &[Tensor], expected: &[Tensor]) -> Result<f64> {
         .try_fold(0.0, |worst: f64, error| Ok(worst.max(error?)))
 }
 
-fn each(names: &[String], mut check: impl FnMut(&Case) -> Result<(bool, String)>) -> usize {
+fn each(
+    names: &[String],
+    inputs: Option<&Path>,
+    mut check: impl FnMut(&Case) -> Result<(bool, String)>,
+) -> usize {
     let mut failed = 0;
-    for case in cases::all() {
+    let recorded = inputs.map(golden).unwrap_or_default();
+    for case in cases::all().into_iter().chain(recorded) {
         if !names.is_empty() && !names.iter().any(|name| case.name.contains(name.as_str())) {
             continue;
         }
@@ -63,8 +71,8 @@ fn each(names: &[String], mut check: impl FnMut(&Case) -> Result<(bool, String)>
 }
 
 /// Against the CPU.
-pub fn parity(device: &Device, names: &[String]) -> usize {
-    each(names, |case| {
+pub fn parity(device: &Device, names: &[String], inputs: Option<&Path>) -> usize {
+    each(names, inputs, |case| {
         let expected = (case.work)(&Device::Cpu)?;
         let error = worst(&(case.work)(device)?, &expected)?;
         let text = if error == 0.0 {
@@ -77,8 +85,8 @@ pub fn parity(device: &Device, names: &[String]) -> usize {
 }
 
 /// Against itself.
-pub fn determinism(device: &Device, names: &[String]) -> usize {
-    each(names, |case| {
+pub fn determinism(device: &Device, names: &[String], inputs: Option<&Path>) -> usize {
+    each(names, inputs, |case| {
         let (first, second) = ((case.work)(device)?, (case.work)(device)?);
         let same = worst(&second, &first)? == 0.0;
         Ok((

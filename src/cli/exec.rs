@@ -96,6 +96,7 @@ fn run_all(
     let decisions = decide(&experiment.plan, &store, selection);
     require_some(&decisions, selection)?;
     summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
+    summary.left_out = decisions.iter().filter(|d| !d.selected).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
     if todo.is_empty()
         && let Some(kept) =
@@ -169,6 +170,8 @@ pub(super) struct Summary {
     pub ok: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// Those that were not selected.
+    pub left_out: usize,
     pub since: Instant,
 }
 
@@ -180,6 +183,7 @@ impl Summary {
             ok: 0,
             failed: 0,
             skipped: 0,
+            left_out: 0,
             since: Instant::now(),
         }
     }
@@ -369,8 +373,17 @@ fn show_outcome(
         }
     }
     let mut err = std::io::stderr().lock();
-    for warning in tables.iter().flat_map(|table| &table.warnings) {
-        let _ = writeln!(err, "warning: {warning}");
+    let warnings: Vec<&String> = tables.iter().flat_map(|table| &table.warnings).collect();
+    if summary.left_out > 0 && !warnings.is_empty() {
+        let (cells, jobs) = (warnings.len(), summary.left_out);
+        let _ = writeln!(
+            err,
+            "warning: the tables have gaps ({cells}): {jobs} jobs were not selected"
+        );
+    } else {
+        for warning in warnings {
+            let _ = writeln!(err, "warning: {warning}");
+        }
     }
     let _ = writeln!(
         err,

@@ -19,10 +19,11 @@ impl MakeWriter<'_> for JobLogs {
     }
 }
 
-/// Installs the subscriber. `RUNNER_LOG` wins over `-v`, in the syntax of `tracing_subscriber::EnvFilter`.
+/// Installs the subscriber. Without `-v` only warnings are shown; `RUNNER_LOG` wins over it, in the syntax of
+/// `tracing_subscriber::EnvFilter`.
 pub fn init(global: &Global) {
     let level = match global.verbose {
-        0 => "off",
+        0 => "runner=warn",
         1 => "runner=info",
         _ => "runner=debug",
     };

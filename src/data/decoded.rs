@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::hash;
 use super::kept::{Facts, Kept, Origin, hash_of};
 use super::normalise::{Moments, Stats};
+use super::pixels::Pixels;
 use super::{DataError, DataSet, DataSetInfo, Found, Part};
 
 /// Labels and pixels of one part: `N` and `N * C * H * W` bytes.
@@ -27,6 +28,9 @@ impl Images {
         room.map_err(|_| format!("{count} images of {size} bytes do not fit into memory"))
     }
 }
+
+/// Labels and pixels of one part, decoded or mapped.
+type LabelsAndPixels = (Vec<u32>, Pixels);
 
 /// A data set as its files have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,25 +88,32 @@ impl Recipe<'_> {
         &self,
         decode: impl FnOnce() -> Result<Decoded, DataError>,
     ) -> Result<DataSet, DataError> {
-        let (about, facts, decoded) = match self.loaded() {
-            Some(kept) => kept,
-            None => self.decode(decode)?,
+        let (about, facts, parts) = if let Some(kept) = self.loaded() {
+            kept
+        } else {
+            let (about, facts, decoded) = self.decode(decode)?;
+            let parts = decoded.parts.map(|images| (images.labels, images.pixels.into()));
+            (about, facts, parts)
+        };
+        let info = DataSetInfo {
+            classes: about.classes,
+            train: parts[0].0.len(),
+            test: parts[1].0.len(),
+            shape: about.shape,
         };
         let Found {
             info,
             hash,
             normalisation,
-        } = self.found(&about, decoded.info(), &facts)?;
-        let part = |images: Images| {
-            Part::new(info.shape, images.pixels, images.labels, &normalisation).map_err(|error| {
-                DataError::Content {
-                    name: self.name.to_owned(),
-                    folder: self.home.to_path_buf(),
-                    problem: error.to_string(),
-                }
+        } = self.found(&about, info, &facts)?;
+        let part = |(labels, pixels): LabelsAndPixels| {
+            Part::new(info.shape, pixels, labels, &normalisation).map_err(|error| DataError::Content {
+                name: self.name.to_owned(),
+                folder: self.home.to_path_buf(),
+                problem: error.to_string(),
             })
         };
-        let [train, test] = decoded.parts;
+        let [train, test] = parts;
         Ok(DataSet {
             name: self.name.to_owned(),
             classes: info.classes,
@@ -147,20 +158,13 @@ impl Recipe<'_> {
         }
     }
 
-    fn loaded(&self) -> Option<(About, Facts, Decoded)> {
+    fn loaded(&self) -> Option<(About, Facts, [LabelsAndPixels; 2])> {
         let (facts, arrays) = self.kept().load()?;
         let (about, _) = understood(&facts)?;
-        let [train_labels, train, test_labels, test]: [Vec<u8>; 4] = arrays.try_into().ok()?;
-        let images = |labels, pixels| Images {
-            labels: labels_of(labels, about.classes),
-            pixels,
-        };
-        let decoded = Decoded {
-            shape: about.shape,
-            classes: about.classes,
-            parts: [images(train_labels, train), images(test_labels, test)],
-        };
-        Some((about, facts, decoded))
+        let [train_labels, train, test_labels, test]: [Pixels; 4] = arrays.try_into().ok()?;
+        let labels = |bytes: Pixels| labels_of(&bytes, about.classes);
+        let parts = [(labels(train_labels), train), (labels(test_labels), test)];
+        Some((about, facts, parts))
     }
 
     /// Decodes and keeps.
@@ -230,9 +234,9 @@ fn bytes_of(labels: &[u32], classes: usize) -> Vec<u8> {
     }
 }
 
-fn labels_of(bytes: Vec<u8>, classes: usize) -> Vec<u32> {
+fn labels_of(bytes: &[u8], classes: usize) -> Vec<u32> {
     match width(classes) {
-        1 => bytes.into_iter().map(u32::from).collect(),
+        1 => bytes.iter().map(|&byte| u32::from(byte)).collect(),
         _ => bytes
             .chunks_exact(4)
             .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))

@@ -9,25 +9,30 @@
 //! | rest | the arrays, one after the other |
 //!
 //! A file that is not whole, or that was made from other sources or by another decoder, is as good as none. The header
-//! is checked whenever it is read, the arrays whenever they are: piece by piece, each by the thread that has just read
-//! it and still has it in its core's cache. The hashes of the pieces are in the header, and so under its checksum.
+//! is checked whenever it is read. The arrays are mapped into memory, so that the processes of a machine share one copy, and
+//! checked whenever they are, piece by piece on all cores. The hashes of the pieces are in the header, and so under its
+//! checksum.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pixels::{Pixels, map, stretch};
 use crate::files::{TEMPORARY, write_atomic};
 
 const MAGIC: &[u8; 8] = b"RUNIMGS2";
 /// More than a header of any number of source files, and of pieces of arrays of 200 GB.
 const MOST_HEADER: u64 = 1 << 24;
-/// Bytes of a piece: read and hashed by one thread, and small enough for its core's own cache.
+/// Bytes of a piece: hashed by one thread, and small enough for its core's own cache.
 const PIECE: usize = 1 << 20;
+/// That there is no place is said once.
+static SAID: Once = Once::new();
 /// A temporary file this old has no writer any more.
 const ABANDONED: Duration = Duration::from_hours(1);
 
@@ -181,8 +186,8 @@ impl Kept<'_> {
         self.places.iter().find_map(of)
     }
 
-    /// The arrays, read and found whole.
-    pub(super) fn load(&self) -> Option<(Facts, Vec<Vec<u8>>)> {
+    /// The arrays, mapped and found whole.
+    pub(super) fn load(&self) -> Option<(Facts, Vec<Pixels>)> {
         self.places.iter().find_map(|path| self.arrays(path).ok()?)
     }
 
@@ -214,7 +219,9 @@ impl Kept<'_> {
             }
         }
         if let Some((path, error)) = last {
-            tracing::warn!(path = %path.display(), %error, "decoded images are kept nowhere, and decoded again each time");
+            SAID.call_once(|| {
+                tracing::warn!(path = %path.display(), %error, "decoded images are kept nowhere, and decoded again each time");
+            });
         }
     }
 
@@ -252,18 +259,20 @@ impl Kept<'_> {
         Ok(fits.then_some((file, header)))
     }
 
-    fn arrays(&self, path: &Path) -> io::Result<Option<(Facts, Vec<Vec<u8>>)>> {
+    fn arrays(&self, path: &Path) -> io::Result<Option<(Facts, Vec<Pixels>)>> {
         let Some((mut file, header)) = self.open(path)? else {
             return Ok(None);
         };
-        let mut offset = file.stream_position()?;
+        let mut offset = file.stream_position()? as usize;
+        let map = map(&file)?;
         let mut arrays = Vec::with_capacity(header.lengths.len());
         for (&length, pieces) in header.lengths.iter().zip(&header.pieces) {
-            let Some(array) = read_at(path, offset, length as usize, pieces)? else {
+            let end = offset + length as usize;
+            let Some(array) = stretch(&map, offset..end).filter(|array| sound(array, pieces)) else {
                 tracing::warn!(path = %path.display(), "kept images are damaged and decoded again");
                 return Ok(None);
             };
-            offset += length;
+            offset = end;
             arrays.push(array);
         }
         Ok(Some((header.facts(), arrays)))
@@ -296,22 +305,11 @@ fn pieces_of(array: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Reads `length` bytes from `offset` on, on all cores, for most of the time goes into the kernel's copying and into
-/// hashing; `None` where a piece is not what it was.
-fn read_at(path: &Path, offset: u64, length: usize, hashes: &[String]) -> io::Result<Option<Vec<u8>>> {
-    if hashes.len() != length.div_ceil(PIECE) {
-        return Ok(None);
-    }
-    let mut bytes = vec![0; length];
-    let pieces = bytes.par_chunks_mut(PIECE).zip(hashes).enumerate();
-    let sound = pieces.map(|(index, (piece, hash))| {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset + (index * PIECE) as u64))?;
-        file.read_exact(piece)?;
-        Ok::<bool, io::Error>(blake3::hash(piece).to_hex().as_str() == hash)
-    });
-    let sound = sound.try_reduce(|| true, |a, b| Ok(a && b))?;
-    Ok(sound.then_some(bytes))
+/// Whether every piece is what it was.
+fn sound(array: &[u8], hashes: &[String]) -> bool {
+    let pieces = array.par_chunks(PIECE);
+    let same = |(piece, hash): (&[u8], &String)| blake3::hash(piece).to_hex().as_str() == hash;
+    pieces.len() == hashes.len() && pieces.zip(hashes).all(same)
 }
 
 /// Writes into a folder that anybody may write to; creates it if its parent is there.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Error, Result, Tensor};
 
+use super::pixels::Pixels;
+
 /// Per-channel normalisation `(pixel / scale - mean) / std`, all in f32 and in this order of operations, as
 /// torchvision's `ToTensor` (scale 255) and `Normalize` compute it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +33,8 @@ impl Normalisation {
 #[derive(Clone)]
 pub struct Part {
     shape: [usize; 3],
-    /// `N * C * H * W` bytes, row-major. A vector, for large sets are not to be copied into a slice.
-    pixels: Arc<Vec<u8>>,
+    /// `N * C * H * W` bytes, row-major.
+    pixels: Arc<Pixels>,
     labels: Arc<[u32]>,
     table: Arc<[[f32; 256]]>,
     normalisation: Arc<Normalisation>,
@@ -53,10 +55,11 @@ impl Part {
     /// Errors where the lengths disagree.
     pub fn new(
         shape: [usize; 3],
-        pixels: Vec<u8>,
+        pixels: impl Into<Pixels>,
         labels: Vec<u32>,
         normalisation: &Normalisation,
     ) -> Result<Self> {
+        let pixels = pixels.into();
         let table = normalisation.table();
         if table.len() != shape[0] || pixels.len() != labels.len() * shape.iter().product::<usize>() {
             candle_core::bail!(
@@ -136,7 +139,7 @@ impl Part {
     pub fn raw(&self, device: &Device) -> Result<(Tensor, Tensor)> {
         let [channels, height, width] = self.shape;
         let shape = (self.len(), channels, height, width);
-        let pixels = Tensor::from_slice(&self.pixels, shape, device)?;
+        let pixels = Tensor::from_slice(self.pixels.as_ref(), shape, device)?;
         let table: Vec<f32> = self.table.iter().flatten().copied().collect();
         Ok((pixels, Tensor::from_vec(table, (channels, 256), device)?))
     }

@@ -265,7 +265,11 @@ fn a_full_disk_ends_the_run_and_keeps_what_is_done() {
 #[test]
 fn results_of_another_manifest_of_the_same_name_are_left_alone() {
     let bench = Bench::new();
-    bench.exec(&["-E", "kind=train"]).ok();
+    let run = bench.exec(&["-E", "kind=train"]).ok();
+    let about_tables = |line: &&str| line.starts_with("warning") && !line.contains("manifest");
+    let said: Vec<&str> = run.stderr.lines().filter(about_tables).collect();
+    assert_eq!(said.len(), 1, "one line for all that was not selected: {said:?}");
+    run.says("jobs were not selected");
     let before = bench.records();
     std::fs::create_dir(bench.path("other")).expect("folder");
     bench.write(

@@ -218,6 +218,32 @@ fn animals(bench: &Bench) {
 }
 
 #[test]
+fn images_that_find_no_room_in_the_cache_are_used_all_the_same_and_said_to_be_kept_nowhere() {
+    let bench = Bench::with(&TINY.replace("name = \"digits\"", "name = \"./pictures\""));
+    animals(&bench);
+    // 132 images of 768 bytes do not fit into 60 KB.
+    let run = limited(&bench, 60, &["exec", "tiny.toml", "-n", "fusion-set.samples=20"]).ok();
+    let said = run
+        .stderr
+        .matches("decoded images are kept nowhere, and decoded again each time");
+    assert_eq!(said.count(), 1, "{}", run.stderr);
+    let whole = std::fs::read_dir(bench.path("pictures")).expect("the folder");
+    let names: Vec<String> = whole
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.contains("runner-cache"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+    let again = bench.exec(&["-n", "fusion-set.samples=20"]).ok();
+    assert!(!again.stderr.contains("decoded"), "{}", again.stderr);
+}
+
+#[test]
 fn an_experiment_runs_on_a_folder_of_images() {
     let bench = Bench::with(&TINY.replace("name = \"digits\"", "name = \"./pictures\""));
     bench.exec(&[]).code(2).says("cannot find the folder `pictures`");

@@ -32,6 +32,10 @@ SIMULATOR_DEVICES=0 fails 0 "cpu" "$runner" check "$manifest"
 
 echo "== parity"
 "$gpu" parity op kernel cuSOLVER "step small" "step mlp" method scores
+if [ -d "$folder/inputs" ]; then
+    echo "== recorded cases"
+    "$gpu" parity --inputs "$folder/inputs" "golden mnist"
+fi
 echo "== determinism"
 "$gpu" determinism kernel "step small" hf-linear kf-gradient
 
