@@ -35,7 +35,7 @@ pub fn series(index: usize) -> Rgb {
 
 /// The same, darker or lighter: what shares a colour in one panel.
 pub fn tinted(index: usize, tint: usize) -> Ink {
-    if index % SERIES.len() == SERIES.len() - 1 && tint % TINTS.len() == 0 {
+    if index % SERIES.len() == SERIES.len() - 1 && tint.is_multiple_of(TINTS.len()) {
         return Ink::Text;
     }
     let (r, g, b) = series(index);
