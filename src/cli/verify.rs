@@ -33,6 +33,15 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
             "commit it, or use `--allow-dirty`",
         ));
     }
+    if !experiment.store.root().join("index.json").is_file() {
+        return Err(CliError::usage(
+            format!(
+                "there are no results of `{}` to compare with",
+                experiment.manifest.name
+            ),
+            "`runner exec` makes them",
+        ));
+    }
     let index = experiment.store.load_index()?;
     let decisions = decide(&experiment.plan, &experiment.store, &Selection::default());
     let recorded: Vec<Recorded> = (0..decisions.len())

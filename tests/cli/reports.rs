@@ -110,6 +110,10 @@ fn results_are_read_from_git_and_verified() {
         assert!(command.output().expect("git").status.success(), "git {args:?}");
     };
     git(&["init", "--quiet"]);
+    bench
+        .run(&["verify", "tiny.toml", "--allow-dirty"])
+        .code(2)
+        .says("there are no results of `tiny` to compare with");
     bench.exec(&[]).ok();
     let run = bench.run(&["verify", "tiny.toml"]);
     assert!(
