@@ -93,28 +93,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|&job| {
             let name = &experiment.plan.jobs[job].name;
-            let record = match &recorded[job] {
-                Recorded::Found(record) => record,
-                Recorded::Damaged(why) => {
-                    return Verdict::not(name, format!("its record is damaged: {why}"));
-                }
-                Recorded::Changed(what) => {
-                    let what = what.join("; ");
-                    return Verdict::not(name, format!("settings changed since it was recorded: {what}"));
-                }
-                Recorded::Failed(status) => {
-                    return Verdict::not(name, format!("its record says {}", status.as_str()));
-                }
-                Recorded::Nothing => return Verdict::not(name, "has no record to compare with".into()),
-            };
-            if is_damaged(&experiment.store, record) {
-                let mend = format!("`runner exec --force={}` makes it anew", record.job);
-                return Verdict::not(name, format!("has a damaged checkpoint: {mend}"));
-            }
-            match store.load(name) {
-                Ok(after) => judge(name, record, &after, args.tolerance),
-                Err(_) => Verdict::not(name, "did not run".into()),
-            }
+            compare(name, &recorded[job], (&experiment.store, &store), args.tolerance)
         })
         .collect();
     show(&verdicts, &experiment, args.format)?;
@@ -143,6 +122,32 @@ impl Verdict {
             text,
             criterion: None,
         }
+    }
+}
+
+/// What became of a job: its record before, and that in the second store.
+fn compare(name: &str, recorded: &Recorded, (before, after): (&Store, &Store), tolerance: f64) -> Verdict {
+    let record = match recorded {
+        Recorded::Found(record) => record,
+        Recorded::Damaged(why) => {
+            return Verdict::not(name, format!("its record is damaged: {why}"));
+        }
+        Recorded::Changed(what) => {
+            let what = what.join("; ");
+            return Verdict::not(name, format!("settings changed since it was recorded: {what}"));
+        }
+        Recorded::Failed(status) => {
+            return Verdict::not(name, format!("its record says {}", status.as_str()));
+        }
+        Recorded::Nothing => return Verdict::not(name, "has no record to compare with".into()),
+    };
+    if is_damaged(before, record) {
+        let mend = format!("`runner exec --force={}` makes it anew", record.job);
+        return Verdict::not(name, format!("has a damaged checkpoint: {mend}"));
+    }
+    match after.load(name) {
+        Ok(after) => judge(name, record, &after, tolerance),
+        Err(_) => Verdict::not(name, "did not run".into()),
     }
 }
 
