@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{CompareArgs, Global, StepFormat};
-use super::revision::check_out;
+use super::revision::{check_out, is_revision};
 use super::setup;
 use crate::report::{Comparison, Difference, Metric, Results, bootstrap, compare, load, mcnemar};
 use crate::result::Store;
@@ -37,7 +37,13 @@ fn open(name: &str, scratch: &Path, global: &Global) -> Result<(Store, Results),
             check_out(revision, path, scratch)?;
             Store::at(scratch)
         }
-        None => setup::store_of(name, global)?,
+        None => setup::store_of(name, global).map_err(|error| match is_revision(name) {
+            true => CliError::usage(
+                format!("`{name}` is a revision of git, and not a set of results"),
+                format!("name the folder, too: `{name}:results/NAME`"),
+            ),
+            false => error,
+        })?,
     };
     let results = load(&store)?;
     Ok((store, results))

@@ -11,7 +11,7 @@ use crate::result::Record;
 
 /// Runs the command.
 pub fn run(args: &EvaluateArgs, global: &Global) -> Result<(), CliError> {
-    let step = Step::new(&args.step, Some(&args.models.patterns()), Vec::new(), global)?;
+    let mut step = Step::new(&args.step, Some(&args.models.patterns()), Vec::new(), global)?;
     let records = step.make()?;
     let files = step.files();
     match args.step.format {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,19 +13,17 @@ use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
 use super::clock;
 use super::kept::{self, Shown};
 use super::notify::notify;
+use super::planned::index;
 use super::pool::Pool;
 use super::progress::Progress;
-use super::provenance::{manifest_hash, provenance};
+use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use super::slurm;
 use super::step::failed;
-use crate::job::{CHECKPOINT_EVERY, DataCache, Resources, places};
-use crate::manifest::Resolved;
+use crate::job::{CHECKPOINT_EVERY, DataCache, Resources};
 use crate::plan::Plan;
 use crate::report::render_all;
-use crate::result::{
-    Claims, Guard, Index, IndexEntry, Provenance, SCHEMA, Status, Store, TableRequest, Timing,
-};
+use crate::result::{Claims, Guard, Provenance, Status, Store, Timing};
 use crate::schedule::{
     Claiming, Costs, Decision, GRACE, Halt, Options, Outcome, Reason, Seen, Selection, adopt, decide,
     dispatch, seen,
@@ -118,7 +115,7 @@ fn run_all(
     adopt(&experiment.plan, &store, &decisions)?;
     setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
-    store.save_index(&index(experiment, path))?;
+    store.save_index(&index(&experiment.manifest, &experiment.plan, path))?;
     let before = before(&experiment.plan, &store, &decisions);
     if args.executor == Where::Slurm && !todo.is_empty() {
         let work = slurm::Work {
@@ -235,55 +232,6 @@ fn before(plan: &Plan, store: &Store, decisions: &[Decision]) -> BTreeMap<usize,
     })
     .filter_map(|(position, (job, _))| Some((position, seen(store, &job.name)?)))
     .collect()
-}
-
-fn index(experiment: &Experiment, path: &Path) -> Index {
-    let manifest = &experiment.manifest;
-    Index {
-        schema: SCHEMA,
-        experiment: manifest.name.clone(),
-        dataset: datasets(manifest),
-        manifest: path.display().to_string(),
-        manifest_hash: manifest_hash(manifest),
-        tables: manifest
-            .reports
-            .iter()
-            .map(|report| TableRequest {
-                template: report.template.clone(),
-                metrics: report.metric.clone(),
-                columns: report.columns.clone(),
-                precision: report.precision,
-                baseline: report.baseline.clone(),
-                test: report.test.clone(),
-                axis: report.axis.clone(),
-            })
-            .collect(),
-        jobs: experiment
-            .plan
-            .jobs
-            .iter()
-            .flat_map(|job| {
-                places(job).into_iter().map(|place| IndexEntry {
-                    job: job.name.clone(),
-                    key: job.key.clone(),
-                    kind: job.kind(),
-                    place: Some(place),
-                })
-            })
-            .collect(),
-    }
-}
-
-/// The names of all data sets.
-fn datasets(manifest: &Resolved) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for point in &manifest.points {
-        let name = point.settings.dataset.name.as_str();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.join(", ")
 }
 
 fn run_jobs(

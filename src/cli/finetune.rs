@@ -20,7 +20,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
     if !args.epochs.is_empty() {
         keys.push(key("finetune.", &format!("epochs={:?}", args.epochs), "--")?);
     }
-    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
+    let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     let files = step.files();
     let targets: Vec<PathBuf> = files
         .iter()

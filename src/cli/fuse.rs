@@ -26,13 +26,14 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
     if let Some(samples) = args.samples {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
-    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
+    let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     let fusion = step.fusion()?;
     if let Some(out) = &args.out {
         check_out(fusion, out)?;
     }
     args.plot.as_deref().map(plot::check).transpose()?;
     let bases = step.make()?;
+    let fusion = step.fusion()?;
     let fused = step.run(fusion)?;
     if let Some(out) = &args.out {
         step.export(&fused, out)?;

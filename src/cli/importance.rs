@@ -45,18 +45,19 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     if let Some(samples) = args.samples {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
-    let step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
+    let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     args.plot.as_deref().map(plot::check).transpose()?;
     args.out
         .as_deref()
         .map(|out| check_folder("--out", out))
         .transpose()?;
-    let fusion: &JobSpec = step.fusion()?;
+    step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
         PlaceArg::Level => Place::Level,
     };
     step.make()?;
+    let fusion: &JobSpec = step.fusion()?;
     if args.plot.is_some() || args.out.is_some() {
         let study = neurons(
             fusion,

@@ -25,8 +25,8 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
     if let Some(samples) = args.samples {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
-    let step = Step::new(&args.step, Some(&models), keys, global)?;
-    let fusion = step.fusion()?;
+    let mut step = Step::new(&args.step, Some(&models), keys, global)?;
+    step.fusion()?;
     args.plot.as_deref().map(plot::check).transpose()?;
     args.out
         .as_deref()
@@ -34,7 +34,7 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
         .transpose()?;
     step.make()?;
     let study = interpolation(
-        fusion,
+        step.fusion()?,
         step.studied(),
         args.points.into(),
         &step.resources,
@@ -96,14 +96,15 @@ fn show(study: &Study, found: &Interpolation) -> std::io::Result<()> {
         writeln!(out)?;
     }
     for line in &found.lines {
-        writeln!(
-            out,
-            "loss barrier on {}, {}: {:.4} at alpha {:.3}",
-            study.dataset,
-            name(&line.alignment),
-            line.barrier,
-            line.barrier_at
-        )?;
+        let (dataset, name) = (&study.dataset, name(&line.alignment));
+        match line.barrier > 0.0 {
+            true => writeln!(
+                out,
+                "loss barrier on {dataset}, {name}: {:.4} at alpha {:.3}",
+                line.barrier, line.barrier_at
+            )?,
+            false => writeln!(out, "no loss barrier on {dataset}, {name}")?,
+        }
     }
     writeln!(
         out,

@@ -49,6 +49,15 @@ fn of_experiment(
     let store = setup::store_of(&args.experiment, global)?;
     let results = load(&store)?;
     let asked = !args.figure.is_empty();
+    if let (Some(axis), true) = (
+        &args.axis,
+        asked && !args.figure.iter().any(|name| name == "ablation"),
+    ) {
+        return Err(CliError::usage(
+            format!("the axis `{axis}` is for the figure `ablation`, which is not asked for"),
+            "add it to `--figure`, or leave `--axis` out",
+        ));
+    }
     let names: Vec<&str> = match asked {
         true => args.figure.iter().map(String::as_str).collect(),
         false => FIGURES.to_vec(),

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::CliError;
 use super::args::{Global, ReportArgs};
 use super::setup;
+use super::table::with_answers;
 use crate::report::{Templates, load, page};
 use crate::result::write_atomic;
 
@@ -12,7 +13,9 @@ use crate::result::write_atomic;
 pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
     let templates = Templates::load(Some(&global.templates))?;
-    let html = page(&store, &load(&store)?, &templates)?;
+    let results = load(&store)?;
+    let requests = results.index.tables.clone();
+    let html = page(&store, &with_answers(results, &requests, &store), &templates)?;
     let path = args
         .out
         .clone()

@@ -55,6 +55,15 @@ pub fn check_out(revision: &str, path: &str, into: &Path) -> Result<(), CliError
     Ok(())
 }
 
+/// Whether git knows a revision of this name.
+pub fn is_revision(name: &str) -> bool {
+    let asked = Command::new("git")
+        .args(["rev-parse", "--quiet", "--verify", "--end-of-options"])
+        .arg(format!("{name}^{{commit}}"))
+        .output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
 /// Reads `<hash> blob <size>\n<content>\n`.
 fn blob(answer: &mut impl Read) -> Result<Vec<u8>, CliError> {
     let mut head = Vec::new();

@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs, Where};
+use super::planned::table_problems;
 use crate::data::Sets;
 use crate::gpu;
 use crate::job::inputs;
@@ -179,6 +180,13 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
     };
     let kind = device_name.split(':').next().unwrap_or_default();
     let plan = build(&manifest, &inputs, kind);
+    let problems = table_problems(&layers, (&manifest, &plan), &args.manifest, &templates);
+    if !problems.is_empty() {
+        return Err(ManifestError {
+            problems: in_order(problems),
+        }
+        .into());
+    }
     let store = Store::at(global.results.join(&manifest.name));
     Ok(Experiment {
         manifest,
@@ -224,6 +232,12 @@ fn report_problems(layers: &Layers, reports: &[ReportSettings], templates: &Temp
         }
         if let Some(Err(error)) = report.test.as_deref().map(str::parse::<crate::report::Test>) {
             add(&["test"], &error);
+        }
+        if report.test.is_some() && report.baseline.is_none() {
+            let at = ["report", &i.to_string(), "test"].map(String::from);
+            let message = "a test compares rows with a `baseline`, and there is none".to_string();
+            let problem = layers.problem(&at, false, message);
+            problems.push(problem.hint("add the key, such as `baseline = \"vanilla-averaging\"`"));
         }
     }
     problems
@@ -329,13 +343,14 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     if store.root().join("index.json").is_file() {
         return Ok(store.with_ledger());
     }
-    let known: Vec<String> = std::fs::read_dir(&global.results)
+    let mut known: Vec<String> = std::fs::read_dir(&global.results)
         .into_iter()
         .flatten()
         .flatten()
         .filter(|entry| entry.path().join("index.json").is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
+    known.sort_unstable();
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
     let hint = match crate::manifest::nearest(&name, &names) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -17,7 +17,7 @@ use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
-use crate::manifest::{Layers, ManifestError, Override, Problem, resolve_partly};
+use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
 use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
@@ -30,6 +30,8 @@ pub struct Step {
     pub others: Vec<Arc<JobSpec>>,
     /// What jobs run with.
     pub resources: Resources,
+    /// Whether nobody said how large the fusion set is.
+    any_size: bool,
     stop: Arc<AtomicBool>,
     /// Holds the store; removed when dropped.
     _folder: TempDir,
@@ -45,10 +47,17 @@ impl Step {
         global: &Global,
     ) -> Result<Self, CliError> {
         let sets = &setup::sets(global);
+        let says_size = |text: &String| text.trim_start().starts_with("fusion-set");
+        let any_size = !args.set.iter().any(says_size)
+            && setup::environment()?
+                .iter()
+                .chain(&keys)
+                .all(|key| key.path.first().is_none_or(|section| section != "fusion-set"));
         let layers = layers(args, models, keys, sets)?;
         let cache_dir = setup::cache_dir();
         let (manifest, problems) = resolve_partly(&layers, sets);
         let Some(manifest) = manifest.filter(|_| problems.is_empty()) else {
+            let problems = problems.into_iter().map(without_manifest).collect();
             return Err(ManifestError { problems }.into());
         };
         let found = inputs::gather(&layers, &manifest, sets)?;
@@ -79,6 +88,7 @@ impl Step {
                     ..Provenance::default()
                 },
             },
+            any_size,
             stop: exec::stop_flag()?,
             _folder: folder,
         })
@@ -95,9 +105,41 @@ impl Step {
         }
     }
 
-    /// Trains or imports the models; their records.
-    pub fn make(&self) -> Result<Vec<Record>, CliError> {
-        self.bases.iter().map(|job| self.run(job)).collect()
+    /// Trains or imports the models; their records. A fusion set of the size that nobody asked for becomes as large as what
+    /// the first model was trained on, where that is less; standard error says so.
+    pub fn make(&mut self) -> Result<Vec<Record>, CliError> {
+        let records: Vec<Record> = self
+            .bases
+            .iter()
+            .map(|job| self.run(job))
+            .collect::<Result<_, _>>()?;
+        let Some(most) = records.first().and_then(|record| self.trained_on(record)) else {
+            return Ok(records);
+        };
+        for job in &mut self.others {
+            let set = &job.settings.fusion_set;
+            let needs = job
+                .task
+                .fusion()
+                .is_some_and(|fuse| fuse.method.uses_fusion_set());
+            if self.any_size && needs && set.from == FusionPool::Model0 && most < set.samples {
+                writeln!(
+                    std::io::stderr(),
+                    "note: the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
+                    set.samples
+                )?;
+                Arc::make_mut(&mut Arc::make_mut(job).settings).fusion_set.samples = most;
+            }
+        }
+        Ok(records)
+    }
+
+    /// How many images a model was trained on, where its file says so.
+    fn trained_on(&self, record: &Record) -> Option<usize> {
+        let path = self.resources.store.checkpoint_path(&record.job);
+        let meta = checkpoint::load(&path, None).ok()?.meta;
+        let count = meta.train_indices.len() + meta.val_indices.len();
+        (count > 0).then_some(count)
     }
 
     /// Runs one job.
@@ -158,6 +200,24 @@ pub fn failed(error: &JobError) -> CliError {
         JobError::Cancelled => CliError::Interrupted,
         error => problem(error.failure()),
     }
+}
+
+/// A problem as one without a manifest can mend it: there are no combinations to drop.
+fn without_manifest(mut problem: Problem) -> Problem {
+    let own = problem.hint.take().map(|hint| {
+        let ends = [
+            "; or drop the combination",
+            ", or drop the combination",
+            "drop the combination",
+        ];
+        let end = ends.iter().filter_map(|words| hint.find(words)).min();
+        end.map_or(hint.clone(), |end| hint[..end].to_string())
+    });
+    problem.hint = own.map(|hint| match hint.is_empty() {
+        true => "give other models, or another method".to_string(),
+        false => hint,
+    });
+    problem
 }
 
 fn problem(failure: Failure) -> CliError {

@@ -1,5 +1,6 @@
 //! `runner table`: tables from results alone.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::CliError;
@@ -8,98 +9,124 @@ use super::setup;
 use crate::report::{
     Format, Metric, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros,
 };
-use crate::result::TableRequest;
+use crate::result::{Store, TableRequest};
 
 /// Runs the command.
 pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
-    let mut results = load(&store)?;
-    let mcnemar = |test: Option<&String>| test.is_some_and(|test| test == "mcnemar");
-    if mcnemar(args.test.as_ref())
-        || results
-            .index
-            .tables
-            .iter()
-            .any(|table| mcnemar(table.test.as_ref()))
-    {
-        results = results.with_predictions(&store);
+    let results = chosen(load(&store)?, args)?;
+    let requests = requests(args, &results.index.tables);
+    if args.test.is_some() && requests.iter().all(|request| request.baseline.is_none()) {
+        return Err(CliError::usage(
+            "a test compares rows with a baseline, and there is none",
+            "name one with `--baseline ROW`",
+        ));
     }
-    let Results { index, summary, .. } = results;
+    let Results { summary, .. } = with_answers(results, &requests, &store);
     let templates = Templates::load(Some(&global.templates))?;
-    let mut out = std::io::stdout().lock();
-    // A manifest need not ask for tables; whoever runs this does.
-    let default = [TableRequest {
-        template: "methods-by-split".to_string(),
-        metrics: vec![Metric::Accuracy.to_string()],
-        ..TableRequest::default()
-    }];
-    let tables = if index.tables.is_empty() {
-        &default[..]
-    } else {
-        &index.tables
-    };
-    let mut documents: Vec<String> = Vec::new();
-    for (i, request) in requests(args, tables).iter().enumerate() {
-        let template = &request.template;
-        let [metric] = request.metrics.as_slice() else {
-            continue;
-        };
-        let options = TableOptions::requested(request, metric, templates.layout(template)?)?;
-        let table = Table::of(&summary, &options)?;
-        let text = match args.format {
-            TableFormat::Markdown => templates.render(template, Format::Markdown, &table)?,
-            TableFormat::Latex => templates.render(template, Format::Latex, &table)?,
-            TableFormat::Csv => to_csv(&table),
-            TableFormat::Json => to_json(&table)?,
-            TableFormat::Macros => to_macros(&table),
-        };
-        if args.format == TableFormat::Json {
-            documents.push(text.trim_end().to_string());
-        } else {
-            if i > 0 {
-                writeln!(out)?;
+    let mut tables: Vec<Table> = Vec::new();
+    for request in &requests {
+        for metric in &request.metrics {
+            let layout = templates.layout(&request.template)?;
+            let mut options = TableOptions::requested(request, metric, layout)?;
+            options.filters.clone_from(&args.filters);
+            let table = Table::of(&summary, &options)?;
+            // `f1` and `f1_macro` are one metric.
+            if tables.iter().all(|other| other.command != table.command) {
+                tables.push(table);
             }
-            writeln!(out, "{}", text.trim_end())?;
         }
-        for warning in &table.warnings {
+    }
+    let render = |table: &Table, format| templates.render(&table.template, format, table);
+    let texts: Result<Vec<String>, _> = match args.format {
+        TableFormat::Markdown => tables
+            .iter()
+            .map(|table| render(table, Format::Markdown))
+            .collect(),
+        TableFormat::Latex => tables.iter().map(|table| render(table, Format::Latex)).collect(),
+        TableFormat::Macros => Ok(tables.iter().map(to_macros).collect()),
+        TableFormat::Json => tables.iter().map(to_json).collect(),
+        // Several tables are one file all the same.
+        TableFormat::Csv => Ok(vec![to_csv(&tables)]),
+    };
+    let texts = texts?;
+    let texts: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
+    let text = match (args.format, texts.as_slice()) {
+        (TableFormat::Json, several) if several.len() > 1 => format!("[\n{}\n]", several.join(",\n")),
+        (_, texts) => texts.join("\n\n"),
+    };
+    writeln!(std::io::stdout(), "{text}")?;
+    let mut said = BTreeSet::new();
+    for warning in tables.iter().flat_map(|table| &table.warnings) {
+        if said.insert(warning) {
             writeln!(std::io::stderr(), "warning: {warning}")?;
         }
-    }
-    // Several tables are one document all the same.
-    match documents.as_slice() {
-        [] => {}
-        [one] => writeln!(out, "{one}")?,
-        several => writeln!(out, "[\n{}\n]", several.join(",\n"))?,
     }
     Ok(())
 }
 
-/// The tables asked for, of one metric each.
+/// The results of the jobs that pass the filters.
+fn chosen(results: Results, args: &TableArgs) -> Result<Results, CliError> {
+    if args.filters.is_empty() {
+        return Ok(results);
+    }
+    let filters = args.filters.iter().map(|text| setup::filter(text));
+    let filters = filters.collect::<Result<Vec<_>, _>>()?;
+    let Results {
+        mut index, records, ..
+    } = results;
+    index
+        .jobs
+        .retain(|entry| filters.iter().any(|filter| filter.matches_entry(entry)));
+    if index.jobs.is_empty() {
+        return Err(CliError::NothingSelected);
+    }
+    Ok(Results::new(index, records)?)
+}
+
+/// With the answers to the test examples, where a test needs them.
+pub fn with_answers(results: Results, requests: &[TableRequest], store: &Store) -> Results {
+    let mcnemar = |request: &TableRequest| request.test.as_deref() == Some("mcnemar");
+    match requests.iter().any(mcnemar) {
+        true => results.with_predictions(store),
+        false => results,
+    }
+}
+
+/// The tables asked for: those of the manifest, or those of its tables that have the template asked for, each with what the
+/// command line says in place of what the manifest says.
 fn requests(args: &TableArgs, tables: &[TableRequest]) -> Vec<TableRequest> {
-    let mut requests = Vec::new();
-    for table in tables {
-        let metrics = if args.metric.is_empty() {
-            &table.metrics
-        } else {
-            &args.metric
+    let wanted = |table: &&TableRequest| args.template.as_ref().is_none_or(|name| *name == table.template);
+    let mut found: Vec<TableRequest> = tables.iter().filter(wanted).cloned().collect();
+    // A manifest need not ask for tables; whoever runs this does.
+    if found.is_empty() {
+        let metrics = tables.first().map(|table| table.metrics.clone());
+        found.push(TableRequest {
+            template: args
+                .template
+                .clone()
+                .unwrap_or_else(|| "methods-by-split".to_string()),
+            metrics: metrics.unwrap_or_else(|| vec![Metric::Accuracy.to_string()]),
+            ..TableRequest::default()
+        });
+    }
+    let given = |own: &[String], theirs: Vec<String>| match own {
+        [] => theirs,
+        own => own.to_vec(),
+    };
+    let mut requests: Vec<TableRequest> = Vec::new();
+    for table in found {
+        let request = TableRequest {
+            template: table.template,
+            metrics: given(&args.metric, table.metrics),
+            columns: given(&args.columns, table.columns),
+            precision: args.precision.map(usize::from).or(table.precision),
+            baseline: args.baseline.clone().or(table.baseline),
+            test: args.test.clone().or(table.test),
+            axis: args.axis.clone().or(table.axis),
         };
-        for metric in metrics {
-            let request = TableRequest {
-                template: args.template.clone().unwrap_or_else(|| table.template.clone()),
-                metrics: vec![metric.clone()],
-                columns: if args.columns.is_empty() {
-                    table.columns.clone()
-                } else {
-                    args.columns.clone()
-                },
-                precision: args.precision.map(usize::from).or(table.precision),
-                baseline: args.baseline.clone().or_else(|| table.baseline.clone()),
-                test: args.test.clone().or_else(|| table.test.clone()),
-                axis: args.axis.clone().or_else(|| table.axis.clone()),
-            };
-            if !requests.contains(&request) {
-                requests.push(request);
-            }
+        if !requests.contains(&request) {
+            requests.push(request);
         }
     }
     requests

@@ -14,9 +14,10 @@ use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use super::step::failed;
 use crate::job::places;
+use crate::plan::key::differences;
 use crate::report::Metric;
-use crate::result::{Index, Record, Status, Store};
-use crate::schedule::{Costs, Decision, GRACE, Halt, Options, Selection, decide, dispatch};
+use crate::result::{Index, IndexEntry, Lookup, Record, Status, Store};
+use crate::schedule::{Costs, Decision, GRACE, Halt, Options, Reason, Selection, decide, dispatch};
 
 /// Runs the command. The results themselves are only read.
 pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
@@ -32,18 +33,30 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
             "commit it, or use `--allow-dirty`",
         ));
     }
+    if !experiment.store.root().join("index.json").is_file() {
+        return Err(CliError::usage(
+            format!(
+                "there are no results of `{}` to compare with",
+                experiment.manifest.name
+            ),
+            "`runner exec` makes them",
+        ));
+    }
     let index = experiment.store.load_index()?;
     let decisions = decide(&experiment.plan, &experiment.store, &Selection::default());
-    let recorded: Vec<Option<Record>> = (0..decisions.len())
+    let recorded: Vec<Recorded> = (0..decisions.len())
         .map(|job| recorded(&experiment, &index, &decisions[job], job))
         .collect();
     let chosen = sample(&recorded, args.sample);
     if chosen.is_empty() {
         return Err(CliError::NothingSelected);
     }
+    // What there is nothing to hold to does not run.
+    let comparable = |job: &&usize| matches!(recorded[**job], Recorded::Found(_));
+    let again: Vec<usize> = chosen.iter().filter(comparable).copied().collect();
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path())?;
-    let todo = closure(&experiment, &chosen);
+    let todo = closure(&experiment, &again);
     let resources = resources(&experiment, &store, &provenance, global);
     let limits = &experiment.manifest.resources;
     let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
@@ -80,25 +93,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|&job| {
             let name = &experiment.plan.jobs[job].name;
-            if let Some(record) = recorded[job]
-                .as_ref()
-                .filter(|record| is_damaged(&experiment.store, record))
-            {
-                return Verdict {
-                    job: name.clone(),
-                    same: false,
-                    text: format!(
-                        "has a damaged checkpoint: `runner exec --force={}` makes it anew",
-                        record.job
-                    ),
-                };
-            }
-            judge(
-                name,
-                recorded[job].as_ref(),
-                store.load(name).ok().as_ref(),
-                args.tolerance,
-            )
+            compare(name, &recorded[job], (&experiment.store, &store), args.tolerance)
         })
         .collect();
     show(&verdicts, &experiment, args.format)?;
@@ -114,23 +109,122 @@ struct Verdict {
     job: String,
     same: bool,
     text: String,
+    /// What was held to what, where both are there.
+    criterion: Option<Criterion>,
 }
 
-/// The record of a job: that of its key, or, made on another kind of device, that of its place.
-fn recorded(experiment: &Experiment, index: &Index, decision: &Decision, job: usize) -> Option<Record> {
+impl Verdict {
+    /// There is nothing to compare.
+    fn not(job: &str, text: String) -> Self {
+        Self {
+            job: job.to_string(),
+            same: false,
+            text,
+            criterion: None,
+        }
+    }
+}
+
+/// What became of a job: its record before, and that in the second store.
+fn compare(name: &str, recorded: &Recorded, (before, after): (&Store, &Store), tolerance: f64) -> Verdict {
+    let record = match recorded {
+        Recorded::Found(record) => record,
+        Recorded::Damaged(why) => {
+            return Verdict::not(name, format!("its record is damaged: {why}"));
+        }
+        Recorded::Changed(what) => {
+            let what = what.join("; ");
+            return Verdict::not(name, format!("settings changed since it was recorded: {what}"));
+        }
+        Recorded::Failed(status) => {
+            return Verdict::not(name, format!("its record says {}", status.as_str()));
+        }
+        Recorded::Nothing => return Verdict::not(name, "has no record to compare with".into()),
+    };
+    if is_damaged(before, record) {
+        let mend = format!("`runner exec --force={}` makes it anew", record.job);
+        return Verdict::not(name, format!("has a damaged checkpoint: {mend}"));
+    }
+    match after.load(name) {
+        Ok(after) => judge(name, record, &after, tolerance),
+        Err(_) => Verdict::not(name, "did not run".into()),
+    }
+}
+
+/// When two records count as the same.
+#[derive(Debug, Clone, PartialEq)]
+enum Criterion {
+    /// All metrics and the confusion matrix are, bit for bit: made on one kind of device.
+    Bits(String),
+    /// No metric differs by more: made on these kinds.
+    Within(f64, String, String),
+}
+
+impl std::fmt::Display for Criterion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bits(kind) => write!(f, "equal bit for bit (recorded and run on {kind})"),
+            Self::Within(tolerance, was, is) => {
+                write!(f, "within {tolerance} (recorded on {was}, run on {is})")
+            }
+        }
+    }
+}
+
+/// What there is to hold a job to.
+enum Recorded {
+    /// Its record: that of its key, or, made on another kind of device, that of its place.
+    Found(Box<Record>),
+    /// A file that cannot be trusted, and why.
+    Damaged(String),
+    /// A record of other settings, or inputs; which.
+    Changed(Vec<String>),
+    /// A record of a job that did not succeed.
+    Failed(Status),
+    /// None.
+    Nothing,
+}
+
+fn recorded(experiment: &Experiment, index: &Index, decision: &Decision, job: usize) -> Recorded {
     let store = &experiment.store;
+    let found = |name: &str| match store.load(name) {
+        Ok(record) => Recorded::Found(Box::new(record)),
+        Err(error) => Recorded::Damaged(error.to_string()),
+    };
     if let Some(name) = &decision.recorded_as {
-        return store.load(name).ok();
+        return found(name);
+    }
+    match &decision.reason {
+        Reason::Corrupt(why) => return Recorded::Damaged(why.clone()),
+        Reason::Unfinished(status) => return Recorded::Failed(*status),
+        _ => {}
     }
     let spec = &experiment.plan.jobs[job];
     let places = places(spec);
-    let here = |place: &crate::result::Place| places.contains(place);
-    let entry = index
-        .jobs
-        .iter()
-        .find(|entry| entry.kind == spec.kind() && entry.place.as_ref().is_some_and(here))?;
-    let record = store.load(&entry.job).ok()?;
-    (record.key == entry.key && record.status == Status::Ok).then_some(record)
+    let here = |entry: &&IndexEntry| {
+        entry.kind == spec.kind() && entry.place.as_ref().is_some_and(|place| places.contains(place))
+    };
+    let Some(entry) = index.jobs.iter().find(here) else {
+        return Recorded::Nothing;
+    };
+    let record = match store.lookup(&entry.job, &entry.key) {
+        Lookup::Found(record) => record,
+        Lookup::Corrupt(error) => return Recorded::Damaged(error.to_string()),
+        Lookup::Missing => return Recorded::Nothing,
+    };
+    if record.status != Status::Ok {
+        return Recorded::Failed(record.status);
+    }
+    let changed = differences(&record.settings, &spec.identity_settings());
+    let elsewhere = kind(&record.provenance.device) != kind(&experiment.device_name);
+    match changed.is_empty() {
+        // The device is part of the key, and so is what was trained on it.
+        true if elsewhere => Recorded::Found(record),
+        true => Recorded::Changed(vec![
+            "none, but the content of its inputs or the version of its arithmetic".to_string(),
+        ]),
+        false => Recorded::Changed(changed),
+    }
 }
 
 /// Whether the job's checkpoint is in the cache, but not as the record says.
@@ -141,13 +235,13 @@ fn is_damaged(store: &Store, record: &Record) -> bool {
         .is_some_and(|(hash, bytes)| blake3::hash(&bytes).to_hex().as_str() != hash)
 }
 
-/// All jobs, or `n` that have a record, spread over the plan.
-fn sample(recorded: &[Option<Record>], n: Option<u32>) -> Vec<usize> {
+/// All jobs, or `n` that have a record, whatever it is worth, spread over the plan.
+fn sample(recorded: &[Recorded], n: Option<u32>) -> Vec<usize> {
     let Some(n) = n.map(|n| n as usize) else {
         return (0..recorded.len()).collect();
     };
     let with: Vec<usize> = (0..recorded.len())
-        .filter(|&job| recorded[job].is_some())
+        .filter(|&job| !matches!(recorded[job], Recorded::Nothing))
         .collect();
     let n = n.min(with.len());
     (0..n).map(|i| with[(2 * i + 1) * with.len() / (2 * n)]).collect()
@@ -170,17 +264,17 @@ fn kind(device: &str) -> &str {
     device.split(':').next().unwrap_or(device)
 }
 
-fn judge(job: &str, before: Option<&Record>, after: Option<&Record>, tolerance: f64) -> Verdict {
+fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict {
+    let (was, is) = (kind(&before.provenance.device), kind(&after.provenance.device));
+    let criterion = match was == is {
+        true => Criterion::Bits(is.to_string()),
+        false => Criterion::Within(tolerance, was.to_string(), is.to_string()),
+    };
     let verdict = |same: bool, text: String| Verdict {
         job: job.to_string(),
         same,
         text,
-    };
-    let Some(before) = before else {
-        return verdict(false, "has no record to compare with".into());
-    };
-    let Some(after) = after else {
-        return verdict(false, "did not run".into());
+        criterion: Some(criterion.clone()),
     };
     let (Some(old), Some(new)) = (&before.metrics, &after.metrics) else {
         let why = after
@@ -216,7 +310,6 @@ fn judge(job: &str, before: Option<&Record>, after: Option<&Record>, tolerance: 
     } else {
         changes.join(", ")
     };
-    let (was, is) = (kind(&before.provenance.device), kind(&after.provenance.device));
     if was == is {
         return verdict(false, format!("differs: {changes}"));
     }
@@ -237,7 +330,10 @@ fn show(verdicts: &[Verdict], experiment: &Experiment, format: StepFormat) -> Re
         StepFormat::Json => {
             let jobs: Vec<Value> = verdicts
                 .iter()
-                .map(|verdict| json!({"job": verdict.job, "same": verdict.same, "verdict": verdict.text}))
+                .map(|verdict| {
+                    let criterion = verdict.criterion.as_ref().map(ToString::to_string);
+                    json!({"job": verdict.job, "same": verdict.same, "verdict": verdict.text, "criterion": criterion})
+                })
                 .collect();
             let document = json!({
                 "experiment": experiment.manifest.name,
@@ -257,6 +353,16 @@ fn show(verdicts: &[Verdict], experiment: &Experiment, format: StepFormat) -> Re
                 "{name}: {same} of {} verified jobs are the same, of {jobs} in all",
                 verdicts.len()
             )?;
+            let mut criteria: Vec<(&Criterion, usize)> = Vec::new();
+            for criterion in verdicts.iter().filter_map(|verdict| verdict.criterion.as_ref()) {
+                match criteria.iter_mut().find(|(known, _)| *known == criterion) {
+                    Some((_, count)) => *count += 1,
+                    None => criteria.push((criterion, 1)),
+                }
+            }
+            for (criterion, count) in criteria {
+                writeln!(out, "the same is: metrics {criterion}; {count} jobs")?;
+            }
         }
     }
     Ok(())

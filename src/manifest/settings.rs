@@ -197,7 +197,7 @@ pub struct ReportSettings {
     /// Further numbers beside each: metrics, `normalised_accuracy`, `fuse_seconds`, `peak_memory`, `samples`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// Decimals; by default 4 for the loss, 2 for what is in percent.
+    /// Decimals, significant digits of seconds and memory; by default 4 for the loss, 2 for what is in percent, 3 digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<usize>,
     /// A row that all others are tested against, across seeds: its label, a method, or `METHOD/IMPORTANCE`.

@@ -4,9 +4,13 @@
 //! field (`kind`, `method`, `importance`, `seed`, `model`, `group` as in `0-3`, or an axis by its full or last name); a bare pattern
 //! compares the job's name, and so does a term whose key is neither a field nor an axis of the job. Patterns may hold `*`, `?` and `[...]`; several values are joined by `|`.
 
+use std::collections::BTreeMap;
+
 use glob::Pattern;
+use serde_json::Value;
 
 use super::JobSpec;
+use crate::result::IndexEntry;
 
 /// A parsed filter.
 #[derive(Debug, Clone)]
@@ -35,7 +39,78 @@ impl Filter {
 
     /// Whether the job passes.
     pub fn matches(&self, job: &JobSpec) -> bool {
-        self.terms.iter().all(|term| term.matches(job) != term.negated)
+        self.passes(&Facts::of_job(job))
+    }
+
+    /// Whether a job of an index passes. One without a place, of an old index, does by its name and kind alone.
+    pub fn matches_entry(&self, entry: &IndexEntry) -> bool {
+        self.passes(&Facts::of_entry(entry))
+    }
+
+    fn passes(&self, facts: &Facts) -> bool {
+        self.terms.iter().all(|term| term.matches(facts) != term.negated)
+    }
+}
+
+/// What terms are about.
+#[derive(Default)]
+struct Facts<'a> {
+    name: &'a str,
+    kind: &'a str,
+    seed: Option<u64>,
+    model: Option<String>,
+    group: Option<String>,
+    method: Option<&'a str>,
+    importance: Option<&'a str>,
+    parts: Option<usize>,
+    axes: Option<&'a BTreeMap<String, Value>>,
+}
+
+impl<'a> Facts<'a> {
+    fn of_job(job: &'a JobSpec) -> Self {
+        let fusion = job.task.fusion();
+        Self {
+            name: &job.name,
+            kind: job.kind().as_str(),
+            seed: Some(job.seed),
+            model: job.task.base().map(|base| base.model.to_string()),
+            group: fusion.map(super::Fuse::group),
+            method: fusion.map(|fuse| fuse.method.name()),
+            importance: fusion.and_then(|fuse| Some(fuse.method.importance()?.as_str())),
+            parts: Some(job.settings.split.parts),
+            axes: Some(&job.axes),
+        }
+    }
+
+    fn of_entry(entry: &'a IndexEntry) -> Self {
+        let named = Self {
+            name: &entry.job,
+            kind: entry.kind.as_str(),
+            ..Self::default()
+        };
+        let Some(place) = &entry.place else {
+            return named;
+        };
+        let numbers: Vec<&str> = place
+            .models
+            .iter()
+            .map(|model| model.strip_prefix("model_").unwrap_or(model))
+            .collect();
+        let numbers = Some(numbers.join("-"));
+        let (model, group) = match place.method {
+            None => (numbers, None),
+            Some(_) => (None, numbers),
+        };
+        Self {
+            seed: Some(place.seed),
+            model,
+            group,
+            method: place.method.as_deref(),
+            importance: place.importance.as_deref(),
+            parts: Some(place.parts),
+            axes: Some(&place.axes),
+            ..named
+        }
     }
 }
 
@@ -73,34 +148,28 @@ impl Term {
         })
     }
 
-    fn matches(&self, job: &JobSpec) -> bool {
+    fn matches(&self, facts: &Facts) -> bool {
         let fits = |value: &str| self.any.iter().any(|pattern| pattern.matches(value));
-        let fusion = job.task.fusion();
         match self.key.as_deref() {
-            None => fits(&job.name),
-            Some("kind") => fits(job.kind().as_str()),
-            Some("seed") => fits(&job.seed.to_string()),
-            Some("model") => {
-                let base = job.task.base();
-                base.is_some_and(|base| fits(&base.model.to_string()))
-            }
-            Some("group") => fusion.is_some_and(|fuse| fits(&fuse.group())),
-            Some("method") => fusion.is_some_and(|fuse| fits(fuse.method.name())),
-            Some("importance") => {
-                let score = fusion.and_then(|fuse| fuse.method.importance());
-                score.is_some_and(|score| fits(score.as_str()))
-            }
-            Some("parts") => fits(&job.settings.split.parts.to_string()),
+            None => fits(facts.name),
+            Some("kind") => fits(facts.kind),
+            Some("seed") => facts.seed.is_some_and(|seed| fits(&seed.to_string())),
+            Some("model") => facts.model.as_deref().is_some_and(fits),
+            Some("group") => facts.group.as_deref().is_some_and(fits),
+            Some("method") => facts.method.is_some_and(fits),
+            Some("importance") => facts.importance.is_some_and(fits),
+            Some("parts") => facts.parts.is_some_and(|parts| fits(&parts.to_string())),
             Some(key) => {
                 let named = |axis: &str| axis == key || axis.rsplit('.').next() == Some(key);
-                let mut values = job
+                let mut values = facts
                     .axes
-                    .iter()
+                    .into_iter()
+                    .flatten()
                     .filter(|(axis, _)| named(axis))
                     .map(|(_, value)| value)
                     .peekable();
                 if values.peek().is_none() {
-                    return self.name.as_ref().is_some_and(|name| name.matches(&job.name));
+                    return self.name.as_ref().is_some_and(|name| name.matches(facts.name));
                 }
                 values.any(|value| fits(&value.as_str().map_or_else(|| value.to_string(), String::from)))
             }

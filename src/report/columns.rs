@@ -129,7 +129,12 @@ fn blocks(groups: &[Group], layout: &Layout) -> Vec<String> {
     let varying = axes.into_iter().filter(|axis| values[axis].len() > 1);
     let mut varying: Vec<String> = varying.map(str::to_string).collect();
     let parts: BTreeSet<usize> = groups.iter().map(|group| group.parts).collect();
-    let apart = matches!(layout, Layout::FullData | Layout::Ablation { .. });
+    // An ablation along it has a column for each.
+    let apart = match layout {
+        Layout::FullData => true,
+        Layout::Ablation { axis } => axis != PARTS,
+        Layout::MethodsBySplit | Layout::KfGradientOnly => false,
+    };
     if apart && parts.len() > 1 {
         varying.push(PARTS.to_string());
     }
@@ -151,7 +156,9 @@ fn key(group: &Group, layout: &Layout) -> Key {
             group.size.to_string()
         }
         Layout::Ablation { axis } => {
-            block.push(format!("parts={}", group.parts));
+            if axis != PARTS {
+                block.push(format!("parts={}", group.parts));
+            }
             group.axes.get(axis).map(ToString::to_string).unwrap_or_default()
         }
     };

@@ -16,10 +16,20 @@ pub enum ReportError {
         /// The most similar one there is.
         nearest: Option<String>,
     },
-    /// No such template, or not for this format.
+    /// A template makes other formats.
+    #[error("the template `{name}` has no `.{ending}` file")]
+    NoFormat {
+        /// As asked for.
+        name: String,
+        /// What is lacking.
+        ending: &'static str,
+        /// What there is.
+        has: &'static str,
+    },
+    /// No such template.
     #[error("unknown template `{name}`")]
     UnknownTemplate {
-        /// As asked for, with the extension where only that is missing.
+        /// As asked for.
         name: String,
         /// The most similar one there is.
         nearest: Option<String>,
@@ -53,6 +63,14 @@ pub enum ReportError {
     NoAxis {
         /// Those that vary.
         candidates: Vec<String>,
+    },
+    /// An axis for a layout that is along none.
+    #[error("the axis `{axis}` is for ablations, and this is a table of the layout `{layout}`")]
+    AxisUnused {
+        /// As asked for.
+        axis: String,
+        /// The table's.
+        layout: String,
     },
     /// No row to compare with.
     #[error("the table has no row `{name}` to compare with")]
@@ -162,6 +180,10 @@ impl ReportError {
                     None => format!("known are: {known}"),
                 })
             }
+            Self::NoFormat { name, ending, has } => Some(format!(
+                "ask for `--format {has}`, or write `{name}.{ending}` into the folder of templates"
+            )),
+            Self::AxisUnused { .. } => Some("use the template `ablation`, or leave the axis out".to_string()),
             Self::UnknownTest { nearest, .. } => Some(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => "known are t, wilcoxon and mcnemar".to_string(),

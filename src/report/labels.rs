@@ -34,6 +34,23 @@ fn readable(table: &[(&str, &str)], name: &str) -> String {
     known.map_or(name, |(_, label)| label).to_string()
 }
 
+/// A fusion method's name.
+pub fn method(name: &str) -> String {
+    readable(&METHODS, name)
+}
+
+/// Where a method stands in the list of methods; others stand behind it.
+pub fn order(method: Option<&str>) -> usize {
+    let known = METHODS.iter().position(|(name, _)| Some(*name) == method);
+    known.unwrap_or(METHODS.len())
+}
+
+/// Where an importance score stands in the list of scores; others stand behind it.
+pub fn importance_order(name: &str) -> usize {
+    let known = IMPORTANCES.iter().position(|(known, _)| *known == name);
+    known.unwrap_or(IMPORTANCES.len())
+}
+
 /// An importance score's name.
 pub fn importance(name: &str) -> String {
     readable(&IMPORTANCES, name)
@@ -53,6 +70,34 @@ pub fn group(models: &[String]) -> String {
     names.sort_unstable();
     let names: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
     format!("g{}", names.join("-"))
+}
+
+/// A setting's value without its name, for the marks of an axis.
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => list(values),
+        other => other.to_string(),
+    }
+}
+
+/// A setting's name: `head lr` for `fusion.head.lr`.
+pub fn axis(key: &str) -> String {
+    let sections = [
+        "base.",
+        "dataset.",
+        "finetune.",
+        "fusion-set.",
+        "fusion.",
+        "model.",
+        "split.",
+    ];
+    let own = sections.iter().find_map(|section| key.strip_prefix(section));
+    match own.unwrap_or(key) {
+        "parts" => "number of models".to_string(),
+        name => name.replace(['-', '_', '.'], " "),
+    }
 }
 
 /// `hidden 256`, `head weights`, `no head weights`; nothing for what is not set. `key` may be a dotted path.
@@ -101,7 +146,7 @@ impl Group {
         let mut label = match (&self.label, &self.method, &self.model) {
             (Some(label), ..) if self.kind == Kind::Finetune && !tuned => return without_tuning(label),
             (Some(label), ..) => return label.clone(),
-            (None, Some(method), _) => readable(&METHODS, method),
+            (None, Some(name), _) => method(name),
             (None, None, Some(model)) => rank(model).map_or(model.clone(), |rank| format!("Model {rank}")),
             (None, None, None) => self.kind.as_str().to_string(),
         };
@@ -154,5 +199,11 @@ mod tests {
         assert_eq!(words("absent", Value::Null), "");
         assert_eq!(words("groups", json!(2)), "groups of 2");
         assert_eq!(words("first", json!(4)), "first 4");
+        assert_eq!(value(&json!(true)), "true");
+        assert_eq!(value(&json!([32, 32])), "2 x 32");
+        assert_eq!(
+            ["model.hidden", "fusion.head.lr", "split.parts"].map(axis),
+            ["hidden", "head lr", "number of models"]
+        );
     }
 }

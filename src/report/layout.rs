@@ -37,6 +37,12 @@ pub enum Layout {
 impl Layout {
     /// The layout called `name`; an ablation is along `axis`, or along the one axis there is.
     pub fn named(name: &str, axis: Option<&str>, groups: &[Group]) -> Result<Self, ReportError> {
+        if let Some(axis) = axis.filter(|_| name != "ablation") {
+            return Err(ReportError::AxisUnused {
+                axis: axis.to_string(),
+                layout: name.to_string(),
+            });
+        }
         let layout = match name {
             "kf-gradient-only" => Self::KfGradientOnly,
             "full-data" => Self::FullData,
@@ -62,7 +68,7 @@ impl Layout {
     }
 }
 
-/// The axis of an ablation.
+/// The axis of an ablation, by its full or its last name.
 fn ablated(wanted: Option<&str>, groups: &[Group]) -> Result<String, ReportError> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (key, value) in groups.iter().flat_map(|group| &group.axes) {

@@ -4,31 +4,37 @@ use std::collections::BTreeMap;
 
 use super::table::{Cell, Column, Row, Table};
 
-/// One `\newcommand` per cell that has a value: `\AccuracyKFGradientUniformTwoModels` is `91.42 \pm 0.31`, for math mode.
+/// One `\newcommand` per cell that has a value: `\MineMethodsBySplitAccuracyKFGradientUniformTwoModels` is `91.42 \pm 0.31`,
+/// for text and for math mode.
 ///
-/// Names have letters only, as TeX wants: digits are spelled out, and cells whose names would be equal get letters
-/// behind them in the order of the table. Missing cells are `--`, impossible ones `N/A`, both as `\textrm`.
+/// Names begin with the experiment and the template, so that a paper may hold many tables. They have letters only, as TeX
+/// wants: digits are spelled out, and cells whose names would be equal get letters behind them in the order of the table.
+/// Missing cells are `--`, impossible ones `N/A`.
 pub fn to_macros(table: &Table) -> String {
-    let mut lines = vec![format!(
-        "% Numbers of {}, one macro per cell; \\input this file, then use them in math mode.",
-        table.experiment.replace(['\n', '\r'], " ")
-    )];
+    let mut lines = vec![
+        format!("% Made by: {} --format macros", table.command),
+        "% One macro per cell, for text and for math mode: \\input this file in the preamble.".to_string(),
+    ];
+    let prefix = [&table.experiment, &table.template]
+        .map(|name| camel(name))
+        .concat();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for row in &table.rows {
         for (cell, column) in row.cells.iter().zip(&table.columns) {
             let text = match cell {
                 Cell::Value { mean, std, .. } => {
-                    let mean = column.metric.format(*mean, table.precision);
-                    match std {
-                        Some(std) => format!("{mean} \\pm {}", column.metric.format(*std, table.precision)),
-                        None => mean,
-                    }
+                    let text = column.metric.format(*mean, table.precision);
+                    let spread = std.map(|std| {
+                        let spread = column.metric.format_spread(std, *mean, table.precision);
+                        format!(" \\pm {spread}")
+                    });
+                    format!("\\ensuremath{{{text}{}}}", spread.unwrap_or_default())
                 }
                 Cell::Missing => "\\textrm{--}".to_string(),
                 Cell::NotApplicable => "\\textrm{N/A}".to_string(),
                 Cell::Empty => continue,
             };
-            let name = name(row, column);
+            let name = prefix.clone() + &name(row, column);
             let count = seen.entry(name.clone()).or_default();
             *count += 1;
             let suffix = match *count {

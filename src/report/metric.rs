@@ -74,7 +74,7 @@ impl Metric {
             Self::F1Macro => "macro F1 (%)",
             Self::RocAuc => "ROC AUC (%)",
             Self::NormalisedAccuracy => "accuracy / best base model's (%)",
-            Self::FuseSeconds => "seconds",
+            Self::FuseSeconds => "fuse seconds",
             Self::PeakMemory => "peak memory of the process (MiB)",
             Self::Samples => "fusion samples",
         }
@@ -98,8 +98,8 @@ impl Metric {
             Self::F1Macro => "F1 (%)",
             Self::RocAuc => "AUC (%)",
             Self::NormalisedAccuracy => "norm. acc. (%)",
-            Self::FuseSeconds => "s",
-            Self::PeakMemory => "MiB",
+            Self::FuseSeconds => "fuse (s)",
+            Self::PeakMemory => "memory (MiB)",
             Self::Samples => "samples",
         }
     }
@@ -163,17 +163,42 @@ impl Metric {
         }
     }
 
-    /// A value as tables print it, with `precision` decimals: by default four for the loss, two for what is in percent
-    /// or seconds. Costs are printed with theirs, whatever the precision of results.
+    /// A value as tables print it, with `precision` decimals: by default four for the loss, two for what is in percent.
+    /// Seconds and memory, which span powers of ten, have so many significant digits instead, by default three.
     pub fn format(self, value: f64, precision: Option<usize>) -> String {
+        self.format_spread(value, value, precision)
+    }
+
+    /// The spread of a value, with as many decimals as the value has.
+    pub fn format_spread(self, spread: f64, value: f64, precision: Option<usize>) -> String {
         let decimals = match self {
             Self::Loss => precision.unwrap_or(4),
-            Self::PeakMemory | Self::Samples => 0,
-            Self::FuseSeconds => 2,
+            Self::Samples => 0,
+            Self::FuseSeconds | Self::PeakMemory => {
+                decimals(value * self.scale(), precision.unwrap_or(SIGNIFICANT))
+            }
             _ => precision.unwrap_or(2),
         };
-        format!("{:.decimals$}", value * self.scale())
+        format!("{:.decimals$}", spread * self.scale())
     }
+}
+
+/// Significant digits of seconds and memory.
+const SIGNIFICANT: usize = 3;
+
+/// How many decimals show `digits` significant digits; whole numbers are never rounded.
+fn decimals(value: f64, digits: usize) -> usize {
+    if value == 0.0 || !value.is_finite() {
+        return 0;
+    }
+    // What is nearly nothing is not worth more than one.
+    let digits = if value.abs() < 0.001 {
+        digits.min(1)
+    } else {
+        digits
+    };
+    let before = value.abs().log10().floor() as i32 + 1;
+    usize::try_from(i32::try_from(digits).unwrap_or(i32::MAX).saturating_sub(before)).unwrap_or(0)
 }
 
 const ALIASES: [(&str, Metric); 6] = [
@@ -240,6 +265,26 @@ mod tests {
         assert_eq!(Metric::Accuracy.format(0.931_249, None), "93.12");
         assert_eq!(Metric::Loss.format(0.931_249, None), "0.9312");
         assert_eq!(Metric::RocAuc.format(0.931_249, Some(1)), "93.1");
-        assert_eq!(Metric::PeakMemory.format(3.2e8, Some(1)), "305");
+    }
+
+    #[test]
+    fn costs_have_significant_digits() {
+        let seconds = |value, precision| Metric::FuseSeconds.format(value, precision);
+        assert_eq!(
+            [0.002_134, 0.14, 12.345, 4321.9].map(|value| seconds(value, None)),
+            ["0.00213", "0.140", "12.3", "4322"]
+        );
+        assert_eq!(
+            [
+                seconds(0.002_134, Some(1)),
+                seconds(0.000_015_8, None),
+                seconds(0.0, None)
+            ],
+            ["0.002", "0.00002", "0"]
+        );
+        assert_eq!(Metric::FuseSeconds.format_spread(0.5, 12.345, None), "0.5");
+        assert_eq!(Metric::PeakMemory.format(3.2e8, None), "305");
+        assert_eq!(Metric::PeakMemory.format(3.2e6, Some(2)), "3.1");
+        assert_eq!(Metric::Samples.format(400.0, Some(1)), "400");
     }
 }

@@ -40,7 +40,7 @@ pub use aggregate::{SUMMARY_SCHEMA, Summary};
 pub use compare::{Comparison, Difference, compare};
 pub use error::ReportError;
 pub use export::{to_csv, to_json};
-pub use figure::{Chart, FIGURES, Figure, FigureOptions, Theme, figures, study_figure};
+pub use figure::{Chart, Curve, FIGURES, Figure, FigureOptions, Style, Theme, Ticks, figures, study_figure};
 pub use group::{Counts, Group};
 pub use layout::{LAYOUTS, Layout};
 pub use macros::to_macros;
@@ -51,6 +51,6 @@ pub use statistics::{
     Bootstrap, McNemar, Observation, PairedT, Statistics, Wilcoxon, bootstrap, holm, mcnemar, paired_t,
     smallest_wilcoxon_p, t_quantile_975, wilcoxon,
 };
-pub use table::{Cell, Column, Row, Section, Table};
+pub use table::{Cell, Column, Row, Section, Table, check_request};
 pub use templates::{Format, Templates};
 pub use write::{Rendered, Results, load, render_all};

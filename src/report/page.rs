@@ -7,7 +7,7 @@
 //! | `manifest`, `manifest_link` | the manifest's path as it was given, and from the results folder where that is known |
 //! | `counts` | how many jobs are `ok`, `failed`, `skipped`, `missing`: `name` and `n` |
 //! | `warnings` | what is missing, one line each |
-//! | `tables` | what a table's template is given, for each table the manifest asks for |
+//! | `tables` | what a table's template is given, for each table the manifest asks for; and `kind`, what tells it from others of its metric, or nothing |
 //! | `figures` | `title`, and `svg` unless that is too large |
 //! | `provenance` | `name` and `value` |
 //! | `data` | JSON: `jobs`, `settings`, `provenance`; for inside a `script` element |
@@ -58,26 +58,32 @@ pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<S
         .collect();
     context.insert("counts", &counts);
 
+    if records.is_empty() {
+        return Err(ReportError::Empty {
+            experiment: index.experiment.clone(),
+            what: "record".to_string(),
+        });
+    }
     let (mut tables, mut warnings) = (Vec::new(), Vec::new());
-    let mut shown: BTreeSet<(&str, Metric)> = BTreeSet::new();
+    let mut made: Vec<Table> = Vec::new();
     for request in &index.tables {
         for metric in &request.metrics {
-            // `f1` and `f1_macro` are one metric.
-            if !shown.insert((request.template.as_str(), metric.parse()?)) {
-                continue;
-            }
             let layout = templates.layout(&request.template)?;
             match Table::of(summary, &TableOptions::requested(request, metric, layout)?) {
-                Ok(table) => {
-                    let context = render::context(&request.template, Format::Markdown, &table);
-                    tables.push(context.into_json());
-                    warnings.extend(table.warnings);
-                }
+                // `f1` and `f1_macro` are one metric.
+                Ok(table) if made.iter().any(|other| other.command == table.command) => {}
+                Ok(table) => made.push(table),
                 // A page of failures is what one needs to mend them.
                 Err(error @ ReportError::Empty { .. }) => warnings.push(error.to_string()),
                 Err(error) => return Err(error),
             }
         }
+    }
+    for table in &made {
+        let mut context = render::context(&table.template, Format::Markdown, table);
+        context.insert("kind", &kind(table, &made));
+        tables.push(context.into_json());
+        warnings.extend(table.warnings.iter().cloned());
     }
     let mut seen = BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.clone()));
@@ -87,6 +93,22 @@ pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<S
     context.insert("provenance", &provenance(results));
     context.insert("data", &data(store, records)?);
     templates.render_page(&context)
+}
+
+/// What tells a table from others of its metric; nothing where there is no other.
+fn kind(table: &Table, all: &[Table]) -> Option<String> {
+    let alike = || all.iter().filter(|other| other.metric == table.metric);
+    if alike().count() < 2 {
+        return None;
+    }
+    let own = alike().filter(|other| other.template == table.template).count();
+    let rest = [
+        table.axis.clone(),
+        table.baseline.as_ref().map(|name| format!("against {name}")),
+    ];
+    let rest = rest.into_iter().flatten().filter(|_| own > 1);
+    let words = std::iter::once(table.template.replace('-', " ")).chain(rest);
+    Some(words.collect::<Vec<_>>().join(", "))
 }
 
 /// The manifest as seen from the results folder, where both are relative to one folder.
@@ -190,7 +212,7 @@ fn data(store: &Store, records: &[Record]) -> Result<String, ReportError> {
                 record.status,
                 record.parts,
                 record.seed,
-                record.method,
+                record.method.as_deref().map(labels::method),
                 record.importance.as_deref().map(labels::importance),
                 number(Metric::Loss),
                 number(Metric::Accuracy),

@@ -3,8 +3,8 @@
 //! | name | what |
 //! | --- | --- |
 //! | `experiment`, `dataset`, `template` | names |
-//! | `command` | what made the file |
-//! | `label` | for `\label`: `tab:EXPERIMENT-METRIC` |
+//! | `command` | what makes the file again |
+//! | `label` | for `\label`: `tab:EXPERIMENT-TEMPLATE-METRIC`, with the axis of an ablation behind |
 //! | `metric.name`, `metric.title` | `accuracy`, `accuracy (%)` |
 //! | `metric.caption`, `metric.headline` | `test accuracy (%)`, `Test accuracy (%)` |
 //! | `runs`, `repeated` | `5 runs`, or `3 to 5 runs`; whether there is more than one |
@@ -63,19 +63,14 @@ struct Text {
 /// The names a template sees.
 pub fn context(template: &str, format: Format, table: &Table) -> Context {
     let metric = table.metric;
-    let format = match format {
-        Format::Latex => "latex",
-        Format::Markdown => "markdown",
-    };
     let experiment = &table.experiment;
-    let command =
-        format!("runner table {experiment} --template {template} --metric {metric} --format {format}");
+    let command = format!("{} --format {}", table.command, format.as_str());
     let mut context = Context::new();
     context.insert("experiment", experiment);
     context.insert("dataset", &table.dataset);
     context.insert("template", template);
-    context.insert("command", &command.replace(['\n', '\r'], " "));
-    context.insert("label", &format!("tab:{}-{metric}", safe_name(experiment)));
+    context.insert("command", &command);
+    context.insert("label", &label(table, template));
     let caption = metric.caption();
     let headline = caption[..1].to_uppercase() + &caption[1..];
     context.insert(
@@ -95,6 +90,18 @@ pub fn context(template: &str, format: Format, table: &Table) -> Context {
     context.insert("individuals", &individuals(table));
     context.insert("notes", &table.notes);
     context
+}
+
+/// Another one for each table of a paper, whatever experiments and templates it shows.
+fn label(table: &Table, template: &str) -> String {
+    let axis = table.axis.as_ref().map(|axis| format!("-{axis}"));
+    let name = format!(
+        "{}-{template}-{}{}",
+        table.experiment,
+        table.metric,
+        axis.unwrap_or_default()
+    );
+    format!("tab:{}", safe_name(&name))
 }
 
 fn runs((least, most): (usize, usize)) -> String {
@@ -193,7 +200,7 @@ fn text(cell: &Cell, metric: Metric, precision: Option<usize>) -> Text {
             // The spread of a cost is that of the machine.
             std: std
                 .filter(|_| metric != Metric::Samples && metric != Metric::PeakMemory)
-                .map(|std| metric.format(std, precision)),
+                .map(|std| metric.format_spread(std, *mean, precision)),
             n: *n,
             best: *best,
             second: *second,

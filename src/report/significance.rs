@@ -12,10 +12,14 @@ pub struct Comparison {
     pub p: Vec<Vec<Option<f64>>>,
     /// For below the table.
     pub notes: Vec<String>,
+    /// What was asked for and could not be done.
+    pub warnings: Vec<String>,
 }
 
 /// The level below which a difference is marked.
 pub const LEVEL: f64 = 0.05;
+/// With less pairs there is no t-test: with two it has one degree of freedom, and the spread of two numbers says nothing.
+const LEAST_PAIRS: usize = 3;
 
 /// Compares all rows that are no base models with the row called `baseline`, on what they share.
 pub fn compare(
@@ -28,6 +32,7 @@ pub fn compare(
     let base = find(lines, baseline)?;
     let mut p = vec![vec![None; columns.heads.len()]; lines.len()];
     let mut conditional = false;
+    let (mut asked, mut done) = (0, 0);
     // Of the column where Wilcoxon's test can tell least: its smallest corrected p, fewest pairs, and rows.
     let mut limit: Option<(f64, usize, usize)> = None;
     for column in 0..columns.heads.len() {
@@ -40,17 +45,21 @@ pub fn compare(
             let Some(group) = line.groups[column].filter(|_| row != base && line.rank.is_none()) else {
                 continue;
             };
-            let Pairs { differences, one_set } = pairs(group, reference, metric);
+            if group.statistics(metric).is_none() || reference.statistics(metric).is_none() {
+                continue;
+            }
+            let pairs = pairs(group, reference, metric);
             let found = match test {
-                Test::T => paired_t(&differences).map(|test| test.p),
-                Test::Wilcoxon => wilcoxon(&differences).map(|test| test.p),
                 // It asks which test examples are right, whatever the table is of.
                 Test::McNemar if metric == Metric::Accuracy => examples(group, reference),
                 Test::McNemar => None,
+                Test::T | Test::Wilcoxon => paired(test, &pairs.differences),
             };
-            if let Some(found) = found.filter(|_| test == Test::McNemar || differences.len() > 1) {
-                fewest = fewest.min(differences.len());
-                conditional |= one_set && test != Test::McNemar;
+            asked += 1;
+            if let Some(found) = found {
+                done += 1;
+                fewest = fewest.min(pairs.differences.len());
+                conditional |= pairs.one_set && test != Test::McNemar;
                 tested.push((row, found));
             }
         }
@@ -69,19 +78,37 @@ pub fn compare(
     }
     let name = &lines[base].name();
     let mut notes = Vec::new();
+    let why = match test {
+        Test::McNemar if metric != Metric::Accuracy => "McNemar's test is of accuracy alone",
+        Test::McNemar => "McNemar's test needs one run of each, and its answers to the test examples",
+        Test::T => "the paired t-test needs three pairs of runs",
+        Test::Wilcoxon => "Wilcoxon's test needs two pairs of runs",
+    };
+    // Answers are kept where they were computed, but not committed.
+    let kept = match test {
+        Test::McNemar if metric == Metric::Accuracy => {
+            "; answers are in `cache/predictions` of the results, which git does not keep: `runner exec --force` makes them anew"
+        }
+        _ => "",
+    };
+    let mut warnings = Vec::new();
+    if done < asked {
+        warnings.push(format!(
+            "{} of {asked} differences from {name} could not be tested: {why}{kept}",
+            asked - done
+        ));
+    }
     let Some((least, n, rows)) = limit else {
-        let why = match test {
-            Test::McNemar if metric != Metric::Accuracy => "McNemar's test is of accuracy alone",
-            Test::McNemar => "McNemar's test needs one run of each and the answers it stored",
-            Test::T | Test::Wilcoxon => "there are no two runs to pair",
-        };
         notes.push(format!("No difference from {name} can be tested: {why}."));
-        return Ok(Comparison { p, notes });
+        return Ok(Comparison { p, notes, warnings });
     };
     notes.push(format!(
         "*: differs from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
         test.title()
     ));
+    if done < asked {
+        notes.push(format!("Not every difference could be tested: {why}."));
+    }
     if conditional {
         notes.push(
             "Pairs differ in the method's seed alone: this says nothing about other base models.".to_string(),
@@ -101,7 +128,20 @@ pub fn compare(
                 written(smallest_wilcoxon_p(n)),
             ));
     }
-    Ok(Comparison { p, notes })
+    Ok(Comparison { p, notes, warnings })
+}
+
+/// Whether there is such a row, in a table of results that are still to come: what stands behind a row's name is only known
+/// then.
+pub fn check(lines: &[Line], wanted: &str) -> Result<(), ReportError> {
+    let begins = |line: &Line| {
+        let longer = wanted.to_lowercase();
+        longer.starts_with(&(line.label.to_lowercase() + ", "))
+    };
+    if lines.iter().any(begins) {
+        return Ok(());
+    }
+    find(lines, wanted).map(drop)
 }
 
 fn find(lines: &[Line], wanted: &str) -> Result<usize, ReportError> {
@@ -179,6 +219,22 @@ fn pairs(group: &Group, reference: &Group, metric: Metric) -> Pairs {
     Pairs {
         differences: differences.collect(),
         one_set: false,
+    }
+}
+
+/// p of a test of paired differences; nothing for too few.
+fn paired(test: Test, differences: &[f64]) -> Option<f64> {
+    let least = if test == Test::T { LEAST_PAIRS } else { 2 };
+    if differences.len() < least {
+        return None;
+    }
+    // The tests do not know what to make of it.
+    if differences.iter().all(|difference| *difference == 0.0) {
+        return Some(1.0);
+    }
+    match test {
+        Test::T => paired_t(differences).map(|test| test.p),
+        _ => wilcoxon(differences).map(|test| test.p),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::columns::Columns;
 use super::layout::Layout;
 use super::rows::{Line, rows};
-use super::significance::{Comparison, LEVEL, compare};
+use super::significance::{self, Comparison, LEVEL, compare};
 use super::{Group, Metric, ReportError, Summary, TableOptions, marks};
 
 /// One table of one metric. Numbers are as in the records; formats scale and round them.
@@ -16,8 +16,18 @@ pub struct Table {
     pub experiment: String,
     /// Name of the data set.
     pub dataset: String,
+    /// Name of the template.
+    pub template: String,
+    /// What makes it again, but for `--format`.
+    pub command: String,
     /// What the numbers are.
     pub metric: Metric,
+    /// The axis of an ablation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub axis: Option<String>,
+    /// The row that others are compared with, as asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// Decimals of results, where they are not the metric's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<usize>,
@@ -149,12 +159,13 @@ impl Table {
             .unplaced
             .iter()
             .map(|job| format!("`{job}` has no record"));
-        let warnings = warnings.chain(unplaced).collect();
+        let warnings: Vec<String> = warnings.chain(unplaced).collect();
         let comparison = match &options.baseline {
             Some(name) => compare(&lines, &columns, metric, name, options.test)?,
             None => Comparison {
                 p: vec![vec![None; columns.heads.len()]; lines.len()],
                 notes: Vec::new(),
+                warnings: Vec::new(),
             },
         };
         let metrics: Vec<Metric> = std::iter::once(metric)
@@ -180,18 +191,42 @@ impl Table {
         let mut rows: Vec<Row> = lines.iter().zip(&comparison.p).map(row).collect();
         let columns = expanded(&columns.heads, &metrics);
         marks::mark_best(&mut rows, &columns, options.precision);
+        let axis = match layout {
+            Layout::Ablation { axis } => Some(axis),
+            _ => None,
+        };
         Ok(Self {
             experiment: summary.experiment.clone(),
             dataset: summary.dataset.clone(),
+            template: options.template.clone(),
+            command: options.command(&summary.experiment, axis.as_deref()),
             metric,
+            axis,
+            baseline: options.baseline.clone(),
             precision: options.precision,
             runs,
             columns,
             rows,
             notes: comparison.notes,
-            warnings,
+            warnings: warnings.into_iter().chain(comparison.warnings).collect(),
         })
     }
+}
+
+/// Whether the rows and the axis that are asked for will be there, by what is known before there are results.
+pub fn check_request(summary: &Summary, options: &TableOptions) -> Result<(), ReportError> {
+    let layout = Layout::named(&options.layout, options.axis.as_deref(), &summary.groups)?;
+    let Some(baseline) = &options.baseline else {
+        return Ok(());
+    };
+    let shown: Vec<Group> = summary
+        .groups
+        .iter()
+        .filter(|group| layout.shows(group))
+        .cloned()
+        .collect();
+    let columns = Columns::of(&shown, &layout, options.metric);
+    significance::check(&rows(&shown, &columns), baseline)
 }
 
 /// With several metrics each column becomes a block of one column per metric.
@@ -213,8 +248,8 @@ fn cell(line: &Line, column: usize, columns: &Columns, metric: Metric, p: Option
     let Some(group) = line.groups[column] else {
         return match line.rank {
             Some(rank) if rank >= columns.models(column) => Cell::Empty,
-            // Single models and groups of them have columns of their own.
-            _ if *columns.layout() == Layout::FullData => Cell::Empty,
+            // Single models have columns of their own.
+            Some(_) if *columns.layout() == Layout::FullData => Cell::Empty,
             _ => Cell::NotApplicable,
         };
     };

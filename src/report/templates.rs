@@ -24,6 +24,14 @@ impl Format {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Latex, Self::Markdown];
 
+    /// What it is called.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Latex => "latex",
+            Self::Markdown => "markdown",
+        }
+    }
+
     /// Ending of its files, templates and results alike.
     pub fn extension(self) -> &'static str {
         match self {
@@ -173,7 +181,7 @@ impl Templates {
             .filter(|format| self.has(name, *format))
             .collect();
         if formats.is_empty() {
-            return Err(self.unknown(name, None));
+            return Err(self.unknown(name, Format::Markdown));
         }
         formats
             .into_iter()
@@ -200,7 +208,7 @@ impl Templates {
 
     fn parse(&self, name: &str, format: Format) -> Result<(Tera, &Source), ReportError> {
         let source = self.sources.get(&(name.to_string(), format));
-        let source = source.ok_or_else(|| self.unknown(name, Some(format)))?;
+        let source = source.ok_or_else(|| self.unknown(name, format))?;
         Ok((source.parse(name)?, source))
     }
 
@@ -211,14 +219,25 @@ impl Templates {
             .map_err(|error| self.page.error(&error))
     }
 
-    fn unknown(&self, name: &str, format: Option<Format>) -> ReportError {
+    fn unknown(&self, name: &str, format: Format) -> ReportError {
+        let other = Format::ALL
+            .into_iter()
+            .find(|other| *other != format && self.has(name, *other));
+        if let Some(other) = other {
+            return ReportError::NoFormat {
+                name: name.to_string(),
+                ending: format.extension(),
+                has: other.as_str(),
+            };
+        }
         let names = self.names();
-        let lacks_format = format.filter(|_| names.contains(&name));
+        // Templates are named without the ending of their files.
+        let stem = Format::ALL
+            .into_iter()
+            .find_map(|format| name.strip_suffix(&format!(".{}", format.extension())));
         ReportError::UnknownTemplate {
-            name: lacks_format.map_or(name.to_string(), |format| {
-                format!("{name}.{}", format.extension())
-            }),
-            nearest: nearest(name, names.iter().copied()).filter(|nearest| nearest != name),
+            name: name.to_string(),
+            nearest: nearest(stem.unwrap_or(name), names.iter().copied()),
             known: names.into_iter().map(str::to_string).collect(),
         }
     }

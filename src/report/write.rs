@@ -106,7 +106,8 @@ fn essentials(mut record: Record) -> Record {
     record
 }
 
-/// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`.
+/// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`; a further table of
+/// the same template and metric, with other columns, another baseline or axis, has a number behind its name.
 ///
 /// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
 /// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
@@ -123,23 +124,29 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
     let Results { index, summary, .. } = results;
     let mut made: Vec<Rendered> = Vec::new();
     let mut contents: Vec<(PathBuf, String)> = Vec::new();
+    let mut commands: BTreeSet<String> = BTreeSet::new();
     for request in &index.tables {
         templates.check(&request.template)?;
         for name in &request.metrics {
             let metric: Metric = name.parse()?;
-            if made
-                .iter()
-                .any(|other| other.template == request.template && other.metric == metric)
-            {
-                continue;
-            }
             let layout = templates.layout(&request.template)?;
             let table = Table::of(&summary, &TableOptions::requested(request, name, layout)?)?;
+            // `f1` and `f1_macro` are one metric.
+            if !commands.insert(table.command.clone()) {
+                continue;
+            }
+            let alike = made
+                .iter()
+                .filter(|other| other.template == request.template && other.metric == metric);
+            let number = match alike.count() {
+                0 => String::new(),
+                n => format!("-{}", n + 1),
+            };
             let mut files = Vec::new();
             for format in Format::ALL {
                 if templates.has(&request.template, format) {
                     let text = templates.render(&request.template, format, &table)?;
-                    let file = format!("{}-{metric}.{}", request.template, format.extension());
+                    let file = format!("{}-{metric}{number}.{}", request.template, format.extension());
                     let path = store.tables().join(file);
                     contents.push((path.clone(), text));
                     files.push(path);

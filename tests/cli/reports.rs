@@ -110,6 +110,10 @@ fn results_are_read_from_git_and_verified() {
         assert!(command.output().expect("git").status.success(), "git {args:?}");
     };
     git(&["init", "--quiet"]);
+    bench
+        .run(&["verify", "tiny.toml", "--allow-dirty"])
+        .code(2)
+        .says("there are no results of `tiny` to compare with");
     bench.exec(&[]).ok();
     let run = bench.run(&["verify", "tiny.toml"]);
     assert!(
@@ -129,7 +133,8 @@ fn results_are_read_from_git_and_verified() {
     let run = bench.run(&["verify", "tiny.toml"]).ok();
     assert_eq!(
         run.stdout,
-        "tiny: 10 of 10 verified jobs are the same, of 10 in all\n"
+        "tiny: 10 of 10 verified jobs are the same, of 10 in all\n\
+         the same is: metrics equal bit for bit (recorded and run on cpu); 10 jobs\n"
     );
     let json = bench
         .run(&["verify", "tiny.toml", "--sample", "2", "--format", "json"])
@@ -155,6 +160,34 @@ fn results_are_read_from_git_and_verified() {
         "{}",
         run.stdout
     );
+
+    // What is torn is damaged, and what is of other settings is not held to them.
+    let path = store.record_path(&job);
+    let text = std::fs::read(&path).expect("record");
+    runner::result::write_atomic(&path, &text[..text.len() / 2]).expect("torn");
+    let run = bench.run(&["verify", "tiny.toml", "--allow-dirty"]).code(100);
+    assert!(
+        run.stdout.contains(&format!("{job}  its record is damaged: ")),
+        "{}",
+        run.stdout
+    );
+    runner::result::write_atomic(&path, &text).expect("whole");
+    let run = bench
+        .run(&["verify", "tiny.toml", "--allow-dirty", "base.epochs=4"])
+        .code(100);
+    assert_eq!(
+        run.stdout
+            .matches("settings changed since it was recorded: base.epochs: 3 -> 4")
+            .count(),
+        10,
+        "{}",
+        run.stdout
+    );
+    bench
+        .run(&["compare", "HEAD", "HEAD"])
+        .code(2)
+        .says("`HEAD` is a revision of git")
+        .says("`HEAD:results/NAME`");
 }
 
 #[test]
@@ -193,9 +226,14 @@ fn a_single_run_is_tested_over_its_examples() {
     let run = bench.run(&[args.as_slice(), &["mcnemar"]].concat()).ok();
     assert!(
         run.stdout
-            .contains("needs one run of each and the answers it stored"),
+            .contains("needs one run of each, and its answers to the test examples"),
         "{}",
         run.stdout
+    );
+    assert!(
+        run.stderr.contains("warning: 2 of 2 differences") && run.stderr.contains("which git does not keep"),
+        "{}",
+        run.stderr
     );
     let run = bench.run(&[args.as_slice(), &["wilcoxn"]].concat());
     assert!(
@@ -203,6 +241,86 @@ fn a_single_run_is_tested_over_its_examples() {
         "{}",
         run.stderr
     );
+}
+
+/// A table of some jobs, the file that a second `[[report]]` of the template makes, and what is asked for in vain.
+#[test]
+fn tables_of_some_jobs_and_what_fits_no_table() {
+    let reports = "[[report]]\nmetric = [\"accuracy\"]\n[[report]]\nmetric = [\"accuracy\"]\nbaseline = \"hf-linear\"\n";
+    let bench = Bench::with(&format!("{TINY}\n{reports}"));
+    bench.exec(&[]).ok();
+    let read = |name: &str| {
+        std::fs::read_to_string(bench.path(&format!("results/tiny/tables/{name}"))).expect("a table")
+    };
+    let second = read("methods-by-split-accuracy-2.tex");
+    assert!(!read("methods-by-split-accuracy.tex").contains("--baseline"));
+    let command = second
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("% Made by: runner "));
+    let words: Vec<&str> = command.expect("a command").split(' ').collect();
+    let made = bench.run(&words).ok().stdout;
+    assert!(made.ends_with(&second), "{made}");
+
+    let some = [
+        "table",
+        "tiny",
+        "--metric",
+        "loss",
+        "--format",
+        "csv",
+        "-E",
+        "method=hf-*",
+        "-E",
+        "model=0",
+    ];
+    let run = bench.run(&some).ok();
+    // Two tables differ in their baseline.
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .skip(1)
+            .all(|line| line.contains("HF linear") || line.contains("Model 0")),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 1 + 2 * 2, "{lines:?}");
+    bench.run(&["table", "tiny", "-E", "method=otfusion"]).code(4);
+    bench
+        .run(&["table", "tiny", "--axis", "split.parts"])
+        .code(2)
+        .says("the axis `split.parts` is for ablations");
+    bench
+        .run(&["plot", "tiny", "--figure", "bars", "--axis", "split.parts"])
+        .code(2)
+        .says("the axis `split.parts` is for the figure `ablation`");
+    for (report, message) in [
+        (
+            "baseline = \"kf-linear\"",
+            "the table has no row `kf-linear` to compare with",
+        ),
+        (
+            "axis = \"split.parts\"",
+            "the axis `split.parts` is for ablations",
+        ),
+        ("test = \"wilcoxon\"", "a test compares rows with a `baseline`"),
+        (
+            "template = \"ablation\"",
+            "an ablation is along one axis, and none varies here",
+        ),
+        ("template = \"ablation.tex\"", "did you mean `ablation`?"),
+    ] {
+        bench.write("tiny.toml", &format!("{TINY}\n[[report]]\n{report}\n"));
+        bench
+            .run(&["check", "tiny.toml"])
+            .code(2)
+            .says(message)
+            .says("tiny.toml:");
+    }
+    bench
+        .run(&["table", "tiny", "--template", "kf", "--test", "t"])
+        .code(2)
+        .says("`--baseline ROW`");
 }
 
 /// Whatever is wrong with the results, the message says what and where, and nothing is written.
@@ -220,9 +338,10 @@ fn no_empty_table_is_written() {
         bench.write("results/tiny/index.json", &value.to_string());
     };
     write(&|index| index["jobs"] = serde_json::json!([]));
-    for command in ["table", "plot"] {
+    for command in ["table", "plot", "report"] {
         bench.run(&[command, "tiny"]).code(2).says("`tiny` has n");
     }
+    assert!(!bench.path("results/tiny/report.html").exists());
     // Who asks for no tables in the manifest still gets one.
     write(&|index| index["tables"] = serde_json::json!([]));
     assert!(

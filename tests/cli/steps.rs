@@ -198,6 +198,46 @@ fn checkpoint(bench: &Bench, model: usize) -> String {
     found.expect("a checkpoint")
 }
 
+/// Without `--samples` the fusion set is as large as what the first model was trained on, where that is less than usual;
+/// hints name nothing that only a manifest has.
+#[test]
+fn a_line_between_two_models_needs_no_settings() {
+    let bench = Bench::new();
+    bench.exec(&["-E", "kind=train"]).ok();
+    let (first, second) = (checkpoint(&bench, 0), checkpoint(&bench, 1));
+    let line = |a: &str, b: &str, more: &[&str]| {
+        let args = ["interpolate", a, b, "--dataset", "digits", "--points", "3"];
+        bench.run(&[&args[..], more].concat())
+    };
+    line(&first, &second, &[])
+        .ok()
+        .says("note: the fusion set has ")
+        .says("all that model 0 was trained on, and not 400; `--samples N` takes less");
+    let itself = line(&first, &first, &["--samples", "50"]).ok();
+    assert!(
+        itself.stdout.contains("no loss barrier on digits, not aligned\n"),
+        "{}",
+        itself.stdout
+    );
+    bench
+        .run(&[
+            "--results",
+            "wide",
+            "exec",
+            "tiny.toml",
+            "model.hidden=[12]",
+            "-E",
+            "kind=train",
+        ])
+        .ok();
+    let other = bench
+        .files()
+        .into_iter()
+        .find(|file| file.contains("/wide/") && file.ends_with(".safetensors"));
+    let run = line(&first, &other.expect("a checkpoint"), &[]).code(2);
+    assert!(!run.stderr.contains("exclude"), "{}", run.stderr);
+}
+
 #[test]
 fn a_line_between_two_models_goes_from_the_one_to_the_other() {
     let bench = Bench::new();
@@ -221,7 +261,7 @@ fn a_line_between_two_models_goes_from_the_one_to_the_other() {
     assert_eq!(run.stdout.lines().count(), 1 + 5 + 2 + 1, "{}", run.stdout);
     assert!(
         run.stdout
-            .contains("loss barrier on digits, aligned (git-rebasin): "),
+            .contains("loss barrier on digits, aligned (git-rebasin)"),
         "{}",
         run.stdout
     );

@@ -88,7 +88,7 @@ fn jobs_are_sorted_filtered_and_opened_by_keys() {
     browser.value("new Promise(done => setTimeout(done, 200))");
     let kinds = column(&mut browser, 5);
     assert!(
-        kinds.len() == 6 && kinds.iter().all(|kind| kind == "ensemble"),
+        kinds.len() == 6 && kinds.iter().all(|kind| kind == "Ensemble"),
         "{kinds:?}"
     );
     assert!(

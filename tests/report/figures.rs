@@ -95,6 +95,12 @@ fn bars_hold_the_tables_numbers() {
     assert!(svg.contains(">92.5 \u{b1} 0.7</text>"), "{svg}");
     assert!(svg.contains(">Ensemble, head-weighted</text>"));
     assert!(!svg.contains("ROC AUC"), "undefined everywhere");
+    assert!(svg.contains("one standard deviation over the runs"), "{svg}");
+    let tex = figure.to_pgf();
+    assert!(
+        tex.contains("{$92.5\\pm0.7$}") && tex.contains("Whiskers, and what stands behind $\\pm$"),
+        "{tex}"
+    );
 }
 
 #[test]
@@ -120,4 +126,67 @@ fn what_cannot_be_drawn_is_an_error() {
             .to_string()
             .contains("pixels are too many")
     );
+}
+
+fn curves(figure: &runner::report::Figure, panel: usize) -> &[runner::report::Curve] {
+    match &figure.panels[panel].chart {
+        runner::report::Chart::Lines(lines) => &lines.curves,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A method with one number of models is a mark of its own; all figures give it the same colour, and its importances
+/// dashes, or tints where dashes say something else.
+#[test]
+fn a_method_has_one_colour_in_all_figures() {
+    let results = results(experiment().1);
+    let models = &figures(&results, "models", &options()).expect("models")[0];
+    let of = |name: &str| {
+        let found = curves(models, 0).iter().find(|curve| curve.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not in {models:?}"))
+    };
+    let alone = of("HF linear, Uniform");
+    assert_eq!(alone.points.len(), 1);
+    assert!(alone.style.mark.is_some());
+    let gradient = of("KF gradient, DeepLIFT");
+    assert_ne!(gradient.style.colour, alone.style.colour);
+    assert_eq!(gradient.style.colour, of("KF gradient, Uniform").style.colour);
+    assert_ne!(gradient.style.dash, of("KF gradient, Uniform").style.dash);
+    let training = figures(&results, "training", &options()).expect("training");
+    let levels = training
+        .iter()
+        .find(|figure| figure.name == "training-fusion-2-models")
+        .expect("a figure");
+    let styles: Vec<runner::report::Style> = curves(levels, 0).iter().map(|curve| curve.style).collect();
+    assert!(
+        styles.iter().all(|style| style.colour == gradient.style.colour),
+        "{styles:?}"
+    );
+    assert_eq!(
+        styles.iter().map(|style| style.tint).collect::<Vec<_>>(),
+        [0, 0, 2, 2]
+    );
+}
+
+#[test]
+fn an_ablations_axis_has_words_and_values() {
+    let mut records = ablation();
+    for record in &mut records {
+        let wide = record.axes.remove("model.hidden") == Some(json!([32]));
+        record
+            .axes
+            .insert("fusion.rescale-importance".to_string(), json!(wide));
+    }
+    records.retain(|record| !record.job.contains("16"));
+    let figure = &figures(&results(records), "ablation", &options()).expect("ablation")[0];
+    assert!(
+        figure.title.ends_with("by rescale importance"),
+        "{}",
+        figure.title
+    );
+    let runner::report::Chart::Lines(lines) = &figure.panels[0].chart else {
+        panic!("{figure:?}")
+    };
+    let names = ["false", "true"].map(str::to_string).to_vec();
+    assert_eq!(lines.ticks, runner::report::Ticks::Named(names));
 }

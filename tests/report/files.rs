@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use runner::report::{load, render_all};
+use runner::report::{load, page, render_all};
 use runner::result::{Store, StoreError, TableRequest};
 
 use super::*;
@@ -57,6 +57,38 @@ fn an_experiments_tables_are_written() {
     assert!(
         matches!(error, ReportError::Store(StoreError::Checksum { .. })),
         "{error}"
+    );
+}
+
+/// Two tables of one metric have two titles, and methods the names they have in tables. A page of nothing is none.
+#[test]
+fn a_page_tells_its_tables_apart() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (index, records) = experiment();
+    let store = save(folder.path(), index, records);
+    let templates = Templates::load(None).expect("templates");
+    let mut results = load(&store).expect("results");
+    let request = |template: &str| TableRequest {
+        template: template.to_string(),
+        metrics: vec!["accuracy".to_string()],
+        ..TableRequest::default()
+    };
+    results.index.tables = ["methods-by-split", "kf-gradient-only"].map(request).to_vec();
+    let html = page(&store, &results, &templates).expect("a page");
+    for title in ["methods by split", "kf gradient only"] {
+        assert_eq!(
+            html.matches(&format!("<summary>Test accuracy (%), {title}, "))
+                .count(),
+            1,
+            "{title}"
+        );
+    }
+    assert!(html.contains("\"KF gradient\",\"DeepLIFT\""), "display names");
+    results.records.clear();
+    let error = page(&store, &results, &templates).expect_err("nothing");
+    assert_eq!(
+        error.to_string(),
+        "`quick_start` has no record, so there is nothing to show"
     );
 }
 

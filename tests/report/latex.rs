@@ -13,7 +13,7 @@ use super::*;
 fn compiled(what: &str, packages: &str, body: &str) -> Option<String> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let document = format!(
-        "\\documentclass[a3paper,landscape]{{article}}\n\\usepackage[margin=5mm]{{geometry}}\n\\usepackage{{booktabs}}\n{packages}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
+        "\\documentclass[a3paper,landscape]{{article}}\n\\usepackage[margin=5mm]{{geometry}}\n\\usepackage{{booktabs,adjustbox}}\n{packages}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
     );
     runner::result::write_atomic(&folder.path().join("t.tex"), document.as_bytes()).expect("write");
     let run = |program: &str, args: &[&str]| {
@@ -85,7 +85,7 @@ fn every_table_compiles() {
             }
         }
     }
-    body += "Text: $\\AccuracyKFGradientDeepLIFTFourModels$ and $\\LossHFLinearUniformFourModels$.";
+    body += "Text: $\\QuickStartMethodsBySplitAccuracyKFGradientDeepLIFTFourModels$ and \\QuickStartMethodsBySplitAccuracyKFGradientDeepLIFTFourModels, $\\QuickStartMethodsBySplitLossHFLinearUniformFourModels$ and \\QuickStartMethodsBySplitAccuracyKFGradientUniformFourModels.";
     let Some(text) = compiled("LaTeX of tables", &macros, &body) else {
         return;
     };
@@ -100,7 +100,7 @@ fn every_table_compiles() {
         "Individual models",
         "hidden [8] hidden [16] hidden [32]",
         "differs from Vanilla averaging at the level 0.05",
-        "Text: 92.50 ± 0.71 and N/A.",
+        "Text: 92.50 ± 0.71 and 92.50 ± 0.71, N/A and --.",
     ] {
         let expected = expected.replace("--", "\u{2013}");
         assert!(text.contains(&expected), "{expected:?} is not in: {text}");

@@ -4,6 +4,7 @@ use super::*;
 
 fn table_of(summary: &Summary, layout: &str, axis: Option<&str>) -> Result<Table, ReportError> {
     let options = TableOptions {
+        template: layout.to_string(),
         layout: layout.to_string(),
         axis: axis.map(str::to_string),
         ..TableOptions::new(Metric::Accuracy)
@@ -98,9 +99,9 @@ fn pairs_and_groups_before_and_after_fine_tuning() {
     | Model 1           | --         |                      91.00 |                           |                                 |                     93.00 |                          |                                |
     | Model 2           | --         |                      92.00 |                           |                                 |                     94.00 |                          |                                |
     | Model 3           | --         |                      93.00 |                           |                                 |                     95.00 |                          |                                |
-    | Vanilla averaging | --         |                            |           _50.50 (±0.71)_ |                 _50.50 (±0.71)_ |                           |          _52.50 (±0.71)_ |                _52.50 (±0.71)_ |
-    | Ensemble          | --         |                            |             96.50 (±0.71) |                   96.50 (±0.71) |                           |            98.50 (±0.71) |                  98.50 (±0.71) |
-    | KF gradient       | --         |                            |         **93.50 (±0.71)** |               **93.50 (±0.71)** |                           |        **95.50 (±0.71)** |              **95.50 (±0.71)** |
+    | Vanilla averaging | --         |                        N/A |           _50.50 (±0.71)_ |                 _50.50 (±0.71)_ |                       N/A |          _52.50 (±0.71)_ |                _52.50 (±0.71)_ |
+    | Ensemble          | --         |                        N/A |             96.50 (±0.71) |                   96.50 (±0.71) |                       N/A |            98.50 (±0.71) |                  98.50 (±0.71) |
+    | KF gradient       | --         |                        N/A |         **93.50 (±0.71)** |               **93.50 (±0.71)** |                       N/A |        **95.50 (±0.71)** |              **95.50 (±0.71)** |
     ");
 }
 
@@ -164,7 +165,7 @@ fn labels_of_fine_tuned_networks_share_a_row() {
     | Method                        | Importance | before fine-tuning, pairs | after fine-tuning, pairs |
     | ----------------------------- | ---------- | ------------------------: | -----------------------: |
     | mine                          | --         |                     50.00 |                  _60.00_ |
-    | Ensemble of fine-tuned models | --         |                           |                **70.00** |
+    | Ensemble of fine-tuned models | --         |                       N/A |                **70.00** |
     ");
 }
 
@@ -237,6 +238,57 @@ fn one_axis_from_left_to_right() {
     assert_eq!(
         error.to_string(),
         "an ablation is along one axis, and `fusion.rescale`, `model.hidden` vary here"
+    );
+}
+
+/// The number of models is said once, where it is the axis.
+#[test]
+fn an_ablation_along_the_number_of_models() {
+    let (index, records) = experiment();
+    let summary = Summary::from_records(&index, &records).expect("summary");
+    let table = table_of(&summary, "ablation", Some("split.parts")).expect("table");
+    let titles: Vec<String> = table.columns.iter().map(runner::report::Column::title).collect();
+    assert_eq!(titles, ["2 models", "4 models"]);
+    let error = table_of(&summary, "full-data", Some("split.parts")).expect_err("no ablation");
+    assert_eq!(
+        error.to_string(),
+        "the axis `split.parts` is for ablations, and this is a table of the layout `full-data`"
+    );
+}
+
+/// What a manifest names is looked for before anything runs, by the plan alone.
+#[test]
+fn baselines_and_axes_are_checked_without_results() {
+    let (index, _) = experiment();
+    let planned = Summary::from_records(&index, &[]).expect("summary");
+    let checked = |baseline: &str, layout: &str| {
+        let options = TableOptions {
+            template: layout.to_string(),
+            layout: layout.to_string(),
+            baseline: Some(baseline.to_string()),
+            ..TableOptions::new(Metric::Accuracy)
+        };
+        runner::report::check_request(&planned, &options).map_err(|error| error.to_string())
+    };
+    for baseline in [
+        "hf-linear",
+        "kf-gradient/deeplift",
+        "Vanilla averaging",
+        "KF gradient, head lr 0.1",
+    ] {
+        assert_eq!(checked(baseline, "methods-by-split"), Ok(()), "{baseline}");
+    }
+    assert_eq!(
+        checked("kf-linear", "methods-by-split"),
+        Err("the table has no row `kf-linear` to compare with".to_string())
+    );
+    assert!(
+        checked("hf-linear", "kf-gradient-only").is_err(),
+        "it has no such row"
+    );
+    assert_eq!(
+        checked("hf-linear", "ablation"),
+        Err("an ablation is along one axis, and none varies here".to_string())
     );
 }
 

@@ -142,7 +142,31 @@ fn tests_against_a_baseline_are_paired_and_corrected() {
     assert_eq!(p_values(&table), [None, None]);
     assert_eq!(
         table.notes,
-        ["No difference from Vanilla averaging can be tested: there are no two runs to pair."]
+        ["No difference from Vanilla averaging can be tested: the paired t-test needs three pairs of runs."]
+    );
+    assert_eq!(
+        table.warnings,
+        [
+            "1 of 1 differences from Vanilla averaging could not be tested: the paired t-test needs three pairs of runs"
+        ]
+    );
+    // With two pairs there would be a p, of one degree of freedom; rows that are equal in every run have a p of 1.
+    let twice = methods(&[
+        ("vanilla-averaging", &[0.8, 0.81, 0.83]),
+        ("kf-gradient", &[0.9, 0.91]),
+        ("hf-linear", &[0.8, 0.81, 0.83]),
+    ]);
+    let table = against(&twice, "vanilla-averaging", Test::T).expect("table");
+    assert_eq!(p_values(&table), [None, None, Some(1.0)]);
+    assert!(
+        table.warnings[0].starts_with("1 of 2 differences"),
+        "{:?}",
+        table.warnings
+    );
+    assert!(
+        table.notes[1].starts_with("Not every difference could be tested"),
+        "{:?}",
+        table.notes
     );
 }
 
@@ -175,19 +199,19 @@ fn further_columns_stand_beside_each() {
     insta::assert_snapshot!(render(Format::Markdown, &table), @r"
     **quick\_start**: test accuracy (%) on digits, mean (±standard deviation) over 2 runs
 
-    | Method            | Importance | 2 models, acc. (%) | 2 models, norm. acc. (%) |  2 models, s | 2 models, MiB | 2 models, samples |
-    | ----------------- | ---------- | -----------------: | -----------------------: | -----------: | ------------: | ----------------: |
-    | Model 0           | --         |      80.00 (±0.00) |           100.00 (±0.00) |          N/A |           N/A |               N/A |
-    | Model 1           | --         |      50.00 (±0.00) |            62.50 (±0.00) |          N/A |           N/A |               N/A |
-    | KF linear         | --         |  **60.00 (±0.00)** |        **75.00 (±0.00)** | 1.25 (±0.00) |           300 |               400 |
-    | Vanilla averaging | --         |    _40.00 (±0.00)_ |          _50.00 (±0.00)_ |          N/A |           N/A |               N/A |
+    | Method            | Importance | 2 models, acc. (%) | 2 models, norm. acc. (%) | 2 models, fuse (s) | 2 models, memory (MiB) | 2 models, samples |
+    | ----------------- | ---------- | -----------------: | -----------------------: | -----------------: | ---------------------: | ----------------: |
+    | Model 0           | --         |      80.00 (±0.00) |           100.00 (±0.00) |                N/A |                    N/A |               N/A |
+    | Model 1           | --         |      50.00 (±0.00) |            62.50 (±0.00) |                N/A |                    N/A |               N/A |
+    | KF linear         | --         |  **60.00 (±0.00)** |        **75.00 (±0.00)** |       1.25 (±0.00) |                    300 |               400 |
+    | Vanilla averaging | --         |    _40.00 (±0.00)_ |          _50.00 (±0.00)_ |                N/A |                    N/A |               N/A |
     ");
     assert!(
-        to_csv(&table).contains(
-            "network,KF linear,,\"2 models, MiB\",value,peak_memory,314572800,0,2,false,false,\r\n"
+        to_csv(std::slice::from_ref(&table)).contains(
+            "network,KF linear,,\"2 models, memory (MiB)\",value,peak_memory,314572800,0,2,false,false,\r\n"
         ),
         "{}",
-        to_csv(&table)
+        to_csv(std::slice::from_ref(&table))
     );
     let json = serde_json::to_string(&summary).expect("JSON");
     assert!(
@@ -213,18 +237,22 @@ fn each_cell_has_a_macro() {
     let text = to_macros(&table(Metric::Accuracy));
     let lines: Vec<&str> = text.lines().collect();
     assert!(
-        lines.contains(&"\\newcommand{\\AccuracyKFGradientDeepLIFTFourModels}{92.50 \\pm 0.71}"),
+        lines.contains(&"\\newcommand{\\QuickStartMethodsBySplitAccuracyKFGradientDeepLIFTFourModels}{\\ensuremath{92.50 \\pm 0.71}}"),
         "{text}"
     );
     assert!(
-        lines.contains(&"\\newcommand{\\AccuracyKFGradientUniformFourModels}{\\textrm{--}}"),
+        lines.contains(
+            &"\\newcommand{\\QuickStartMethodsBySplitAccuracyKFGradientUniformFourModels}{\\textrm{--}}"
+        ),
         "{text}"
     );
     assert!(
-        lines.contains(&"\\newcommand{\\AccuracyHFLinearUniformFourModels}{\\textrm{N/A}}"),
+        lines.contains(
+            &"\\newcommand{\\QuickStartMethodsBySplitAccuracyHFLinearUniformFourModels}{\\textrm{N/A}}"
+        ),
         "{text}"
     );
-    let mut names: Vec<&str> = lines[1..]
+    let mut names: Vec<&str> = lines[2..]
         .iter()
         .filter_map(|line| line.split('}').next())
         .collect();
@@ -232,4 +260,44 @@ fn each_cell_has_a_macro() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all, "names are unique");
+}
+
+/// The line on top of a file makes it again.
+#[test]
+fn a_table_says_what_made_it() {
+    let (index, records) = experiment();
+    let summary = Summary::from_records(&index, &records).expect("summary");
+    let request = runner::result::TableRequest {
+        template: "methods-by-split".to_string(),
+        columns: ["fuse_seconds", "loss", "seconds", "accuracy"]
+            .map(str::to_string)
+            .to_vec(),
+        precision: Some(1),
+        baseline: Some("KF gradient, Uniform".to_string()),
+        test: Some("wilcoxon".to_string()),
+        ..runner::result::TableRequest::default()
+    };
+    let options = TableOptions::requested(&request, "accuracy", "methods-by-split".to_string());
+    let table = Table::of(&summary, &options.expect("options")).expect("table");
+    let expected = "runner table quick_start --template methods-by-split --metric accuracy --columns fuse_seconds,loss \
+                    --precision 1 --baseline 'KF gradient, Uniform' --test wilcoxon";
+    assert_eq!(table.command, expected);
+    let latex = render(Format::Latex, &table);
+    assert!(
+        latex.starts_with(&format!("% Made by: {expected} --format latex\n")),
+        "{latex}"
+    );
+    let ablated = TableOptions {
+        template: "ablation".to_string(),
+        layout: "ablation".to_string(),
+        ..TableOptions::new(Metric::Loss)
+    };
+    let table = Table::of(&super::summary(&super::layouts::ablation()), &ablated).expect("table");
+    assert!(
+        table
+            .command
+            .ends_with("--template ablation --metric loss --axis model.hidden"),
+        "{}",
+        table.command
+    );
 }

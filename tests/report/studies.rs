@@ -138,7 +138,7 @@ fn neurons_are_tied_to_the_mean_of_their_cluster() {
     for expected in [
         "Uniform",
         "DeepLIFT",
-        "activation on test image 7",
+        "activation on image 7",
         "neuron of model 1",
         "mean of a cluster",
     ] {

@@ -31,12 +31,14 @@ fn markdown() {
 fn latex() {
     insta::assert_snapshot!(render(Format::Latex, &table(Metric::Loss)), @r"
     % Made by: runner table quick_start --template methods-by-split --metric loss --format latex
-    % Needs \usepackage{booktabs}. To change the layout, change a copy of the template, not this file.
+    % Needs \usepackage{booktabs,adjustbox}. To change the layout, change a copy of the template, not this file.
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
       \caption{Test loss of quick\_start on digits, mean $\pm$ standard deviation over 2 to 3 runs. Bold: the best fused networks of a column, up to one standard error; underlined: the second best.}
-      \label{tab:quick_start-loss}
+      \label{tab:quick_start-methods-by-split-loss}
+      % No wider than the text.
+      \begin{adjustbox}{max width=\linewidth}
       \begin{tabular}{llrr}
         \toprule
         Method & Importance & 2 models & 4 models \\
@@ -51,6 +53,7 @@ fn latex() {
         KF gradient & DeepLIFT & $\mathbf{0.0667} \pm 0.0153$ & $\mathbf{0.0750} \pm 0.0071$ \\
         \bottomrule
       \end{tabular}
+      \end{adjustbox}
     \end{table}
     ");
 }
@@ -60,18 +63,37 @@ fn csv_and_json() {
     let json: Value = serde_json::from_str(&to_json(&table(Metric::Loss)).expect("JSON")).expect("JSON");
     assert_eq!(json["rows"][2]["cells"][0], json!({"state": "empty"}));
     assert_eq!(json["metric"], json!("loss"));
-    let csv = to_csv(&table(Metric::F1Macro));
+    let csv = to_csv(&[table(Metric::F1Macro)]);
     insta::assert_snapshot!(csv.replace('\r', "").lines().take(9).collect::<Vec<_>>().join("\n"), @"
     section,row,importance,column,state,metric,mean,std,n,best,second,p
-    base,Model 0,,2 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false,false,
-    base,Model 0,,4 models,value,f1_macro,0.8733333333333334,0.01527525231651948,3,false,false,
-    base,Model 1,,2 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
-    base,Model 1,,4 models,value,f1_macro,0.7733333333333334,0.01527525231651948,3,false,false,
-    base,Model 2,,4 models,value,f1_macro,0.6733333333333332,0.01527525231651948,3,false,false,
-    base,Model 3,,4 models,value,f1_macro,0.5733333333333334,0.01527525231651948,3,false,false,
-    network,Vanilla averaging,,2 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
-    network,Vanilla averaging,,4 models,value,f1_macro,0.7933333333333333,0.01527525231651948,3,false,true,
+    base,Model 0,,2 models,value,f1_macro,0.873333333,0.0152752523,3,false,false,
+    base,Model 0,,4 models,value,f1_macro,0.873333333,0.0152752523,3,false,false,
+    base,Model 1,,2 models,value,f1_macro,0.773333333,0.0152752523,3,false,false,
+    base,Model 1,,4 models,value,f1_macro,0.773333333,0.0152752523,3,false,false,
+    base,Model 2,,4 models,value,f1_macro,0.673333333,0.0152752523,3,false,false,
+    base,Model 3,,4 models,value,f1_macro,0.573333333,0.0152752523,3,false,false,
+    network,Vanilla averaging,,2 models,value,f1_macro,0.793333333,0.0152752523,3,false,true,
+    network,Vanilla averaging,,4 models,value,f1_macro,0.793333333,0.0152752523,3,false,true,
     ");
+}
+
+/// Several tables are one file, whose lines say where they come from; a single run has the number of its record.
+#[test]
+fn csv_of_several_tables_has_one_head() {
+    let once = summary(&[record(Kind::Fuse, 2, 1, "hf-linear", 0.123_456_789_012_345)]);
+    let once = by_split(&once, Metric::Accuracy).expect("table");
+    let csv = to_csv(&[table(Metric::Loss), once]);
+    let lines: Vec<&str> = csv.lines().collect();
+    let heads = lines.iter().filter(|line| line.contains("section,row"));
+    assert_eq!(heads.count(), 1);
+    assert!(lines[0].starts_with("experiment,template,section,row,"), "{csv}");
+    assert!(
+        lines[1].starts_with("quick_start,methods-by-split,base,Model 0,"),
+        "{csv}"
+    );
+    let last =
+        "quick_start,methods-by-split,network,HF linear,,2 models,value,accuracy,0.123456789012345,,1,";
+    assert!(lines.last().is_some_and(|line| line.starts_with(last)), "{csv}");
 }
 
 /// With a second axis the columns stand in groups, and a setting that varies is named in the row.
@@ -96,12 +118,14 @@ fn column_groups_and_qualifiers() {
     let table = by_split(&summary, Metric::Accuracy).expect("table");
     insta::assert_snapshot!(render(Format::Latex, &table), @r"
     % Made by: runner table quick_start --template methods-by-split --metric accuracy --format latex
-    % Needs \usepackage{booktabs}. To change the layout, change a copy of the template, not this file.
+    % Needs \usepackage{booktabs,adjustbox}. To change the layout, change a copy of the template, not this file.
     \begin{table}
       \centering
       \setlength{\belowcaptionskip}{6pt}
       \caption{Test accuracy (\%) of quick\_start on digits, 1 run. Bold: the best fused networks of a column, up to one standard error; underlined: the second best.}
-      \label{tab:quick_start-accuracy}
+      \label{tab:quick_start-methods-by-split-accuracy}
+      % No wider than the text.
+      \begin{adjustbox}{max width=\linewidth}
       \begin{tabular}{llrrrr}
         \toprule
         & & \multicolumn{2}{c}{non-iid} & \multicolumn{2}{c}{sharded\_\&\_\{odd\}} \\
@@ -114,6 +138,7 @@ fn column_groups_and_qualifiers() {
         KF linear, lr 0.001 & -- & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ & $\underline{60.10}$ \\
         \bottomrule
       \end{tabular}
+      \end{adjustbox}
     \end{table}
     ");
     let markdown = render(Format::Markdown, &table);

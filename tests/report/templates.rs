@@ -90,7 +90,16 @@ fn templates_of_the_project_win() {
     let error = templates
         .render("wide", Format::Markdown, &table)
         .expect_err("no such format");
-    assert_eq!(error.to_string(), "unknown template `wide.md`");
+    assert_eq!(error.to_string(), "the template `wide` has no `.md` file");
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("ask for `--format latex`, or write `wide.md` into the folder of templates")
+    );
+    let error = templates.check("wide.tex").expect_err("a file");
+    assert!(
+        error.hint().expect("hint").starts_with("did you mean `wide`?"),
+        "{error}"
+    );
     let error = templates.check("method-by-split").expect_err("unknown");
     assert_eq!(
         error.hint().as_deref(),

@@ -20,18 +20,21 @@ pub struct TableArgs {
     /// Further numbers beside each: metrics, `normalised_accuracy`, `fuse_seconds`, `peak_memory`, samples
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Decimals [default: 4 for the loss, 2 for what is in percent]
+    /// Decimals; significant digits of seconds and memory [default: 4 for the loss, 2 for what is in percent, 3 digits]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=15))]
     pub precision: Option<u8>,
     /// Row to test all others against, across seeds: its label, a method, or METHOD/IMPORTANCE
     #[arg(long, value_name = "ROW")]
     pub baseline: Option<String>,
     /// The test: t (paired), wilcoxon, or mcnemar over the test examples of a single run
-    #[arg(long, value_name = "TEST", requires = "baseline")]
+    #[arg(long, value_name = "TEST")]
     pub test: Option<String>,
     /// Axis of the template `ablation` [default: the one that varies]
     #[arg(long, value_name = "KEY")]
     pub axis: Option<String>,
+    /// Only results of jobs that pass the filter, as that of `exec`: `method=kf-*,parts=2`; several filters add up
+    #[arg(short = 'E', long = "filter", value_name = "FILTER")]
+    pub filters: Vec<String>,
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "markdown")]
     pub format: TableFormat,

@@ -1,11 +1,12 @@
 //! A metric along one axis of the manifest.
 
-use super::models::{named, points};
+use super::colours::Colours;
+use super::models::{curves, points};
 use super::{Chart, Figure, Lines, Panel, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::rows;
-use crate::report::{Group, Metric, ReportError, Summary};
+use crate::report::{Group, Metric, ReportError, Summary, labels};
 
 /// One panel per block of columns, one curve per method.
 pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<Vec<Figure>, ReportError> {
@@ -21,29 +22,27 @@ pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<V
         .collect();
     let columns = Columns::of(&shown, &layout, metric);
     let lines = rows(&shown, &columns);
+    let colours = Colours::of(summary);
+    let name = labels::axis(axis);
     let mut titles: Vec<&str> = columns.heads.iter().map(|head| head.group.as_str()).collect();
     titles.dedup();
     let panel = |title: &str| {
         let block: Vec<usize> = (0..columns.heads.len())
             .filter(|column| columns.heads[*column].group == title)
             .collect();
-        let mut curves = named(lines.iter().filter(|line| line.rank.is_none()), |line| {
-            points(line, &block, metric)
-        });
-        curves.retain(|curve| !curve.points.is_empty());
-        let name = axis.rsplit('.').next().unwrap_or(axis).replace(['-', '_'], " ");
-        let short = |label: &str| label.strip_prefix(&name).unwrap_or(label).trim().to_string();
+        let fused = lines.iter().filter(|line| line.rank.is_none());
+        let curves = curves(fused, &colours, |line| points(line, &block, metric));
+        let value = |column: &usize| {
+            let mut members = lines.iter().filter_map(|line| line.groups[*column]);
+            let own = members.find_map(|group| group.axes.get(axis));
+            own.map_or_else(|| "default".to_string(), labels::value)
+        };
         (!curves.is_empty()).then(|| Panel {
             title: title.to_string(),
             chart: Chart::Lines(Lines {
                 x: name.clone(),
                 y: metric.title().to_string(),
-                ticks: Ticks::Named(
-                    block
-                        .iter()
-                        .map(|column| short(&columns.heads[*column].label))
-                        .collect(),
-                ),
+                ticks: Ticks::Named(block.iter().map(value).collect()),
                 logarithmic: false,
                 curves,
             }),
@@ -56,7 +55,7 @@ pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<V
     Ok(vec![Figure {
         name: format!("ablation-{metric}"),
         title: format!(
-            "{} on {}: {} by {axis}",
+            "{} on {}: {} by {name}",
             summary.experiment,
             summary.dataset,
             metric.title()

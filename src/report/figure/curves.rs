@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bars::file_name;
-use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
+use super::colours::{Colours, importance};
+use super::{Chart, Curve, Figure, Lines, Panel, Point, Style, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
@@ -19,6 +20,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
     let records: BTreeMap<&str, &Record> = results.records.iter().map(|r| (r.key.as_str(), r)).collect();
     let columns = Columns::of(&summary.groups, &Layout::MethodsBySplit, Metric::Loss);
     let lines = rows(&summary.groups, &columns);
+    let colours = Colours::of(summary);
     let heads = || columns.heads.iter().enumerate();
     let histories = |line: &Line, column: usize, read: &dyn Fn(&Record) -> Option<Vec<f64>>| {
         let keys = line.groups[column]
@@ -38,8 +40,16 @@ pub fn figures(results: &Results) -> Vec<Figure> {
             .iter()
             .filter(|line| line.section == Section::Base)
             .enumerate();
-        let curves = bases
-            .map(|(index, line)| curve(&line.label, (index, index), histories(line, column, &base_losses)));
+        let curves = bases.map(|(index, line)| Curve {
+            name: line.label.clone(),
+            style: Style {
+                colour: index,
+                tint: 0,
+                dash: index,
+                mark: Some(index),
+            },
+            points: histories(line, column, &base_losses),
+        });
         panel(head.title(), "training loss", curves.collect())
     };
     let panels: Vec<Panel> = heads().filter_map(base).collect();
@@ -56,28 +66,25 @@ pub fn figures(results: &Results) -> Vec<Figure> {
             .iter()
             .filter(|line| line.section == Section::Network)
             .collect();
+        // Some methods train all levels, others the last one alone: a panel shows one level of the network.
+        let shown = tuned.iter().filter_map(|line| line.groups[column]);
+        let keys = shown.flat_map(|group| &group.keys);
+        let trained = keys.filter_map(|key| Some(level_names(records.get(key.as_str())?)));
+        let levels = trained.max_by_key(Vec::len).unwrap_or_default();
         let mut panels: Vec<Panel> = Vec::new();
-        for level in 0.. {
+        for (number, level) in levels.iter().enumerate() {
             let read = |part: &'static str| move |record: &Record| level_losses(record, level, part);
-            let pairs = tuned.iter().enumerate().flat_map(|(index, line)| {
-                let train = histories(line, column, &read("train-loss"));
-                let val = histories(line, column, &read("val-loss"));
-                [
-                    curve(&format!("{}: training", line.name()), (index, 0), train),
-                    curve(&format!("{}: held out", line.name()), (index, 1), val),
-                ]
+            let pairs = tuned.iter().flat_map(|line| {
+                let parts = [("training", "train-loss"), ("held out", "val-loss")];
+                let curve = |(dash, (name, part))| Curve {
+                    name: format!("{}: {name}", line.name()),
+                    style: style(&colours, line, dash),
+                    points: histories(line, column, &read(part)),
+                };
+                (0..).zip(parts).map(curve).collect::<Vec<_>>()
             });
-            let name = tuned.iter().find_map(|line| {
-                let keys = &line.groups[column]?.keys;
-                keys.iter()
-                    .find_map(|key| level_name(records.get(key.as_str())?, level))
-            });
-            let Some(name) = name else { break };
-            panels.extend(panel(
-                format!("level {}, {name}", level + 1),
-                "loss",
-                pairs.collect(),
-            ));
+            let title = format!("level {}, {level}", number + 1);
+            panels.extend(panel(title, "loss", pairs.collect()));
         }
         if !panels.is_empty() {
             figures.push(Figure {
@@ -93,16 +100,6 @@ pub fn figures(results: &Results) -> Vec<Figure> {
 
 fn panel(title: String, y: &str, mut curves: Vec<Curve>) -> Option<Panel> {
     curves.retain(|curve| !curve.points.is_empty());
-    // Colours are counted again, so that few curves have the colours that are farthest apart.
-    let mut colours: Vec<usize> = curves.iter().map(|curve| curve.colour).collect();
-    colours.dedup();
-    for curve in &mut curves {
-        curve.colour = colours
-            .iter()
-            .position(|colour| *colour == curve.colour)
-            .unwrap_or(0);
-        curve.mark = Some(curve.colour);
-    }
     (!curves.is_empty()).then(|| Panel {
         title,
         chart: Chart::Lines(Lines {
@@ -115,13 +112,15 @@ fn panel(title: String, y: &str, mut curves: Vec<Curve>) -> Option<Panel> {
     })
 }
 
-fn curve(name: &str, (colour, dash): (usize, usize), points: Vec<Point>) -> Curve {
-    Curve {
-        name: name.to_string(),
-        colour,
+/// Dashes tell training from held out samples here, so that tints and marks tell importances.
+fn style(colours: &Colours, line: &Line, dash: usize) -> Style {
+    let style = colours.style(line);
+    let importance = importance(line);
+    Style {
+        tint: style.tint + importance,
         dash,
-        mark: Some(colour),
-        points,
+        mark: style.mark.map(|mark| mark + importance),
+        ..style
     }
 }
 
@@ -158,16 +157,17 @@ fn base_losses(record: &Record) -> Option<Vec<f64>> {
     epochs.iter().map(loss).collect()
 }
 
-fn level_losses(record: &Record, level: usize, part: &str) -> Option<Vec<f64>> {
-    let losses = record.diagnostics["fusion"]["levels"][level]["training"][part].as_array()?;
+fn level_losses(record: &Record, level: &str, part: &str) -> Option<Vec<f64>> {
+    let position = level_names(record).iter().position(|name| name == level)?;
+    let losses = record.diagnostics["fusion"]["levels"][position]["training"][part].as_array()?;
     losses.iter().map(Value::as_f64).collect()
 }
 
-fn level_name(record: &Record, level: usize) -> Option<String> {
-    let level = record.diagnostics["fusion"]["levels"].get(level)?;
-    let name = level
-        .get("layer")
-        .or_else(|| level.get("name"))
-        .and_then(Value::as_str);
-    Some(name.unwrap_or("").to_string())
+fn level_names(record: &Record) -> Vec<String> {
+    let levels = record.diagnostics["fusion"]["levels"].as_array();
+    let name = |level: &Value| {
+        let name = level.get("layer").or_else(|| level.get("name"));
+        Some(name?.as_str()?.to_string())
+    };
+    levels.into_iter().flatten().filter_map(name).collect()
 }

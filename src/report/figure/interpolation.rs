@@ -1,6 +1,6 @@
 //! Loss and a further metric on the straight lines between two networks.
 
-use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
+use super::{Chart, Curve, Figure, Lines, Panel, Point, Style, Ticks};
 use crate::report::Metric;
 use crate::result::{Interpolation, Line, Study};
 
@@ -22,9 +22,12 @@ pub fn figure(study: &Study, found: &Interpolation, metric: Metric) -> Figure {
         if *metric == Metric::Loss {
             curves.push(Curve {
                 name: "straight line between the losses of both ends".to_string(),
-                colour: 6,
-                dash: 2,
-                mark: None,
+                style: Style {
+                    colour: 6,
+                    tint: 0,
+                    dash: 2,
+                    mark: None,
+                },
                 points: ends,
             });
         }
@@ -72,9 +75,12 @@ fn curve(found: &Interpolation, (at, line): (usize, &Line), metric: Metric) -> C
             ),
             false => format!("{name}: no loss barrier"),
         },
-        colour: at,
-        dash: at,
-        mark: Some(at),
+        style: Style {
+            colour: at,
+            tint: 0,
+            dash: at,
+            mark: Some(at),
+        },
         points: points.collect(),
     }
 }

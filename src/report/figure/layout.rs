@@ -1,7 +1,7 @@
 //! From a figure to a scene: the panels in a grid, the legend below.
 
-use super::model::{Figure, Sample};
-use super::palette::{DASHES, series, shade};
+use super::model::{Figure, Sample, Style};
+use super::palette::{DASHES, shade, tinted};
 use super::panels::Size;
 use super::scene::{Anchor, Ink, Mark, Scene};
 use super::text;
@@ -51,7 +51,11 @@ impl Figure {
             }
             y += row.iter().map(|size| size.height).fold(0.0, f64::max) + 16.0 + GAP;
         }
-        y = self.draw_legend(&mut scene, y - GAP + 8.0, inner);
+        y = self.draw_legend(&mut scene, y - GAP + 16.0, inner);
+        if let Some(note) = self.note() {
+            y += LEGEND_LINE;
+            scene.text((MARGIN, y - 4.0), note, SIZE - 1.0, Anchor::Start, Ink::Muted);
+        }
         scene.height = (y + MARGIN).ceil();
         scene
     }
@@ -60,7 +64,7 @@ impl Figure {
     fn draw_legend(&self, scene: &mut Scene, mut y: f64, width: f64) -> f64 {
         let legend = self.legend();
         if legend.is_empty() {
-            return y - 8.0;
+            return y - 16.0;
         }
         let entry = SAMPLE + 8.0 + text::widest(legend.iter().map(|(name, _)| *name), SIZE) + 20.0;
         let across = ((width / entry) as usize).max(1);
@@ -80,8 +84,13 @@ impl Figure {
 fn draw_sample(scene: &mut Scene, sample: Sample, (x, y): (f64, f64)) {
     let middle = (x + SAMPLE / 2.0, y);
     match sample {
-        Sample::Curve { colour, dash, mark } => {
-            let ink = Ink::Colour(series(colour));
+        Sample::Curve(Style {
+            colour,
+            tint,
+            dash,
+            mark,
+        }) => {
+            let ink = tinted(colour, tint);
             scene.marks.push(Mark::Line {
                 points: vec![(x, y), (x + SAMPLE, y)],
                 ink,

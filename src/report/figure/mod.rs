@@ -4,9 +4,10 @@
 //! | --- | --- | --- |
 //! | choose | `bars.rs`, `models.rs`, `matrices.rs`, `curves.rs`, `ablation.rs` | [`Results`] -> [`Figure`]s: what is shown |
 //! | choose | `interpolation.rs`, `neurons.rs` | [`Study`] -> [`Figure`] |
+//! | colour | `colours.rs`, `palette.rs` | a method has the same colour in all figures of an experiment |
 //! | lay out | `layout.rs`, `panels/`, `axis.rs`, `text.rs` | figure -> [`Scene`]: lines, boxes and words at places in pixels |
 //! | draw | `svg.rs`, `png.rs` | scene -> file; both show the same |
-//! | typeset | `pgf.rs` | figure -> pgfplots, which lays out itself |
+//! | typeset | `pgf.rs`, `pgf/` | figure -> pgfplots, which lays out itself |
 //!
 //! Colours are those of Okabe and Ito, told apart with any kind of colour blindness; what a colour says, a dash, a mark
 //! or a word says too, so that a grey print loses nothing.
@@ -14,6 +15,7 @@
 mod ablation;
 mod axis;
 mod bars;
+mod colours;
 mod curves;
 mod interpolation;
 mod layout;
@@ -29,7 +31,7 @@ mod scene;
 mod svg;
 mod text;
 
-pub use model::{Bar, Bars, Chart, Curve, Dot, Figure, Lines, Matrix, Panel, Point, Scatter, Ticks};
+pub use model::{Bar, Bars, Chart, Curve, Dot, Figure, Lines, Matrix, Panel, Point, Scatter, Style, Ticks};
 pub use svg::Theme;
 pub(super) use svg::xml;
 

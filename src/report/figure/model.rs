@@ -141,14 +141,23 @@ pub enum Ticks {
 pub struct Curve {
     /// For the legend.
     pub name: String,
+    /// How it looks.
+    pub style: Style,
+    /// From left to right.
+    pub points: Vec<Point>,
+}
+
+/// How a curve looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
     /// Which colour.
     pub colour: usize,
+    /// 0 is the colour itself, 1 a darker and 2 a lighter one.
+    pub tint: usize,
     /// Which dash.
     pub dash: usize,
     /// Which mark stands at its points; along many points only here and there.
     pub mark: Option<usize>,
-    /// From left to right.
-    pub points: Vec<Point>,
 }
 
 /// One point of a curve.
@@ -166,14 +175,7 @@ pub struct Point {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sample {
     /// A piece of a curve.
-    Curve {
-        /// Which colour.
-        colour: usize,
-        /// Which dash.
-        dash: usize,
-        /// Which mark.
-        mark: Option<usize>,
-    },
+    Curve(Style),
     /// A filled box: the colour of a kind of bar.
     Bar(usize),
     /// A shape of a scatter.
@@ -228,6 +230,24 @@ impl Figure {
         }
         legend
     }
+
+    /// What has to be said below it.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        let spread = |panel: &Panel| match &panel.chart {
+            Chart::Bars(bars) => bars
+                .each
+                .iter()
+                .any(|bar| bar.value.is_some_and(|(_, spread)| spread.is_some()))
+                .then_some("Whiskers, and what stands behind \u{b1}: one standard deviation over the runs."),
+            Chart::Lines(lines) => lines
+                .curves
+                .iter()
+                .any(|curve| curve.band().is_some() || curve.whisker().is_some())
+                .then_some("Bands and whiskers: one standard deviation over the runs."),
+            Chart::Matrix(_) | Chart::Scatter(_) => None,
+        };
+        self.panels.iter().find_map(spread)
+    }
 }
 
 impl Lines {
@@ -249,10 +269,16 @@ impl Lines {
 
 impl Curve {
     fn entry(&self) -> (&str, Sample) {
-        let Self {
-            colour, dash, mark, ..
-        } = *self;
-        (&self.name, Sample::Curve { colour, dash, mark })
+        (&self.name, Sample::Curve(self.style))
+    }
+
+    /// The ends of the whisker of a point that stands alone; several points have a band instead.
+    pub(super) fn whisker(&self) -> Option<[(f64, f64); 2]> {
+        let [point] = self.points.as_slice() else {
+            return None;
+        };
+        let spread = point.spread?;
+        Some([-spread, spread].map(|spread| (point.x, point.y + spread)))
     }
 
     /// One in so many points is marked.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::palette::SERIES;
+use super::colours::Colours;
 use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
@@ -10,10 +10,11 @@ use crate::report::rows::{Line, rows};
 use crate::report::table::Section;
 use crate::report::{Metric, Summary};
 
-/// One panel per block of columns, one curve per method; nothing where no method has two numbers of models.
+/// One panel per block of columns, one curve per method, or a mark for what has one number of models; nothing where no method has two numbers of models.
 pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
     let columns = Columns::of(&summary.groups, &Layout::MethodsBySplit, metric);
     let lines = rows(&summary.groups, &columns);
+    let colours = Colours::of(summary);
     let mut blocks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (position, head) in columns.heads.iter().enumerate() {
         let first = columns
@@ -24,9 +25,11 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
         blocks.entry(first).or_default().push(position);
     }
     let panel = |block: &Vec<usize>| {
-        let several = |line: &&Line| line.section != Section::Base && points(line, block, metric).len() > 1;
-        let curves = named(lines.iter().filter(several), |line| points(line, block, metric));
-        (!curves.is_empty()).then(|| Panel {
+        let fused = lines.iter().filter(|line| line.section != Section::Base);
+        let curves = curves(fused, &colours, |line| points(line, block, metric));
+        // What has a value for one number alone stands there as a mark.
+        let several = curves.iter().any(|curve| curve.points.len() > 1);
+        several.then(|| Panel {
             title: columns.heads[block[0]].group.clone(),
             chart: Chart::Lines(Lines {
                 x: "number of models".to_string(),
@@ -54,40 +57,19 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
     }]
 }
 
-/// Curves of rows: a colour and a mark per label, a dash per importance.
-pub fn named<'a>(
+/// Curves of rows.
+pub fn curves<'a>(
     lines: impl Iterator<Item = &'a Line<'a>>,
+    colours: &Colours,
     points: impl Fn(&Line) -> Vec<Point>,
 ) -> Vec<Curve> {
-    let mut labels: Vec<&str> = Vec::new();
-    let mut importances: Vec<&String> = Vec::new();
-    let mut curves = Vec::new();
-    for line in lines {
-        let colour = index(&mut labels, line.label.as_str());
-        let dash = line
-            .importance
-            .as_ref()
-            .map_or(0, |importance| index(&mut importances, importance));
-        curves.push(Curve {
-            name: line.name(),
-            colour,
-            // Colours come round again, then with other marks and dashes.
-            dash: dash + colour / SERIES.len(),
-            mark: Some(colour + colour / SERIES.len()),
-            points: points(line),
-        });
-    }
-    curves
-}
-
-fn index<T: PartialEq>(known: &mut Vec<T>, wanted: T) -> usize {
-    known
-        .iter()
-        .position(|other| *other == wanted)
-        .unwrap_or_else(|| {
-            known.push(wanted);
-            known.len() - 1
-        })
+    let curve = |line: &'a Line<'a>| Curve {
+        name: line.name(),
+        style: colours.style(line),
+        points: points(line),
+    };
+    let curves = lines.map(curve);
+    curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
 /// Mean and spread of a row in these columns, at 0, 1, ....

@@ -9,8 +9,8 @@ pub fn figure(study: &Study, found: &Neurons) -> Figure {
     let panel = |scored: &ScoredNeurons| Panel {
         title: labels::importance(&scored.importance),
         chart: Chart::Scatter(Scatter {
-            x: format!("activation on test image {}", found.images[0]),
-            y: format!("activation on test image {}", found.images[1]),
+            x: format!("activation on image {}", found.images[0]),
+            y: format!("activation on image {}", found.images[1]),
             shapes: (0..found.activations.len())
                 .map(|model| format!("neuron of model {model}"))
                 .collect(),
@@ -22,7 +22,7 @@ pub fn figure(study: &Study, found: &Neurons) -> Figure {
     Figure {
         name: "neurons".to_string(),
         title: format!(
-            "Level {} on {}: size is importance, colour is the cluster",
+            "Level {} on test images of {}: size is importance, colour is the cluster",
             found.level, study.dataset
         ),
         across: if panels.len() == 4 { 2 } else { panels.len().min(3) },

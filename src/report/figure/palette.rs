@@ -1,10 +1,12 @@
 //! Colours, dashes and marks.
 
+use super::scene::Ink;
+
 /// Red, green, blue.
 pub type Rgb = (u8, u8, u8);
 
-/// Okabe and Ito's colours, without the yellow that white paper swallows and the black that dark pages do.
-pub const SERIES: [Rgb; 7] = [
+/// Okabe and Ito's colours, without the yellow that white paper swallows. The last one is that of words: light on a dark page.
+pub const SERIES: [Rgb; 8] = [
     (0, 114, 178),
     (213, 94, 0),
     (0, 158, 115),
@@ -12,6 +14,7 @@ pub const SERIES: [Rgb; 7] = [
     (230, 159, 0),
     (86, 180, 233),
     (120, 120, 120),
+    (26, 26, 26),
 ];
 
 /// Bars: base models light grey, ensembles middle blue, networks dark blue; far apart in lightness.
@@ -29,6 +32,25 @@ pub fn bar(kind: usize) -> Rgb {
 pub fn series(index: usize) -> Rgb {
     SERIES[index % SERIES.len()]
 }
+
+/// The same, darker or lighter: what shares a colour in one panel.
+pub fn tinted(index: usize, tint: usize) -> Ink {
+    if index % SERIES.len() == SERIES.len() - 1 && tint.is_multiple_of(TINTS.len()) {
+        return Ink::Text;
+    }
+    let (r, g, b) = series(index);
+    let towards = match tint % TINTS.len() {
+        0 => return Ink::Colour((r, g, b)),
+        1 => 0.0,
+        _ => 255.0,
+    };
+    let share = TINTS[tint % TINTS.len()];
+    let mix = |part: u8| (f64::from(part) * share + towards * (1.0 - share)).round() as u8;
+    Ink::Colour((mix(r), mix(g), mix(b)))
+}
+
+/// How much of the colour is in each of its tints: itself, a darker and a lighter one.
+pub const TINTS: [f64; 3] = [1.0, 0.6, 0.6];
 
 /// From nearly white to dark blue; lightness falls evenly, so that grey shows the same order.
 pub fn shade(value: f64) -> Rgb {

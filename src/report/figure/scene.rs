@@ -3,7 +3,7 @@
 use super::palette::Rgb;
 
 /// How many marks there are: as many as colours, so that a grey print tells curves apart, too.
-pub const SHAPES: usize = 7;
+pub const SHAPES: usize = 8;
 
 /// A picture.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -149,7 +149,7 @@ impl Scene {
     }
 
     /// Adds a mark, `size` times that of a curve's point: a disc, a square, a triangle, a diamond, a pentagon, a triangle on
-    /// its tip or a bar, in the order of the colours.
+    /// its tip, a bar or a plus, in the order of the colours.
     pub fn point(&mut self, (x, y): (f64, f64), shape: usize, size: f64, ink: Ink, opacity: f64) {
         const DISC: usize = 24;
         let corners: Vec<(f64, f64)> = match shape % SHAPES {
@@ -165,7 +165,21 @@ impl Scene {
                 .map(|angle| (4.2 * angle.sin(), -4.2 * angle.cos()))
                 .collect(),
             5 => vec![(0.0, 4.4), (4.0, -2.9), (-4.0, -2.9)],
-            _ => vec![(-1.4, -4.6), (1.4, -4.6), (1.4, 4.6), (-1.4, 4.6)],
+            6 => vec![(-1.4, -4.6), (1.4, -4.6), (1.4, 4.6), (-1.4, 4.6)],
+            _ => vec![
+                (-1.2, -4.4),
+                (1.2, -4.4),
+                (1.2, -1.2),
+                (4.4, -1.2),
+                (4.4, 1.2),
+                (1.2, 1.2),
+                (1.2, 4.4),
+                (-1.2, 4.4),
+                (-1.2, 1.2),
+                (-4.4, 1.2),
+                (-4.4, -1.2),
+                (-1.2, -1.2),
+            ],
         };
         self.marks.push(Mark::Area {
             points: corners

@@ -4,7 +4,7 @@ use super::frame::Frame;
 use super::{BELOW, Size};
 use crate::report::figure::axis::Axis;
 use crate::report::figure::model::{Curve, Lines, Point, Ticks};
-use crate::report::figure::palette::{DASHES, series};
+use crate::report::figure::palette::{DASHES, tinted};
 use crate::report::figure::scene::{Ink, Mark, Scene};
 
 const WIDTH: f64 = 462.0;
@@ -41,16 +41,19 @@ impl Lines {
                 .iter()
                 .map(|point| frame.place((point.x, point.y)))
                 .collect();
-            if let Some(mark) = curve.mark {
+            if let Some(mark) = curve.style.mark {
                 for &point in points.iter().step_by(curve.mark_every()) {
                     scene.point(point, mark, 1.0, ink(curve), 1.0);
                 }
+            }
+            if let Some(ends) = curve.whisker() {
+                scene.line(ends.map(|end| frame.place(end)).to_vec(), ink(curve), 1.2);
             }
             scene.marks.push(Mark::Line {
                 points,
                 ink: ink(curve),
                 width: 1.8,
-                dash: DASHES[curve.dash % DASHES.len()],
+                dash: DASHES[curve.style.dash % DASHES.len()],
             });
         }
         frame.close(scene);
@@ -90,5 +93,5 @@ impl Lines {
 }
 
 fn ink(curve: &Curve) -> Ink {
-    Ink::Colour(series(curve.colour))
+    tinted(curve.style.colour, curve.style.tint)
 }

@@ -1,0 +1,179 @@
+//! Figures as pgfplots, for papers: the same numbers, set in the paper's own fonts, as wide as its text.
+
+mod bars;
+mod legend;
+mod lines;
+mod matrix;
+mod scatter;
+
+use std::fmt::Write;
+
+use super::model::{Chart, Figure, Style};
+use super::palette::{BARS, SERIES, TINTS};
+use super::scene::SHAPES;
+use crate::report::filters::latex;
+
+/// Dashes and marks, in the order of those of the pictures.
+const DASHES: [&str; 4] = ["solid", "dashed", "dotted", "dashdotted"];
+const MARKS: [&str; SHAPES] = [
+    "mark=*, mark options={solid}",
+    "mark=square*, mark options={solid}",
+    "mark=triangle*, mark options={solid}",
+    "mark=diamond*, mark options={solid}",
+    "mark=pentagon*, mark options={solid}",
+    "mark=triangle*, mark options={solid, rotate=180}",
+    "mark=|, mark options={solid, very thick}",
+    "mark=+, mark options={solid, very thick}",
+];
+
+/// The text of a paper in one column, in cm: what does not fit this is broken or turned.
+const TEXT: f64 = 12.0;
+
+/// How panels stand beside and below each other. In cm, what is not the panels themselves.
+struct Grid {
+    across: usize,
+    /// Before the first panel, between two, and behind the last.
+    left: f64,
+    between: f64,
+    right: f64,
+    /// Between two rows.
+    below: f64,
+}
+
+/// Where a panel stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Whether nothing is to its left.
+    first: bool,
+    /// Whether nothing is below it.
+    last: bool,
+    /// Panels beside and below each other.
+    grid: (usize, usize),
+}
+
+impl Figure {
+    /// A `tikzpicture`, to be `\input`.
+    pub fn to_pgf(&self) -> String {
+        let count = self.panels.len();
+        let mut out = format!("% {}\n", self.title.replace(['\n', '\r'], " "));
+        out.push_str(
+            "% Needs \\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}; is as wide as the text.\n",
+        );
+        let Some(first) = self.panels.first() else {
+            return out;
+        };
+        let Grid {
+            across,
+            left,
+            between,
+            right,
+            below,
+        } = first.chart.grid(self.across.clamp(1, count), count);
+        let down = count.div_ceil(across);
+        for (name, colours) in [("series", SERIES.as_slice()), ("bar", BARS.as_slice())] {
+            for (index, (r, g, b)) in colours.iter().enumerate() {
+                let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}");
+            }
+        }
+        out.push_str("\\begin{tikzpicture}\n");
+        let beside = left + between * (across - 1) as f64 + right;
+        let _ = writeln!(
+            out,
+            "\\pgfmathsetlengthmacro{{\\panelwidth}}{{(\\linewidth-{beside:.2}cm)/{across}}}"
+        );
+        let _ = writeln!(
+            out,
+            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={between:.2}cm, vertical sep={below:.2}cm}}, width=\\panelwidth, scale only axis, tick align=outside, tick pos=left, tick label style={{font=\\scriptsize}}, label style={{font=\\scriptsize}}, title style={{font=\\scriptsize, align=center, text width=\\panelwidth, yshift=-1ex}}]"
+        );
+        for (position, panel) in self.panels.iter().enumerate() {
+            let _ = write!(out, "\\nextgroupplot[title={{{}}}, ", latex(&panel.title));
+            let place = Place {
+                first: position % across == 0,
+                last: position + across >= count,
+                grid: (across, down),
+            };
+            match &panel.chart {
+                Chart::Bars(bars) => bars.typeset(place, &mut out),
+                Chart::Lines(lines) => lines.typeset(place, &mut out),
+                Chart::Matrix(matrix) => matrix.typeset(place, &mut out),
+                Chart::Scatter(scatter) => scatter.typeset(&mut out),
+            }
+        }
+        out.push_str("\\end{groupplot}\n");
+        self.typeset_legend(&mut out);
+        out.push_str("\\end{tikzpicture}\n");
+        out
+    }
+}
+
+impl Chart {
+    fn grid(&self, across: usize, count: usize) -> Grid {
+        match self {
+            Self::Bars(bars) => bars.grid(across),
+            Self::Matrix(matrix) => matrix.grid(across, count),
+            Self::Lines(_) | Self::Scatter(_) => Grid {
+                across,
+                left: 1.3,
+                between: 1.5,
+                right: 0.3,
+                below: 1.75,
+            },
+        }
+    }
+}
+
+/// Room for names at an axis, in cm.
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
+    0.4 + longest(names) as f64 * 0.135
+}
+
+fn longest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0)
+}
+
+fn colour(style: Style) -> String {
+    let Style { colour, tint, .. } = style;
+    let tint = tint % TINTS.len();
+    let towards = match tint {
+        0 => String::new(),
+        1 => format!("!{:.0}!black", TINTS[1] * 100.0),
+        _ => format!("!{:.0}!white", TINTS[2] * 100.0),
+    };
+    format!("series{}{towards}", colour % SERIES.len())
+}
+
+fn style(curve: Style) -> String {
+    format!(
+        "color={}, thick, {}, {}",
+        colour(curve),
+        DASHES[curve.dash % DASHES.len()],
+        curve.mark.map_or("mark=none", |mark| MARKS[mark % SHAPES])
+    )
+}
+
+/// Places and names of the ticks that have a name; one in `every`.
+fn ticks(axis: char, names: &[String], every: usize) -> String {
+    let shown = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let (places, names): (Vec<String>, Vec<String>) = shown
+        .step_by(every.max(1))
+        .map(|(i, name)| (i.to_string(), format!("{{{}}}", latex(name))))
+        .unzip();
+    format!(
+        "{axis}tick={{{}}}, {axis}ticklabels={{{}}}",
+        places.join(","),
+        names.join(",")
+    )
+}
+
+fn coordinates(points: impl IntoIterator<Item = (f64, f64)>) -> String {
+    let points = points
+        .into_iter()
+        .map(|(x, y)| format!("({},{})", number(x), number(y)));
+    points.collect::<Vec<_>>().join(" ")
+}
+
+/// Six digits are more than can be seen.
+fn number(value: f64) -> String {
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    rounded.to_string()
+}
