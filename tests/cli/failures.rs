@@ -21,8 +21,9 @@ fn a_failed_job_is_a_record_its_dependents_are_skipped_the_rest_finishes() {
         run.stderr
     );
     assert!(
-        run.stderr
-            .contains("training: the training loss is not finite in epoch"),
+        run.stderr.contains(
+            "training: the training has diverged: its loss, weights or logits are not finite in epoch"
+        ),
         "{}",
         run.stderr
     );
