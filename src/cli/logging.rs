@@ -19,11 +19,12 @@ impl MakeWriter<'_> for JobLogs {
     }
 }
 
-/// Installs the subscriber. Without `-v` only warnings are shown; `RUNNER_LOG` wins over it, in the syntax of
+/// Installs the subscriber. Without `-v` only some warnings are shown; `RUNNER_LOG` wins over it, in the syntax of
 /// `tracing_subscriber::EnvFilter`.
 pub fn init(global: &Global) {
     let level = match global.verbose {
-        0 => "runner=warn",
+        // What nobody else says: failures of jobs are shown as they happen.
+        0 => "runner::data=warn,runner::job::progress=warn",
         1 => "runner=info",
         _ => "runner=debug",
     };

@@ -157,7 +157,8 @@ fn the_network_before_a_divergence_is_kept_and_can_be_used() {
             .run(&["gc", "tiny.toml", "--dry-run"])
             .ok()
             .stdout
-            .contains("diverged")
+            .starts_with("0 files"),
+        "it is the job's"
     );
 }
 
