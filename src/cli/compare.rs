@@ -61,6 +61,9 @@ fn show(out: &mut impl Write, comparison: &Comparison, stores: (&Store, &Store))
         for (metric, values) in &difference.metrics {
             writeln!(out, "  {}: {}", metric.title(), change(*metric, *values))?;
         }
+        if difference.confusion && difference.metrics.is_empty() {
+            writeln!(out, "  the confusion matrix is another, with the same metrics")?;
+        }
         if let Some(text) = examples(difference, stores) {
             writeln!(out, "  {text}")?;
         }

@@ -43,6 +43,15 @@ pub fn manifest_hash(manifest: &Resolved) -> String {
         .to_string()
 }
 
+/// Whether something in the folder is committed and differs from that. What was never committed does not.
+pub fn is_changed(folder: &Path) -> bool {
+    let status = git(
+        folder,
+        &["status", "--porcelain", "--untracked-files=no", "--", "."],
+    );
+    status.is_some_and(|text| !text.is_empty())
+}
+
 /// The output of git, or nothing where there is no git or no repository.
 fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")

@@ -1,6 +1,7 @@
 //! `runner report`: one HTML page of an experiment, from results alone.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::CliError;
 use super::args::{Global, ReportArgs};
@@ -15,11 +16,16 @@ pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
     let templates = Templates::load(Some(&global.templates))?;
     let results = load(&store)?;
     let requests = results.index.tables.clone();
-    let html = page(&store, &with_answers(results, &requests, &store), &templates)?;
     let path = args
         .out
         .clone()
         .unwrap_or_else(|| store.root().join("report.html"));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let results = with_answers(results, &requests, &store);
+    let html = page(&store, &results, &templates, folder)?;
     write_atomic(&path, html.as_bytes())?;
     writeln!(std::io::stdout(), "{}", path.display())?;
     Ok(())

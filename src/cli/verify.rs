@@ -10,7 +10,7 @@ use super::args::{Format, Global, StepFormat, VerifyArgs, WorkerKind};
 use super::exec::{BACKOFF, resources, stop_flag};
 use super::pool::Pool;
 use super::progress::Progress;
-use super::provenance::provenance;
+use super::provenance::{is_changed, provenance};
 use super::setup::{self, Experiment};
 use super::step::failed;
 use crate::job::places;
@@ -40,6 +40,18 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
                 experiment.manifest.name
             ),
             "`runner exec` makes them",
+        ));
+    }
+    if !args.allow_dirty && is_changed(&experiment.store.root().join("records")) {
+        return Err(CliError::usage(
+            format!(
+                "records of `{}` differ from those that are committed",
+                experiment.manifest.name
+            ),
+            format!(
+                "see `git diff {}`; commit or restore them, or use `--allow-dirty`",
+                experiment.store.root().display()
+            ),
         ));
     }
     let index = experiment.store.load_index()?;
@@ -235,16 +247,17 @@ fn is_damaged(store: &Store, record: &Record) -> bool {
         .is_some_and(|(hash, bytes)| blake3::hash(&bytes).to_hex().as_str() != hash)
 }
 
-/// All jobs, or `n` that have a record, whatever it is worth, spread over the plan.
+/// All jobs; or `n` that have a record to be held to, spread over the plan, and all that have none: to say so takes no run.
 fn sample(recorded: &[Recorded], n: Option<u32>) -> Vec<usize> {
     let Some(n) = n.map(|n| n as usize) else {
         return (0..recorded.len()).collect();
     };
-    let with: Vec<usize> = (0..recorded.len())
-        .filter(|&job| !matches!(recorded[job], Recorded::Nothing))
-        .collect();
+    let (with, mut chosen): (Vec<usize>, Vec<usize>) =
+        (0..recorded.len()).partition(|&job| matches!(recorded[job], Recorded::Found(_)));
     let n = n.min(with.len());
-    (0..n).map(|i| with[(2 * i + 1) * with.len() / (2 * n)]).collect()
+    chosen.extend((0..n).map(|i| with[(2 * i + 1) * with.len() / (2 * n)]));
+    chosen.sort_unstable();
+    chosen
 }
 
 /// The jobs, and all that they need.

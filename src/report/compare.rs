@@ -34,6 +34,9 @@ pub struct Difference {
     pub status: Option<(Status, Status)>,
     /// Metrics that are not bit for bit the same: in the first and in the second.
     pub metrics: BTreeMap<Metric, (Option<f64>, Option<f64>)>,
+    /// Whether the confusion matrices are not the same, be the metrics or not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confusion: bool,
     /// Settings and inputs that are not the same, as `fusion.lr: 0.1 -> 0.01`.
     pub changed: Vec<String>,
 }
@@ -54,7 +57,7 @@ pub fn compare(first: &Results, second: &Results) -> Comparison {
             continue;
         };
         let difference = difference(record, other);
-        if difference.metrics.is_empty() && difference.changed.is_empty() && difference.status.is_none() {
+        if difference.is_none() {
             comparison.equal += 1;
         } else {
             comparison.differing.push(difference);
@@ -66,6 +69,12 @@ pub fn compare(first: &Results, second: &Results) -> Comparison {
         }
     }
     comparison
+}
+
+impl Difference {
+    fn is_none(&self) -> bool {
+        self.metrics.is_empty() && !self.confusion && self.changed.is_empty() && self.status.is_none()
+    }
 }
 
 #[derive(Default)]
@@ -124,7 +133,9 @@ fn difference(first: &Record, second: &Record) -> Difference {
             _ => "version of the method's arithmetic".to_string(),
         });
     }
+    let matrix = |record: &Record| record.metrics.as_ref().map(|m| m.confusion_matrix.clone());
     Difference {
+        confusion: matrix(first) != matrix(second),
         first: first.job.clone(),
         second: second.job.clone(),
         status: (first.status != second.status).then_some((first.status, second.status)),

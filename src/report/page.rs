@@ -15,7 +15,7 @@
 //! Nothing but `svg` and `data` is escaped: put `| html` behind every name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -30,8 +30,13 @@ const LOG: usize = 6_000;
 /// ... and with more jobs than this only the logs of those that are not ok.
 const MANY: usize = 1_000;
 
-/// The page of the results in `store`.
-pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<String, ReportError> {
+/// The page of the results in `store`, to be written into `folder`.
+pub fn page(
+    store: &Store,
+    results: &Results,
+    templates: &Templates,
+    folder: &Path,
+) -> Result<String, ReportError> {
     let Results {
         index,
         records,
@@ -41,7 +46,7 @@ pub fn page(store: &Store, results: &Results, templates: &Templates) -> Result<S
     context.insert("experiment", &index.experiment);
     context.insert("dataset", &index.dataset);
     context.insert("manifest", &index.manifest);
-    context.insert("manifest_link", &link(store.root(), Path::new(&index.manifest)));
+    context.insert("manifest_link", &link(folder, Path::new(&index.manifest)));
 
     let jobs: BTreeSet<&str> = index.jobs.iter().map(|entry| entry.job.as_str()).collect();
     let with = |status: Status| records.iter().filter(|record| record.status == status).count();
@@ -111,11 +116,18 @@ fn kind(table: &Table, all: &[Table]) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", "))
 }
 
-/// The manifest as seen from the results folder, where both are relative to one folder.
-fn link(root: &Path, manifest: &Path) -> Option<String> {
-    let plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
-    let text = manifest.to_str().filter(|text| !text.is_empty())?;
-    (plain(root) && plain(manifest)).then(|| format!("{}{text}", "../".repeat(root.components().count())))
+/// The manifest as seen from the folder of the page.
+fn link(folder: &Path, manifest: &Path) -> Option<String> {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    let (from, to) = (whole(folder)?, whole(manifest)?);
+    let shared = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = "../".repeat(from.components().count() - shared);
+    let rest: PathBuf = to.components().skip(shared).collect();
+    Some(format!("{up}{}", rest.to_str()?))
 }
 
 fn drawn(results: &Results) -> Result<Vec<Value>, ReportError> {

@@ -98,17 +98,59 @@ fn results_are_compared_by_place() {
     );
 }
 
+fn git(bench: &Bench, args: &[&str]) {
+    let mut command = std::process::Command::new("git");
+    command
+        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+        .args(args)
+        .current_dir(bench.folder.path());
+    assert!(command.output().expect("git").status.success(), "git {args:?}");
+}
+
+#[test]
+fn records_that_are_not_the_committed_ones_are_refused_and_missing_ones_are_missed() {
+    let bench = Bench::new();
+    git(&bench, &["init", "--quiet"]);
+    bench.exec(&[]).ok();
+    git(&bench, &["add", "-A"]);
+    git(&bench, &["commit", "--quiet", "-m", "results"]);
+    // A confusion matrix alone is a difference.
+    let store = runner::result::Store::at(bench.path("results/tiny"));
+    let job = store.load_index().expect("index").jobs[9].job.clone();
+    let mut record = store.load(&job).expect("record");
+    record.metrics.as_mut().expect("metrics").confusion_matrix[0][0] += 1;
+    store.save(record).expect("saved");
+    let run = bench.run(&["compare", "HEAD:results/tiny", "tiny"]).ok();
+    assert!(
+        run.stdout.contains("the confusion matrix is another"),
+        "{}",
+        run.stdout
+    );
+    bench
+        .run(&["verify", "tiny.toml"])
+        .code(2)
+        .says("records of `tiny` differ from those that are committed");
+    // What is gone is missed by a sample, too.
+    std::fs::remove_file(store.record_path(&job)).expect("removed");
+    let run = bench
+        .run(&["verify", "tiny.toml", "--allow-dirty", "--sample", "1"])
+        .code(100);
+    assert!(
+        run.stdout
+            .contains(&format!("{job}  has no record to compare with")),
+        "{}",
+        run.stdout
+    );
+    bench
+        .run(&["verify", "tiny.toml", "--tolerance=-1"])
+        .code(2)
+        .says("a number of at least 0 is wanted");
+}
+
 #[test]
 fn results_are_read_from_git_and_verified() {
     let bench = Bench::new();
-    let git = |args: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        command
-            .args(["-c", "user.name=t", "-c", "user.email=t@t"])
-            .args(args)
-            .current_dir(bench.folder.path());
-        assert!(command.output().expect("git").status.success(), "git {args:?}");
-    };
+    let git = |args: &[&str]| git(&bench, args);
     git(&["init", "--quiet"]);
     bench
         .run(&["verify", "tiny.toml", "--allow-dirty"])
@@ -148,6 +190,7 @@ fn results_are_read_from_git_and_verified() {
     let mut record = store.load(&job).expect("record");
     record.metrics.as_mut().expect("metrics").accuracy += 1e-12;
     store.save(record).expect("saved");
+    git(&["commit", "--quiet", "-am", "another number"]);
     let run = bench.run(&["verify", "tiny.toml"]);
     assert_eq!(run.code, Some(100));
     assert!(

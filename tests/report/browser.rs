@@ -17,6 +17,7 @@ fn html(folder: &std::path::Path, records: Vec<Record>) -> String {
         &store,
         &load(&store).expect("results"),
         &Templates::load(None).expect("templates"),
+        store.root(),
     )
     .expect("page");
     runner::result::write_atomic(&folder.join("report.html"), html.as_bytes()).expect("written");

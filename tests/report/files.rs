@@ -74,7 +74,7 @@ fn a_page_tells_its_tables_apart() {
         ..TableRequest::default()
     };
     results.index.tables = ["methods-by-split", "kf-gradient-only"].map(request).to_vec();
-    let html = page(&store, &results, &templates).expect("a page");
+    let html = page(&store, &results, &templates, store.root()).expect("a page");
     for title in ["methods by split", "kf gradient only"] {
         assert_eq!(
             html.matches(&format!("<summary>Test accuracy (%), {title}, "))
@@ -85,7 +85,7 @@ fn a_page_tells_its_tables_apart() {
     }
     assert!(html.contains("\"KF gradient\",\"DeepLIFT\""), "display names");
     results.records.clear();
-    let error = page(&store, &results, &templates).expect_err("nothing");
+    let error = page(&store, &results, &templates, store.root()).expect_err("nothing");
     assert_eq!(
         error.to_string(),
         "`quick_start` has no record, so there is nothing to show"

@@ -202,11 +202,11 @@ pub struct VerifyArgs {
     /// Only N jobs, spread over the plan, and what they need
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: Option<u32>,
-    /// Go on although the manifest is not committed as it is
+    /// Go on although the manifest or a record is not committed as it is
     #[arg(long)]
     pub allow_dirty: bool,
     /// Largest difference of a metric where another kind of device made the results; on the same kind there is none
-    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    #[arg(long, value_name = "X", default_value_t = 1e-3, value_parser = tolerance, allow_negative_numbers = true)]
     pub tolerance: f64,
     /// Jobs at a time [default: number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -249,4 +249,12 @@ pub struct WorkerArgs {
     /// Device to compute on
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "a number is wanted".to_string())?;
+    match value >= 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => Err("a number of at least 0 is wanted".to_string()),
+    }
 }
