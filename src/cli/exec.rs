@@ -100,6 +100,7 @@ fn run_all(
     let path = &args.manifest.manifest;
     let decisions = decide(&experiment.plan, &store, selection);
     require_some(&decisions, selection)?;
+    refuse_newer(&decisions)?;
     summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     summary.left_out = decisions.iter().filter(|d| !d.selected).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
@@ -211,6 +212,19 @@ fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
             .into_iter()
             .collect(),
         predictions: false,
+    })
+}
+
+/// What a newer version of this program wrote is not overwritten, unless it is told to.
+fn refuse_newer(decisions: &[Decision]) -> Result<(), CliError> {
+    let newer = decisions.iter().find_map(|decision| match &decision.reason {
+        Reason::Newer(why) if decision.run => Some(why),
+        _ => None,
+    });
+    newer.map_or(Ok(()), |why| {
+        let hint =
+            "a newer version of this program wrote it: update; `--force` writes it anew, as this one does";
+        Err(CliError::usage(why.clone(), hint))
     })
 }
 

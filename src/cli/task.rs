@@ -78,7 +78,8 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
             claims.release_all();
             let next = task.after_signal(
                 &report,
-                std::env::var("SLURM_JOB_ID").ok().as_deref(),
+                // Not `SLURM_JOB_ID`: in the last task of an array that is the array.
+                slurm::own_job().as_deref(),
                 &store,
                 &provenance,
             )?;

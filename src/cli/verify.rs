@@ -207,7 +207,7 @@ fn recorded(experiment: &Experiment, index: &Index, decision: &Decision, job: us
         return found(name);
     }
     match &decision.reason {
-        Reason::Corrupt(why) => return Recorded::Damaged(why.clone()),
+        Reason::Corrupt(why) | Reason::Newer(why) => return Recorded::Damaged(why.clone()),
         Reason::Unfinished(status) => return Recorded::Failed(*status),
         _ => {}
     }

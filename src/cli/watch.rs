@@ -283,7 +283,7 @@ impl View {
             };
             let bar = |(kind, stage): &(Kind, Stage)| {
                 let bar = all.add(ProgressBar::new(stage.all as u64));
-                bar.set_style(style("{prefix:9} {bar:32} {wide_msg}"));
+                bar.set_style(style("{prefix:9} {bar:12} {wide_msg}"));
                 bar.set_prefix(kind.as_str());
                 bar
             };

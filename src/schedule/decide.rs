@@ -26,6 +26,8 @@ pub enum Reason {
     Unfinished(Status),
     /// The record cannot be trusted.
     Corrupt(String),
+    /// A newer version of this program wrote the record.
+    Newer(String),
     /// A job that will run needs its checkpoint, which is gone or damaged.
     CheckpointLost,
     /// What it answered on the test examples is needed, and damaged.
@@ -42,7 +44,7 @@ impl std::fmt::Display for Reason {
             Self::New => f.write_str("no record yet"),
             Self::Changed(what) => write!(f, "changed: {}", what.join("; ")),
             Self::Unfinished(status) => write!(f, "{} before", status.as_str()),
-            Self::Corrupt(why) => write!(f, "record unusable: {why}"),
+            Self::Corrupt(why) | Self::Newer(why) => write!(f, "record unusable: {why}"),
             Self::CheckpointLost => f.write_str("its checkpoint is needed and missing or damaged"),
             Self::PredictionsLost => f.write_str("its predictions are needed and damaged"),
             Self::Forced => f.write_str("forced"),
@@ -267,7 +269,12 @@ fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> 
     }
     let reason = match store.lookup(&job.name, &job.key) {
         Lookup::Found(record) => return of(record.status, &|| Success::of(&record, job)),
-        Lookup::Corrupt(error) => Reason::Corrupt(error.to_string()),
+        Lookup::Corrupt(error) => match error {
+            StoreError::Schema { found, expected, .. } if found > u64::from(expected) => {
+                Reason::Newer(error.to_string())
+            }
+            _ => Reason::Corrupt(error.to_string()),
+        },
         Lookup::Missing => match earlier().same_key(store, job) {
             Some(record) => return of(record.status, &|| Success::of(&record, job)),
             None => earlier().changed(store, job),

@@ -209,3 +209,25 @@ fn filters_and_partitions_choose_and_nothing_chosen_is_an_error() {
         5
     );
 }
+
+#[test]
+fn a_record_of_a_newer_version_is_not_overwritten_unless_told_to() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    let store = runner::result::Store::at(bench.path("results/tiny"));
+    let job = store.load_index().expect("index").jobs[9].job.clone();
+    let path = store.record_path(&job);
+    let text = std::fs::read_to_string(&path).expect("record");
+    let newer = text.replace("\"schema\": 2", "\"schema\": 99");
+    assert_ne!(newer, text);
+    runner::result::write_atomic(&path, newer.as_bytes()).expect("written");
+    bench
+        .exec(&[])
+        .code(2)
+        .says("has schema version 99, this program reads versions 1 to 2")
+        .says("hint: a newer version of this program wrote it");
+    assert_eq!(std::fs::read_to_string(&path).expect("record"), newer);
+    bench.exec(&["--force"]).ok();
+    let again = std::fs::read_to_string(&path).expect("record");
+    assert!(again.contains("\"schema\": 2"), "{again}");
+}

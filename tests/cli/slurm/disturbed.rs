@@ -29,6 +29,40 @@ fn told_that_time_is_up_a_training_is_saved_queued_again_and_gives_the_same_numb
 }
 
 #[test]
+fn of_an_array_only_the_task_whose_time_is_up_is_queued_again() {
+    let manifest = long(2000);
+    let Some(here) = Here::with(&manifest) else { return };
+    here.submit(&["slurm.pack=1"]).ok();
+    until("both trainings are under way", || {
+        let logs = here.files().into_iter().filter(|file| file.contains("/logs/"));
+        let begun = |file: String| std::fs::read_to_string(file).is_ok_and(|log| log.contains("epoch="));
+        logs.map(begun).filter(|&begun| begun).count() == 2
+    });
+    let id = std::fs::read_to_string(here.only("/0.id")).expect("an id");
+    // Slurm knows the last task of an array by the array's own number, too.
+    here.cluster
+        .slurm("scancel", &["--batch", "--signal=TERM", &format!("{id}_1")]);
+    until("it is queued again", || {
+        here.output().contains("queued again, to go on from here")
+    });
+    let sibling = format!("{id}_0 RUNNING");
+    assert!(
+        here.cluster.queued().contains(&sibling),
+        "{:?}",
+        here.cluster.queued()
+    );
+    here.until_done(5);
+    let output = here.output();
+    assert_eq!(
+        output.matches("queued again, to go on from here").count(),
+        1,
+        "{output}"
+    );
+    assert!(output.matches("DUE TO JOB REQUEUE").count() <= 1, "{output}");
+    assert_eq!(here.records(), undisturbed(&manifest));
+}
+
+#[test]
 fn a_lost_node_costs_time_and_a_job_that_gets_nowhere_within_the_limit_fails() {
     let manifest = long(2500);
     let Some(here) = Here::with(&manifest) else { return };
