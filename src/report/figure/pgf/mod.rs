@@ -70,9 +70,10 @@ impl Figure {
             below,
         } = first.chart.grid(self.across.clamp(1, count), count);
         let down = count.div_ceil(across);
+        // Outside of the picture, an end of a line would be a space in a paragraph.
         for (name, colours) in [("series", SERIES.as_slice()), ("bar", BARS.as_slice())] {
             for (index, (r, g, b)) in colours.iter().enumerate() {
-                let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}");
+                let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}%");
             }
         }
         out.push_str("\\begin{tikzpicture}\n");
@@ -101,7 +102,7 @@ impl Figure {
         }
         out.push_str("\\end{groupplot}\n");
         self.typeset_legend(&mut out);
-        out.push_str("\\end{tikzpicture}\n");
+        out.push_str("\\end{tikzpicture}%\n");
         out
     }
 }
