@@ -4,16 +4,23 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use runner::report::{FIGURES, FigureOptions, figures, study_figure, to_macros};
+use runner::report::{FIGURES, FigureOptions, figures, load, study_figure, to_macros};
+use runner::result::Store;
 
 use super::layouts::{ablation, full_data};
 use super::*;
 
-/// Compiles a document and returns its text, without line breaks; `None`, said aloud, where a program is missing.
+/// Compiles a document on wide paper and returns its text, without line breaks; `None`, said aloud, where a program is
+/// missing.
 fn compiled(what: &str, packages: &str, body: &str) -> Option<String> {
+    compiled_on("a3paper,landscape,margin=5mm", what, packages, body)
+}
+
+/// The same on this paper, where nothing may be wider than the text.
+fn compiled_on(paper: &str, what: &str, packages: &str, body: &str) -> Option<String> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let document = format!(
-        "\\documentclass[a3paper,landscape]{{article}}\n\\usepackage[margin=5mm]{{geometry}}\n\\usepackage{{booktabs,adjustbox}}\n{packages}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
+        "\\documentclass{{article}}\n\\usepackage[{paper}]{{geometry}}\n\\usepackage{{booktabs,adjustbox}}\n{packages}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
     );
     runner::result::write_atomic(&folder.path().join("t.tex"), document.as_bytes()).expect("write");
     let run = |program: &str, args: &[&str]| {
@@ -34,6 +41,12 @@ fn compiled(what: &str, packages: &str, body: &str) -> Option<String> {
         "{what}: {}",
         String::from_utf8_lossy(&made.stdout)
     );
+    let said = String::from_utf8_lossy(&made.stdout);
+    let wide: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("Overfull \\hbox"))
+        .collect();
+    assert!(wide.is_empty(), "{what}: {wide:?}");
     let Ok(text) = run("pdftotext", &["-layout", "t.pdf", "-"]) else {
         crate::shared::say_skipped(what, "`pdftotext` is not installed");
         return None;
@@ -149,6 +162,37 @@ fn every_figure_compiles() {
         "aligned (git-rebasin): loss barrier 0.5000 at 0.50",
         "mean of a cluster",
     ] {
+        assert!(text.contains(expected), "{expected:?} is not in: {text}");
+    }
+}
+
+/// The committed results whose rows have the longest names, and those with the most classes, in a text of 12.1 cm.
+#[test]
+fn figures_are_as_wide_as_the_text() {
+    let what = "the width of pgfplots";
+    if !has("pgfplots.sty") {
+        crate::shared::say_skipped(what, "LaTeX's package `pgfplots` is not installed");
+        return;
+    }
+    let mut body = String::new();
+    for experiment in ["mnist-mlp-full-small", "cifar100-vgg11-non-iid-small"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("results")
+            .join(experiment);
+        let results = load(&Store::at(folder)).expect("results");
+        for name in FIGURES {
+            for figure in figures(&results, name, &FigureOptions::default()).unwrap_or_default() {
+                let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
+            }
+        }
+    }
+    let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}";
+    let paper = "a4paper,textwidth=12.1cm,textheight=24cm";
+    let Some(text) = compiled_on(paper, what, packages, &body) else {
+        return;
+    };
+    // Long names have two lines, and panels are wide enough for the numbers of an axis.
+    for expected in ["models, groups of 2", "0 20 40 60 80 100 0 20 40 60 80 100"] {
         assert!(text.contains(expected), "{expected:?} is not in: {text}");
     }
 }

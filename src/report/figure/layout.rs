@@ -27,12 +27,12 @@ impl Figure {
         let column = |at: usize| {
             let panels = self.panels.iter().zip(&sizes).skip(at).step_by(across);
             panels
-                .map(|(panel, size)| size.width.max(text::width(&panel.title, SIZE) * 1.08))
+                .map(|(panel, size)| size.width.max(text::bold_width(&panel.title, SIZE)))
                 .fold(0.0, f64::max)
         };
         let widths: Vec<f64> = (0..across).map(column).collect();
-        let title = text::width(&self.title, SIZE + 2.0);
-        let inner = (widths.iter().sum::<f64>() + GAP * (across - 1) as f64).max(title * 1.08);
+        let title = text::bold_width(&self.title, SIZE + 2.0);
+        let inner = (widths.iter().sum::<f64>() + GAP * (across - 1) as f64).max(title);
         let mut scene = Scene {
             width: (inner + 2.0 * MARGIN).ceil(),
             ..Scene::default()

@@ -40,13 +40,13 @@ pub fn tinted(index: usize, tint: usize) -> Ink {
     }
     let (r, g, b) = series(index);
     let towards = match tint % TINTS.len() {
-        0 => return Ink::Colour((r, g, b)),
+        0 => return Ink::Series((r, g, b)),
         1 => 0.0,
         _ => 255.0,
     };
     let share = TINTS[tint % TINTS.len()];
     let mix = |part: u8| (f64::from(part) * share + towards * (1.0 - share)).round() as u8;
-    Ink::Colour((mix(r), mix(g), mix(b)))
+    Ink::Series((mix(r), mix(g), mix(b)))
 }
 
 /// How much of the colour is in each of its tints: itself, a darker and a lighter one.
@@ -68,9 +68,65 @@ pub fn lightness((r, g, b): Rgb) -> f64 {
     (0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)) / 255.0
 }
 
+/// The paper of a dark page, as `templates/report.html` has it.
+const DARK: Rgb = (20, 23, 26);
+
+/// What stands for a colour on a dark page: `None` where it is seen there as it is. All get at least the 3 : 1 that WCAG 2.1
+/// asks of graphics, and what was darker stays darker, so that tints remain apart.
+pub fn on_dark(colour: Rgb) -> Option<Rgb> {
+    const ENOUGH: f64 = 4.5;
+    const LEAST: f64 = 3.0;
+    let contrast = contrast(colour, DARK);
+    if contrast >= ENOUGH {
+        return None;
+    }
+    let aim = LEAST + (contrast - 1.0) / (ENOUGH - 1.0) * (ENOUGH - LEAST);
+    let whiter = (1..=255).map(|share| {
+        let mix = |part: u8| part + (f64::from(255 - part) * f64::from(share) / 255.0).round() as u8;
+        (mix(colour.0), mix(colour.1), mix(colour.2))
+    });
+    whiter
+        .into_iter()
+        .find(|mixed| self::contrast(*mixed, DARK) >= aim)
+}
+
+/// The contrast of two colours, from 1 to 21, after WCAG 2.1.
+fn contrast(a: Rgb, b: Rgb) -> f64 {
+    let linear = |part: u8| match f64::from(part) / 255.0 {
+        part if part <= 0.03928 => part / 12.92,
+        part => ((part + 0.055) / 1.055).powf(2.4),
+    };
+    let luminance = |(r, g, b): Rgb| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+    a.max(b) / a.min(b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In all tints, and those of one colour in their order.
+    #[test]
+    fn curves_are_seen_on_a_dark_page() {
+        for index in 0..SERIES.len() {
+            let seen = [1, 0, 2].map(|tint| match tinted(index, tint) {
+                Ink::Series(colour) => contrast(on_dark(colour).unwrap_or(colour), DARK),
+                // Words are light there.
+                ink => {
+                    assert_eq!(ink, Ink::Text);
+                    f64::INFINITY
+                }
+            });
+            assert!(seen.iter().all(|contrast| *contrast >= 3.0), "{index}: {seen:?}");
+            let words = seen[1].is_infinite();
+            assert!(
+                words || seen[0] + 0.3 < seen[1] && seen[1] < seen[2],
+                "{index}: {seen:?}"
+            );
+        }
+        // Black and white.
+        assert!((contrast((0, 0, 0), (255, 255, 255)) - 21.0).abs() < 1e-9);
+    }
 
     #[test]
     fn grey_keeps_the_order_of_shades_and_tells_bars_apart() {

@@ -115,7 +115,7 @@ fn paint(ink: Ink, opacity: f64) -> Paint<'static> {
         Ink::Text => (26, 26, 26),
         Ink::Muted => (89, 89, 89),
         Ink::Grid => (221, 221, 221),
-        Ink::Colour(colour) => colour,
+        Ink::Colour(colour) | Ink::Series(colour) => colour,
         Ink::Bar(kind) => bar(kind),
     };
     let mut paint = Paint::default();

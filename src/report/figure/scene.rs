@@ -27,6 +27,8 @@ pub enum Ink {
     Grid,
     /// One colour on any page.
     Colour(Rgb),
+    /// The colour of a curve or a mark: on a dark page a lighter one, where this one would hardly be seen.
+    Series(Rgb),
     /// The colour of a kind of bar: that of the palette on paper; a dark page has its own.
     Bar(usize),
 }

@@ -1,9 +1,10 @@
 //! Scenes as SVG.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::model::Figure;
-use super::palette::{Rgb, bar};
+use super::palette::{Rgb, bar, on_dark};
 use super::scene::{Anchor, Ink, Mark, Scene};
 
 /// The page a picture is for.
@@ -32,13 +33,45 @@ impl Figure {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{title}\" font-family=\"DejaVu Sans, Verdana, sans-serif\"{class}>"
         );
         let _ = writeln!(out, "<title>{title}</title>");
-        if theme == Theme::File {
-            let _ = writeln!(out, "<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>");
+        match theme {
+            Theme::File => {
+                let _ = writeln!(out, "<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>");
+            }
+            Theme::Page => out.push_str(&dark(&scene)),
         }
         draw(&scene, theme, &mut out);
         out.push_str("</svg>\n");
         out
     }
+}
+
+/// The colours of a dark page for those of the scene that would hardly be seen there. Named by the colours that they stand
+/// for, so that pictures of one page agree.
+fn dark(scene: &Scene) -> String {
+    let inks = scene.marks.iter().map(|mark| match mark {
+        Mark::Line { ink, .. } | Mark::Area { ink, .. } | Mark::Text { ink, .. } => *ink,
+    });
+    let lighter: BTreeMap<Rgb, Rgb> = inks
+        .filter_map(|ink| match ink {
+            Ink::Series(colour) => Some((colour, on_dark(colour)?)),
+            _ => None,
+        })
+        .collect();
+    if lighter.is_empty() {
+        return String::new();
+    }
+    let each = lighter
+        .iter()
+        .map(|(of, colour)| format!("{}: {};", variable(*of), hex(*colour)));
+    let each: Vec<String> = each.collect();
+    format!(
+        "<style>@media (prefers-color-scheme: dark) {{ .figure {{ {} }} }}</style>\n",
+        each.join(" ")
+    )
+}
+
+fn variable((r, g, b): Rgb) -> String {
+    format!("--c{r:02x}{g:02x}{b:02x}")
 }
 
 fn draw(scene: &Scene, theme: Theme, out: &mut String) {
@@ -115,7 +148,10 @@ fn draw(scene: &Scene, theme: Theme, out: &mut String) {
 
 fn paint(what: &str, ink: Ink, theme: Theme) -> String {
     match (ink, theme) {
-        (Ink::Colour(colour), _) => format!("{what}=\"{}\"", hex(colour)),
+        (Ink::Series(colour), Theme::Page) if on_dark(colour).is_some() => {
+            format!("{what}=\"var({}, {})\"", variable(colour), hex(colour))
+        }
+        (Ink::Colour(colour) | Ink::Series(colour), _) => format!("{what}=\"{}\"", hex(colour)),
         (Ink::Bar(kind), Theme::Page) => format!("{what}=\"var(--bar{kind}, {})\"", hex(bar(kind))),
         (Ink::Bar(kind), Theme::File) => format!("{what}=\"{}\"", hex(bar(kind))),
         (Ink::Text, Theme::Page) => format!("{what}=\"currentColor\""),

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{Grid, Place, longest, names, number, ticks};
+use super::{Grid, Place, longest, names, number, ticks, wrapped, wrapping};
 use crate::report::figure::model::{Bar, Bars};
 use crate::report::figure::palette::BARS;
 
-/// Height of a bar with the room around it, in cm, and of all rows of panels, less what stands between them.
+/// Height of a bar with the room around it, in cm, beside a name of one line and of two, and of all rows of panels, less
+/// what stands between them.
 const BAR: f64 = 0.3;
+const TALL_BAR: f64 = 0.5;
 const HEIGHT: f64 = 15.0;
 
 impl Bars {
@@ -37,13 +39,15 @@ impl Bars {
 
     pub(super) fn typeset(&self, place: Place, out: &mut String) {
         let labels: Vec<String> = self.each.iter().map(|bar| bar.label.clone()).collect();
+        let tall = wrapped(labels.iter().map(String::as_str));
         let labels = match place.first {
-            true => ticks('y', &labels, 1),
+            true => ticks('y', &labels, 1) + &wrapping(tall),
             false => "ytick=\\empty".to_string(),
         };
         let (_, down) = place.grid;
         let count = self.each.len().max(1) as f64;
-        let bar = BAR.min(HEIGHT / down as f64 / count);
+        let most_high = if tall { TALL_BAR } else { BAR };
+        let bar = most_high.min(HEIGHT / down as f64 / count);
         let most = self.axis().high;
         let _ = writeln!(
             out,

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{Grid, Place, names, number, ticks};
+use super::{Grid, Place, names, number, ticks, wrapped, wrapping};
 use crate::report::figure::model::Matrix;
 use crate::report::figure::palette::{lightness, shade};
 use crate::report::filters::latex;
 
-/// Height of a row with a name, in cm, and of all of them.
+/// Height of a row with a name of one line and of two, in cm, and of all of them.
 const ROW: f64 = 0.34;
+const TALL_ROW: f64 = 0.5;
 const HEIGHT: f64 = 17.0;
 /// About so many classes have a number at their axis, and a decimal where their value is written.
 const NUMBERED: usize = 10;
@@ -18,6 +19,11 @@ impl Matrix {
     /// Whether rows have names of their own, and not those of the columns.
     fn is_list(&self) -> bool {
         self.y.is_empty()
+    }
+
+    /// Whether names of rows have several lines.
+    fn is_tall(&self) -> bool {
+        self.is_list() && wrapped(self.rows.iter().map(String::as_str))
     }
 
     pub(super) fn grid(&self, across: usize, count: usize) -> Grid {
@@ -50,7 +56,7 @@ impl Matrix {
         let none = |axis: char| format!("{axis}tick=\\empty");
         let mut y = none('y');
         if self.is_list() {
-            y = ticks('y', &self.rows, 1);
+            y = ticks('y', &self.rows, 1) + &wrapping(self.is_tall());
         } else if place.first {
             y = format!("{}, ylabel={{{}}}", ticks('y', &self.rows, every), latex(&self.y));
         }
@@ -76,7 +82,8 @@ impl Matrix {
         let height = match self.is_list() {
             true => {
                 let rows = self.rows.len().max(1) as f64;
-                format!("{:.2}cm", rows * ROW.min(HEIGHT / rows))
+                let row = if self.is_tall() { TALL_ROW } else { ROW };
+                format!("{:.2}cm", rows * row.min(HEIGHT / rows))
             }
             false => "\\panelwidth".to_string(),
         };

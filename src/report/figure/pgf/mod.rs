@@ -28,6 +28,10 @@ const MARKS: [&str; SHAPES] = [
 
 /// The text of a paper in one column, in cm: what does not fit this is broken or turned.
 const TEXT: f64 = 12.0;
+/// What names at a vertical axis may take of it, in cm: longer ones have several lines.
+const NAMES: f64 = 3.9;
+/// Width of a character of a name, in cm.
+const CHARACTER: f64 = 0.135;
 
 /// How panels stand beside and below each other. In cm, what is not the panels themselves.
 struct Grid {
@@ -70,20 +74,21 @@ impl Figure {
             below,
         } = first.chart.grid(self.across.clamp(1, count), count);
         let down = count.div_ceil(across);
+        // Outside of the picture, an end of a line would be a space in a paragraph.
         for (name, colours) in [("series", SERIES.as_slice()), ("bar", BARS.as_slice())] {
             for (index, (r, g, b)) in colours.iter().enumerate() {
-                let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}");
+                let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}%");
             }
         }
         out.push_str("\\begin{tikzpicture}\n");
         let beside = left + between * (across - 1) as f64 + right;
         let _ = writeln!(
             out,
-            "\\pgfmathsetlengthmacro{{\\panelwidth}}{{(\\linewidth-{beside:.2}cm)/{across}}}"
+            "\\pgfmathsetlengthmacro{{\\panelwidth}}{{max(1cm,(\\linewidth-{beside:.2}cm)/{across})}}"
         );
         let _ = writeln!(
             out,
-            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={between:.2}cm, vertical sep={below:.2}cm}}, width=\\panelwidth, scale only axis, tick align=outside, tick pos=left, tick label style={{font=\\scriptsize}}, label style={{font=\\scriptsize}}, title style={{font=\\scriptsize, align=center, text width=\\panelwidth, yshift=-1ex}}]"
+            "\\begin{{groupplot}}[group style={{group size={across} by {down}, horizontal sep={between:.2}cm, vertical sep={below:.2}cm}}, width=\\panelwidth, scale only axis, tick align=outside, tick pos=left, tick label style={{font=\\scriptsize, /pgf/number format/fixed, /pgf/number format/precision=3}}, label style={{font=\\scriptsize}}, title style={{font=\\scriptsize, align=center, text width=\\panelwidth, inner xsep=0pt, yshift=-1ex}}]"
         );
         for (position, panel) in self.panels.iter().enumerate() {
             let _ = write!(out, "\\nextgroupplot[title={{{}}}, ", latex(&panel.title));
@@ -101,7 +106,7 @@ impl Figure {
         }
         out.push_str("\\end{groupplot}\n");
         self.typeset_legend(&mut out);
-        out.push_str("\\end{tikzpicture}\n");
+        out.push_str("\\end{tikzpicture}%\n");
         out
     }
 }
@@ -113,8 +118,8 @@ impl Chart {
             Self::Matrix(matrix) => matrix.grid(across, count),
             Self::Lines(_) | Self::Scatter(_) => Grid {
                 across,
-                left: 1.3,
-                between: 1.5,
+                left: 1.45,
+                between: 1.6,
                 right: 0.3,
                 below: 1.75,
             },
@@ -122,9 +127,24 @@ impl Chart {
     }
 }
 
-/// Room for names at an axis, in cm.
+/// Room for names at a vertical axis, in cm.
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
-    0.4 + longest(names) as f64 * 0.135
+    0.4 + (longest(names) as f64 * CHARACTER).min(NAMES)
+}
+
+/// Whether a name is too long for one line.
+fn wrapped<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    longest(names) as f64 * CHARACTER > NAMES
+}
+
+/// How names of several lines are set: small, so that two lines are as high as a row.
+fn wrapping(wrapped: bool) -> String {
+    match wrapped {
+        true => format!(
+            ", yticklabel style={{font=\\fontsize{{6}}{{7}}\\selectfont, align=right, text width={NAMES}cm}}"
+        ),
+        false => String::new(),
+    }
 }
 
 fn longest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
