@@ -152,6 +152,10 @@ fn a_method_has_one_colour_in_all_figures() {
     assert_ne!(gradient.style.colour, alone.style.colour);
     assert_eq!(gradient.style.colour, of("KF gradient, Uniform").style.colour);
     assert_ne!(gradient.style.dash, of("KF gradient, Uniform").style.dash);
+    // A dash is not seen at a point that stands alone, but the mark's fill is.
+    assert!(models.to_svg(Theme::File).contains("fill=\"#ffffff\""));
+    assert!(models.to_svg(Theme::Page).contains("fill=\"var(--paper)\""));
+    assert!(models.to_pgf().contains("fill=white"));
     let training = figures(&results, "training", &options()).expect("training");
     let levels = training
         .iter()

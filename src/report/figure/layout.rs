@@ -98,7 +98,7 @@ fn draw_sample(scene: &mut Scene, sample: Sample, (x, y): (f64, f64)) {
                 dash: DASHES[dash % DASHES.len()],
             });
             if let Some(mark) = mark {
-                scene.point(middle, mark, 1.0, ink, 1.0);
+                scene.filled_point(middle, mark, dash, ink);
             }
         }
         Sample::Bar(kind) => draw_box(scene, (x, y), Ink::Bar(kind)),

@@ -154,7 +154,7 @@ pub struct Style {
     pub colour: usize,
     /// 0 is the colour itself, 1 a darker and 2 a lighter one.
     pub tint: usize,
-    /// Which dash.
+    /// Which dash, and how the mark is filled.
     pub dash: usize,
     /// Which mark stands at its points; along many points only here and there.
     pub mark: Option<usize>,

@@ -26,7 +26,8 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
     }
     let panel = |block: &Vec<usize>| {
         let fused = lines.iter().filter(|line| line.section != Section::Base);
-        let curves = curves(fused, &colours, |line| points(line, block, metric));
+        let mut curves = curves(fused, &colours, |line| points(line, block, metric));
+        dodge(&mut curves);
         // What has a value for one number alone stands there as a mark.
         let several = curves.iter().any(|curve| curve.points.len() > 1);
         several.then(|| Panel {
@@ -57,6 +58,26 @@ pub fn figure(summary: &Summary, metric: Metric) -> Vec<Figure> {
     }]
 }
 
+/// Moves what stands alone at the same number of models a little apart.
+fn dodge(curves: &mut [Curve]) {
+    /// Of the way to the next number: between two marks, and between the first and the last.
+    const STEP: f64 = 0.06;
+    const MOST: f64 = 0.3;
+    let mut alone: BTreeMap<i64, Vec<&mut Point>> = BTreeMap::new();
+    for curve in curves {
+        if let [point] = curve.points.as_mut_slice() {
+            alone.entry(point.x as i64).or_default().push(point);
+        }
+    }
+    for points in alone.into_values() {
+        let gaps = points.len().saturating_sub(1) as f64;
+        let step = STEP.min(MOST / gaps.max(1.0));
+        for (position, point) in points.into_iter().enumerate() {
+            point.x += (position as f64 - gaps / 2.0) * step;
+        }
+    }
+}
+
 /// Curves of rows.
 pub fn curves<'a>(
     lines: impl Iterator<Item = &'a Line<'a>>,
@@ -83,4 +104,42 @@ pub fn points(line: &Line, columns: &[usize], metric: Metric) -> Vec<Point> {
         })
     };
     columns.iter().enumerate().filter_map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Style;
+    use super::*;
+
+    #[test]
+    fn what_stands_alone_is_told_apart() {
+        let curve = |at: &[f64]| Curve {
+            name: String::new(),
+            style: Style {
+                colour: 0,
+                tint: 0,
+                dash: 0,
+                mark: None,
+            },
+            points: at
+                .iter()
+                .map(|x| Point {
+                    x: *x,
+                    y: 0.0,
+                    spread: None,
+                })
+                .collect(),
+        };
+        let mut curves = [curve(&[0.0]), curve(&[0.0, 1.0]), curve(&[1.0]), curve(&[0.0])];
+        dodge(&mut curves);
+        let first = curves.map(|curve| curve.points[0].x);
+        assert_eq!(first, [-0.03, 0.0, 1.0, 0.03]);
+        let mut many: Vec<Curve> = (0..31).map(|_| curve(&[0.0])).collect();
+        dodge(&mut many);
+        let ends = [&many[0], &many[30]].map(|curve| curve.points[0].x);
+        assert!(
+            (ends[0] + 0.15).abs() < 1e-9 && (ends[1] - 0.15).abs() < 1e-9,
+            "{ends:?}"
+        );
+    }
 }

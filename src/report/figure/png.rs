@@ -114,6 +114,7 @@ fn paint(ink: Ink, opacity: f64) -> Paint<'static> {
     let (r, g, b) = match ink {
         Ink::Text => (26, 26, 26),
         Ink::Muted => (89, 89, 89),
+        Ink::Paper => (255, 255, 255),
         Ink::Grid => (221, 221, 221),
         Ink::Colour(colour) | Ink::Series(colour) => colour,
         Ink::Bar(kind) => bar(kind),

@@ -5,6 +5,14 @@ use super::palette::Rgb;
 /// How many marks there are: as many as colours, so that a grey print tells curves apart, too.
 pub const SHAPES: usize = 8;
 
+/// How many ways there are to fill a mark, in the order of dashes: full, hollow, hollow with a core, hollow with a rim. A
+/// point that stands alone has no line whose dash could be seen.
+pub const FILLS: usize = 4;
+/// Sizes of hollow marks, and of what is in and around them, beside a full one.
+const HOLLOW: f64 = 1.1;
+pub const CORE: f64 = 0.5;
+pub const RIM: f64 = 1.8;
+
 /// A picture.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scene {
@@ -23,6 +31,8 @@ pub enum Ink {
     Text,
     /// What is less important.
     Muted,
+    /// The page itself.
+    Paper,
     /// Grids.
     Grid,
     /// One colour on any page.
@@ -152,45 +162,41 @@ impl Scene {
 
     /// Adds a mark, `size` times that of a curve's point: a disc, a square, a triangle, a diamond, a pentagon, a triangle on
     /// its tip, a bar or a plus, in the order of the colours.
-    pub fn point(&mut self, (x, y): (f64, f64), shape: usize, size: f64, ink: Ink, opacity: f64) {
-        const DISC: usize = 24;
-        let corners: Vec<(f64, f64)> = match shape % SHAPES {
-            0 => (0..DISC)
-                .map(|i| i as f64 / DISC as f64 * std::f64::consts::TAU)
-                .map(|angle| (3.6 * angle.cos(), 3.6 * angle.sin()))
-                .collect(),
-            1 => vec![(-3.2, -3.2), (3.2, -3.2), (3.2, 3.2), (-3.2, 3.2)],
-            2 => vec![(0.0, -4.4), (4.0, 2.9), (-4.0, 2.9)],
-            3 => vec![(0.0, -4.6), (4.0, 0.0), (0.0, 4.6), (-4.0, 0.0)],
-            4 => (0..5)
-                .map(|i| f64::from(i) / 5.0 * std::f64::consts::TAU)
-                .map(|angle| (4.2 * angle.sin(), -4.2 * angle.cos()))
-                .collect(),
-            5 => vec![(0.0, 4.4), (4.0, -2.9), (-4.0, -2.9)],
-            6 => vec![(-1.4, -4.6), (1.4, -4.6), (1.4, 4.6), (-1.4, 4.6)],
-            _ => vec![
-                (-1.2, -4.4),
-                (1.2, -4.4),
-                (1.2, -1.2),
-                (4.4, -1.2),
-                (4.4, 1.2),
-                (1.2, 1.2),
-                (1.2, 4.4),
-                (-1.2, 4.4),
-                (-1.2, 1.2),
-                (-4.4, 1.2),
-                (-4.4, -1.2),
-                (-1.2, -1.2),
-            ],
-        };
+    pub fn point(&mut self, place: (f64, f64), shape: usize, size: f64, ink: Ink, opacity: f64) {
         self.marks.push(Mark::Area {
-            points: corners
-                .into_iter()
-                .map(|(dx, dy)| (x + dx * size, y + dy * size))
-                .collect(),
+            points: corners(place, shape, size),
             ink,
             opacity,
         });
+    }
+
+    /// Adds the mark of a curve's point, filled in one of [`FILLS`] ways.
+    pub fn filled_point(&mut self, place: (f64, f64), shape: usize, fill: usize, ink: Ink) {
+        let fill = fill % FILLS;
+        if fill == 0 {
+            self.point(place, shape, 1.0, ink, 1.0);
+            return;
+        }
+        self.point(
+            place,
+            shape,
+            if fill == 3 { RIM } else { HOLLOW },
+            Ink::Paper,
+            1.0,
+        );
+        self.outline(place, shape, HOLLOW, ink);
+        match fill {
+            2 => self.point(place, shape, CORE, ink, 1.0),
+            3 => self.outline(place, shape, RIM, ink),
+            _ => {}
+        }
+    }
+
+    fn outline(&mut self, place: (f64, f64), shape: usize, size: f64, ink: Ink) {
+        let mut points = corners(place, shape, size);
+        // The last corner is a corner, too.
+        points.extend_from_within(..2);
+        self.line(points, ink, 1.3);
     }
 
     /// Adds a cross.
@@ -199,4 +205,40 @@ impl Scene {
             self.line(vec![(x - 3.4, y - side), (x + 3.4, y + side)], ink, 1.6);
         }
     }
+}
+
+/// The corners of a mark at a place.
+pub fn corners((x, y): (f64, f64), shape: usize, size: f64) -> Vec<(f64, f64)> {
+    const DISC: usize = 24;
+    let corners: Vec<(f64, f64)> = match shape % SHAPES {
+        0 => (0..DISC)
+            .map(|i| i as f64 / DISC as f64 * std::f64::consts::TAU)
+            .map(|angle| (3.6 * angle.cos(), 3.6 * angle.sin()))
+            .collect(),
+        1 => vec![(-3.2, -3.2), (3.2, -3.2), (3.2, 3.2), (-3.2, 3.2)],
+        2 => vec![(0.0, -4.4), (4.0, 2.9), (-4.0, 2.9)],
+        3 => vec![(0.0, -4.6), (4.0, 0.0), (0.0, 4.6), (-4.0, 0.0)],
+        4 => (0..5)
+            .map(|i| f64::from(i) / 5.0 * std::f64::consts::TAU)
+            .map(|angle| (4.2 * angle.sin(), -4.2 * angle.cos()))
+            .collect(),
+        5 => vec![(0.0, 4.4), (4.0, -2.9), (-4.0, -2.9)],
+        6 => vec![(-1.4, -4.6), (1.4, -4.6), (1.4, 4.6), (-1.4, 4.6)],
+        _ => vec![
+            (-1.2, -4.4),
+            (1.2, -4.4),
+            (1.2, -1.2),
+            (4.4, -1.2),
+            (4.4, 1.2),
+            (1.2, 1.2),
+            (1.2, 4.4),
+            (-1.2, 4.4),
+            (-1.2, 1.2),
+            (-4.4, 1.2),
+            (-4.4, -1.2),
+            (-1.2, -1.2),
+        ],
+    };
+    let placed = corners.into_iter().map(|(dx, dy)| (x + dx * size, y + dy * size));
+    placed.collect()
 }

@@ -156,9 +156,11 @@ fn paint(what: &str, ink: Ink, theme: Theme) -> String {
         (Ink::Bar(kind), Theme::File) => format!("{what}=\"{}\"", hex(bar(kind))),
         (Ink::Text, Theme::Page) => format!("{what}=\"currentColor\""),
         (Ink::Muted, Theme::Page) => format!("{what}=\"var(--muted)\""),
+        (Ink::Paper, Theme::Page) => format!("{what}=\"var(--paper)\""),
         (Ink::Grid, Theme::Page) => format!("{what}=\"var(--line)\""),
         (Ink::Text, Theme::File) => format!("{what}=\"#1a1a1a\""),
         (Ink::Muted, Theme::File) => format!("{what}=\"#595959\""),
+        (Ink::Paper, Theme::File) => format!("{what}=\"#ffffff\""),
         (Ink::Grid, Theme::File) => format!("{what}=\"#dddddd\""),
     }
 }

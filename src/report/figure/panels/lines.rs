@@ -41,20 +41,21 @@ impl Lines {
                 .iter()
                 .map(|point| frame.place((point.x, point.y)))
                 .collect();
-            if let Some(mark) = curve.style.mark {
-                for &point in points.iter().step_by(curve.mark_every()) {
-                    scene.point(point, mark, 1.0, ink(curve), 1.0);
-                }
-            }
             if let Some(ends) = curve.whisker() {
                 scene.line(ends.map(|end| frame.place(end)).to_vec(), ink(curve), 1.2);
             }
             scene.marks.push(Mark::Line {
-                points,
+                points: points.clone(),
                 ink: ink(curve),
                 width: 1.8,
                 dash: DASHES[curve.style.dash % DASHES.len()],
             });
+            // Over the line: hollow marks hide it.
+            if let Some(mark) = curve.style.mark {
+                for &point in points.iter().step_by(curve.mark_every()) {
+                    scene.filled_point(point, mark, curve.style.dash, ink(curve));
+                }
+            }
         }
         frame.close(scene);
     }

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{MARKS, TEXT, longest, style};
+use super::{TEXT, longest, mark, second_mark, style};
 use crate::report::figure::model::{Figure, Sample};
 use crate::report::figure::palette::shade;
-use crate::report::figure::scene::SHAPES;
 use crate::report::filters::latex;
 
 impl Figure {
@@ -40,10 +39,15 @@ impl Figure {
 fn image(sample: Sample) -> String {
     let filled = |options: &str| format!("\\path[{options}] (0,-0.03) rectangle (0.3,0.17);");
     match sample {
-        Sample::Curve(curve) => format!(
-            "\\draw[{}, mark size=1.8pt] plot[mark indices={{2}}] coordinates {{(0,0.07) (0.3,0.07) (0.6,0.07)}};",
-            style(curve)
-        ),
+        Sample::Curve(curve) => {
+            let second = second_mark(curve).map_or(String::new(), |style| {
+                format!("\\draw[{style}] plot coordinates {{(0.3,0.07)}};")
+            });
+            format!(
+                "\\draw[{}] plot[mark indices={{2}}] coordinates {{(0,0.07) (0.3,0.07) (0.6,0.07)}};{second}",
+                style(curve)
+            )
+        }
         Sample::Shade(value) => {
             let (r, g, b) = shade(value.sqrt());
             filled(&format!("draw=gray, fill={{rgb,255:red,{r};green,{g};blue,{b}}}"))
@@ -51,7 +55,7 @@ fn image(sample: Sample) -> String {
         Sample::Bar(kind) => filled(&format!("fill=bar{kind}")),
         Sample::Shape(shape) => format!(
             "\\draw[gray, mark size=2pt] plot[only marks, {}] coordinates {{(0.15,0.07)}};",
-            MARKS[shape % SHAPES]
+            mark(shape, "")
         ),
         Sample::Cross => {
             "\\draw[thick, mark size=2pt] plot[only marks, mark=x] coordinates {(0.15,0.07)};".to_string()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Place, TEXT, colour, coordinates, longest, style, ticks};
+use super::{Place, TEXT, colour, coordinates, longest, second_mark, style, ticks};
 use crate::report::figure::model::{Lines, Ticks};
 use crate::report::filters::latex;
 
@@ -68,13 +68,17 @@ impl Lines {
                     coordinates(ends)
                 );
             }
-            let _ = writeln!(
-                out,
-                "\\addplot[{}, mark size=1.8pt, mark repeat={}, forget plot] coordinates {{{}}};",
-                style(curve.style),
-                curve.mark_every(),
-                coordinates(curve.points.iter().map(|point| (point.x, point.y)))
-            );
+            let points = coordinates(curve.points.iter().map(|point| (point.x, point.y)));
+            for style in [Some(style(curve.style)), second_mark(curve.style)]
+                .into_iter()
+                .flatten()
+            {
+                let _ = writeln!(
+                    out,
+                    "\\addplot[{style}, mark repeat={}, forget plot] coordinates {{{points}}};",
+                    curve.mark_every(),
+                );
+            }
         }
     }
 }

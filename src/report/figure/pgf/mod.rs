@@ -10,21 +10,25 @@ use std::fmt::Write;
 
 use super::model::{Chart, Figure, Style};
 use super::palette::{BARS, SERIES, TINTS};
-use super::scene::SHAPES;
+use super::scene::{CORE, FILLS, RIM, SHAPES, corners};
 use crate::report::filters::latex;
 
 /// Dashes and marks, in the order of those of the pictures.
 const DASHES: [&str; 4] = ["solid", "dashed", "dotted", "dashdotted"];
 const MARKS: [&str; SHAPES] = [
-    "mark=*, mark options={solid}",
-    "mark=square*, mark options={solid}",
-    "mark=triangle*, mark options={solid}",
-    "mark=diamond*, mark options={solid}",
-    "mark=pentagon*, mark options={solid}",
-    "mark=triangle*, mark options={solid, rotate=180}",
-    "mark=|, mark options={solid, very thick}",
-    "mark=+, mark options={solid, very thick}",
+    "mark=*, mark options={solid",
+    "mark=square*, mark options={solid",
+    "mark=triangle*, mark options={solid",
+    "mark=diamond*, mark options={solid",
+    "mark=pentagon*, mark options={solid",
+    "mark=triangle*, mark options={solid, rotate=180",
+    "mark=square*, mark options={solid, xscale=0.4",
+    "mark=plus*, mark options={solid",
 ];
+/// Size of the mark of a curve's point, in points, and of a hollow one, which is to show what is in it.
+const MARK: f64 = 1.8;
+const OPEN_MARK: f64 = 2.6;
+const HOLLOW: &str = ", fill=white, line width=0.5pt";
 
 /// The text of a paper in one column, in cm: what does not fit this is broken or turned.
 const TEXT: f64 = 12.0;
@@ -80,7 +84,7 @@ impl Figure {
                 let _ = writeln!(out, "\\definecolor{{{name}{index}}}{{RGB}}{{{r},{g},{b}}}%");
             }
         }
-        out.push_str("\\begin{tikzpicture}\n");
+        let head = std::mem::replace(&mut out, "\\begin{tikzpicture}\n".to_string());
         let beside = left + between * (across - 1) as f64 + right;
         let _ = writeln!(
             out,
@@ -107,7 +111,10 @@ impl Figure {
         out.push_str("\\end{groupplot}\n");
         self.typeset_legend(&mut out);
         out.push_str("\\end{tikzpicture}%\n");
-        out
+        match out.contains("mark=plus*") {
+            true => head + &plus() + &out,
+            false => head + &out,
+        }
     }
 }
 
@@ -118,7 +125,7 @@ impl Chart {
             Self::Matrix(matrix) => matrix.grid(across, count),
             Self::Lines(_) | Self::Scatter(_) => Grid {
                 across,
-                left: 1.45,
+                left: 1.55,
                 between: 1.6,
                 right: 0.3,
                 below: 1.75,
@@ -163,12 +170,54 @@ fn colour(style: Style) -> String {
 }
 
 fn style(curve: Style) -> String {
+    let (size, fill) = match curve.dash % FILLS {
+        0 => (MARK, ""),
+        3 => (OPEN_MARK * RIM, HOLLOW),
+        _ => (OPEN_MARK, HOLLOW),
+    };
+    let mark = curve
+        .mark
+        .map_or("mark=none".to_string(), |shape| mark(shape, fill));
     format!(
-        "color={}, thick, {}, {}",
+        "color={}, thick, {}, {mark}, mark size={size:.2}pt",
         colour(curve),
         DASHES[curve.dash % DASHES.len()],
-        curve.mark.map_or("mark=none", |mark| MARKS[mark % SHAPES])
     )
+}
+
+/// What stands in the hollow marks of a curve: a core, or the hollow mark whose rim they are.
+fn second_mark(curve: Style) -> Option<String> {
+    let shape = curve.mark?;
+    let (size, fill) = match curve.dash % FILLS {
+        2 => (OPEN_MARK * CORE, ", line width=0pt"),
+        3 => (OPEN_MARK, HOLLOW),
+        _ => return None,
+    };
+    Some(format!(
+        "color={}, only marks, {}, mark size={size:.2}pt",
+        colour(curve),
+        mark(shape, fill)
+    ))
+}
+
+fn mark(shape: usize, options: &str) -> String {
+    format!("{}{options}}}", MARKS[shape % SHAPES])
+}
+
+/// The plus as a shape that can be filled: pgf's own are lines.
+fn plus() -> String {
+    let corners = corners((0.0, 0.0), SHAPES - 1, 1.0);
+    let far = corners.iter().map(|(x, _)| *x).fold(0.0, f64::max);
+    let mut path = String::new();
+    for (position, (x, y)) in corners.into_iter().enumerate() {
+        let to = if position == 0 { "move" } else { "line" };
+        let (x, y) = (x / far, y / far);
+        let _ = write!(
+            path,
+            "\\pgfpath{to}to{{\\pgfpoint{{{x:.2}\\pgfplotmarksize}}{{{y:.2}\\pgfplotmarksize}}}}"
+        );
+    }
+    format!("\\pgfdeclareplotmark{{plus*}}{{{path}\\pgfpathclose\\pgfusepathqfillstroke}}%\n")
 }
 
 /// Places and names of the ticks that have a name; one in `every`.

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{MARKS, coordinates};
+use super::{coordinates, mark as shape};
 use crate::report::figure::model::{Dot, Scatter};
 use crate::report::figure::palette::SERIES;
-use crate::report::figure::scene::SHAPES;
 use crate::report::filters::latex;
 
 impl Scatter {
@@ -28,7 +27,7 @@ impl Scatter {
             let _ = writeln!(
                 out,
                 "\\addplot[only marks, {}, mark size={:.2}pt, series{}, fill opacity=0.75, forget plot] coordinates {{{}}};",
-                MARKS[dot.shape % SHAPES],
+                shape(dot.shape, ""),
                 (dot.size.max(0.0).sqrt() * 3.0).max(1.0),
                 dot.colour % SERIES.len(),
                 coordinates([dot.at])
