@@ -31,7 +31,9 @@ fn cancelled_jobs_are_missing_and_only_they_are_submitted_again() {
         "{status}"
     );
     let said = here.runner(&["cancel", "tiny"]).ok().stdout;
-    assert!(said.contains("tiny: 2 tasks cancelled"), "{said}");
+    // A task that has just ended may still be completing.
+    let told = ["tiny: 2 tasks cancelled", "tiny: 3 tasks cancelled"];
+    assert!(told.iter().any(|text| said.contains(text)), "{said}");
     until("the queue is empty", || here.cluster.queued().is_empty());
     assert_eq!((here.count("ok"), here.count("missing")), (5, 5));
     let said = here.runner(&["cancel", "tiny"]).ok().stdout;
