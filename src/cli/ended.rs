@@ -16,9 +16,7 @@ use crate::schedule::slurm::{Folder, Submission};
 pub fn run(args: &EndedArgs) -> Result<(), CliError> {
     let folder = Folder::at(&args.folder);
     let submission = folder.load()?;
-    // `cache/slurm/ID` lies three levels below the results.
-    let root = args.folder.ancestors().nth(3).unwrap_or(&args.folder);
-    let store = Store::at(root).with_ledger();
+    let store = Store::at(folder.results()).with_ledger();
     let experiment = store.load_index()?.experiment;
     let summary = summary(&submission, &folder, &store);
     let missing = summary.jobs - summary.ok - summary.failed - summary.skipped;

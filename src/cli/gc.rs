@@ -20,15 +20,7 @@ pub fn run(args: &GcArgs, global: &Global) -> Result<(), CliError> {
     if let Some(experiment) = &args.experiment {
         stale.extend(one(experiment, args, global)?);
     } else {
-        let mut names: Vec<String> = std::fs::read_dir(&global.results)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().join("index.json").is_file())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        for name in names {
+        for name in setup::with_results(global) {
             stale.extend(one(&name, args, global)?);
         }
     }

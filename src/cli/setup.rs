@@ -321,6 +321,17 @@ fn slice(text: &str) -> Result<Slice, CliError> {
     }
 }
 
+/// The names of all experiments that have results, sorted.
+pub fn with_results(global: &Global) -> Vec<String> {
+    let entries = std::fs::read_dir(&global.results).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().join("index.json").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// The store of an experiment given by its manifest or its name.
 pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     let name = if Path::new(experiment).extension().is_some_and(|ext| ext == "toml") {
@@ -343,14 +354,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
     if store.root().join("index.json").is_file() {
         return Ok(store.with_ledger());
     }
-    let mut known: Vec<String> = std::fs::read_dir(&global.results)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("index.json").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    known.sort_unstable();
+    let known = with_results(global);
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
     let hint = match crate::manifest::nearest(&name, &names) {
         Some(near) => format!("did you mean `{near}`?"),

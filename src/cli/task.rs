@@ -18,13 +18,11 @@ use crate::schedule::{Halt, Local};
 /// Runs the command.
 pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     let folder = Folder::at(&args.folder);
-    let task = TaskRun::read(folder, args.array, args.task)?;
+    let task = TaskRun::read(folder.clone(), args.array, args.task)?;
     let job = slurm::own_job();
     let host = &Process::current().host;
     task.begin(args.array, args.task, &format!("{host}, Slurm job {job:?}"))?;
-    // `cache/slurm/ID` lies three levels below the results.
-    let root = args.folder.ancestors().nth(3).unwrap_or(&args.folder);
-    let store = Store::open_for_task(root)?;
+    let store = Store::open_for_task(folder.results())?;
     clock::warn_if_wrong(&store);
     let claims = Arc::new(Claims::open(&store.claims(), job, Timing::default())?);
     let setting = &task.submission.setting;

@@ -88,18 +88,13 @@ impl Recipe<'_> {
         &self,
         decode: impl FnOnce() -> Result<Decoded, DataError>,
     ) -> Result<DataSet, DataError> {
-        let (about, facts, parts) = if let Some(kept) = self.loaded() {
+        let (about, info, facts, parts) = if let Some(kept) = self.loaded() {
             kept
         } else {
             let (about, facts, decoded) = self.decode(decode)?;
+            let info = decoded.info();
             let parts = decoded.parts.map(|images| (images.labels, images.pixels.into()));
-            (about, facts, parts)
-        };
-        let info = DataSetInfo {
-            classes: about.classes,
-            train: parts[0].0.len(),
-            test: parts[1].0.len(),
-            shape: about.shape,
+            (about, info, facts, parts)
         };
         let Found {
             info,
@@ -158,13 +153,13 @@ impl Recipe<'_> {
         }
     }
 
-    fn loaded(&self) -> Option<(About, Facts, [LabelsAndPixels; 2])> {
+    fn loaded(&self) -> Option<(About, DataSetInfo, Facts, [LabelsAndPixels; 2])> {
         let (facts, arrays) = self.kept().load()?;
-        let (about, _) = understood(&facts)?;
+        let (about, info) = understood(&facts)?;
         let [train_labels, train, test_labels, test]: [Pixels; 4] = arrays.try_into().ok()?;
         let labels = |bytes: Pixels| labels_of(&bytes, about.classes);
         let parts = [(labels(train_labels), train), (labels(test_labels), test)];
-        Some((about, facts, parts))
+        Some((about, info, facts, parts))
     }
 
     /// Decodes and keeps.

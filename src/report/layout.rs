@@ -54,8 +54,12 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Whether the layout shows a group at all.
-    pub fn shows(&self, group: &Group) -> bool {
+    /// The groups that the layout shows, in their order.
+    pub fn shown(&self, groups: &[Group]) -> Vec<Group> {
+        groups.iter().filter(|group| self.shows(group)).cloned().collect()
+    }
+
+    fn shows(&self, group: &Group) -> bool {
         let method = group.method.as_deref();
         match self {
             Self::KfGradientOnly => {

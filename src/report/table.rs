@@ -132,12 +132,7 @@ impl Table {
             return Err(empty("finished record".to_string()));
         }
         let layout = Layout::named(&options.layout, options.axis.as_deref(), &summary.groups)?;
-        let shown: Vec<Group> = summary
-            .groups
-            .iter()
-            .filter(|group| layout.shows(group))
-            .cloned()
-            .collect();
+        let shown = layout.shown(&summary.groups);
         let is_about = |group: &Group| group.method.as_deref() == Some("kf-gradient");
         if layout == Layout::KfGradientOnly && !shown.iter().any(is_about) {
             return Err(empty("result of `kf-gradient`".to_string()));
@@ -219,12 +214,7 @@ pub fn check_request(summary: &Summary, options: &TableOptions) -> Result<(), Re
     let Some(baseline) = &options.baseline else {
         return Ok(());
     };
-    let shown: Vec<Group> = summary
-        .groups
-        .iter()
-        .filter(|group| layout.shows(group))
-        .cloned()
-        .collect();
+    let shown = layout.shown(&summary.groups);
     let columns = Columns::of(&shown, &layout, options.metric);
     significance::check(&rows(&shown, &columns), baseline)
 }

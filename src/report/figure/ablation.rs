@@ -6,7 +6,7 @@ use super::{Chart, Figure, Lines, Panel, Ticks};
 use crate::report::columns::Columns;
 use crate::report::layout::Layout;
 use crate::report::rows::rows;
-use crate::report::{Group, Metric, ReportError, Summary, labels};
+use crate::report::{Metric, ReportError, Summary, labels};
 
 /// One panel per block of columns, one curve per method.
 pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<Vec<Figure>, ReportError> {
@@ -14,12 +14,7 @@ pub fn figure(summary: &Summary, metric: Metric, axis: Option<&str>) -> Result<V
     let Layout::Ablation { axis } = &layout else {
         return Ok(Vec::new());
     };
-    let shown: Vec<Group> = summary
-        .groups
-        .iter()
-        .filter(|group| layout.shows(group))
-        .cloned()
-        .collect();
+    let shown = layout.shown(&summary.groups);
     let columns = Columns::of(&shown, &layout, metric);
     let lines = rows(&shown, &columns);
     let colours = Colours::of(summary);

@@ -156,6 +156,11 @@ impl Folder {
         Self { path: path.into() }
     }
 
+    /// The results it belongs to: it is their `cache/slurm/ID`.
+    pub fn results(&self) -> &Path {
+        self.path.ancestors().nth(3).unwrap_or(&self.path)
+    }
+
     /// Makes the folder of a submission: its description first, without which it is none.
     pub fn create(store: &Store, submission: &Submission) -> Result<Self, StoreError> {
         let folder = Self::at(store.submissions().join(&submission.id));
