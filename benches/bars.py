@@ -22,6 +22,7 @@ p.add_argument("--epochs", type=int, required=True)
 p.add_argument("--seeds", default="1")
 p.add_argument("--cutmix", action="store_true")
 p.add_argument("--threads", type=int, default=2)
+p.add_argument("--device", default="cpu")
 A = p.parse_args()
 torch.set_num_threads(A.threads)
 
@@ -54,7 +55,8 @@ def cifar(part):
     images = np.stack([np.asarray(Image.open(io.BytesIO(img["bytes"])).convert("RGB")) for img in table["img"]])
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     mean, std = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.247, 0.243, 0.261])
-    return torch.utils.data.TensorDataset((x - mean[:, None, None]) / std[:, None, None], torch.tensor(table["label"]))
+    x = (x - mean[:, None, None]) / std[:, None, None]
+    return torch.utils.data.TensorDataset(x.to(A.device), torch.tensor(table["label"]).to(A.device))
 
 
 def vgg():
@@ -93,19 +95,21 @@ build, load, warmup, smoothing = {"mnist": (mlp, None, 5, 0.0), "vgg": (vgg, cif
 train, test = ((load("train"), load("test")) if load else (Mnist("train"), Mnist("t10k")))
 for seed in map(int, A.seeds.split(",")):
     torch.manual_seed(seed), np.random.seed(seed)
-    model, loader = build(), torch.utils.data.DataLoader(train, 128, shuffle=True)
+    model, loader = build().to(A.device), torch.utils.data.DataLoader(train, 128, shuffle=True)
     if A.case == "vgg":  # whole batches at once, as nothing is to be done to single images
         order = torch.utils.data.RandomSampler(train)
         batches = torch.utils.data.BatchSampler(order, 128, drop_last=False)
         loader = torch.utils.data.DataLoader(train, batch_size=None, sampler=batches)
     optimizer = torch.optim.Adam(model.parameters(), weight_decay=5e-5)
     model.train()
-    seconds = 0.0
+    seconds, losses = 0.0, []
     for epoch in range(A.epochs):
+        total = torch.zeros((), device=A.device)
         for group in optimizer.param_groups:
             group["lr"] = rate(epoch, warmup)
         start = time.perf_counter()
         for x, y in loader:
+            x, y = x.to(A.device), y.to(A.device)
             if A.cutmix:
                 x, z, share = cutmix(x, y)
                 out = model(x)
@@ -115,12 +119,16 @@ for seed in map(int, A.seeds.split(",")):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            total += loss.detach() * len(y)
+        losses.append(round(total.item() / len(train), 4))
         seconds += time.perf_counter() - start
-        print(f"seed {seed}, epoch {epoch}: loss {loss.item():.3f}, {seconds:.0f} s", file=sys.stderr)
+        print(f"seed {seed}, epoch {epoch}: mean loss {losses[-1]:.3f}, {seconds:.0f} s", file=sys.stderr)
     model.eval()
     with torch.no_grad():
-        right = sum((model(x).argmax(-1) == y).sum().item() for x, y in torch.utils.data.DataLoader(test, 500))
+        batches = ((x.to(A.device), y.to(A.device)) for x, y in torch.utils.data.DataLoader(test, 500))
+        right = sum((model(x).argmax(-1) == y).sum().item() for x, y in batches)
     print(json.dumps({
         "case": A.case, "cutmix": A.cutmix, "seed": seed, "epochs": A.epochs, "accuracy": right / len(test),
-        "images_per_second": round(A.epochs * len(train) / seconds, 1), "threads": A.threads, "torch": torch.__version__,
+        "losses": losses, "images_per_second": round(A.epochs * len(train) / seconds, 1),
+        "threads": A.threads, "device": A.device, "torch": torch.__version__,
     }), flush=True)

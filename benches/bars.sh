@@ -23,7 +23,7 @@ train() { # manifest, arguments: trains one network after the other
 }
 torch() { "$python" benches/bars.py "$@" --data "$shared/data" --threads "$threads" 2>/dev/null; }
 
-# Accuracies by value of an axis: mean and the single ones.
+# Accuracies by value of an axis: mean, the single ones, and the mean losses of each epoch.
 accuracies() {
     "$python" - "$results/$1/records" <<'PYTHON'
 import glob, json, sys
@@ -32,16 +32,21 @@ for path in sorted(glob.glob(sys.argv[1] + "/train-*.json")):
     record = json.load(open(path))
     kinds = record["axes"].get("base.augment") or []
     name = ", ".join(kind["name"] if isinstance(kind, dict) else kind for kind in kinds) or "none"
-    found.setdefault(name, []).append(100 * record["metrics"]["accuracy"])
-for name, values in found.items():
-    print(f"runner, augmentation {name}: mean {sum(values) / len(values):.2f} %", [f"{v:.2f}" for v in values])
+    losses = [f"{epoch['train-loss']:.2f}" for epoch in record["diagnostics"]["epochs"]]
+    found.setdefault(name, []).append((100 * record["metrics"]["accuracy"], losses))
+for name, runs in found.items():
+    print(f"runner, augmentation {name}: mean {sum(value for value, _ in runs) / len(runs):.2f} %")
+    for value, losses in runs:
+        print(f"  {value:.2f} %, losses", *losses)
 PYTHON
 }
 summed() { "$python" -c '
 import json, sys
 runs = [json.loads(line) for line in sys.stdin]
 values = [100 * run["accuracy"] for run in runs]
-print(f"PyTorch: mean {sum(values) / len(values):.2f} %", [f"{v:.2f}" for v in values])'; }
+print(f"PyTorch: mean {sum(values) / len(values):.2f} %")
+for value, run in zip(values, runs):
+    print(f"  {value:.2f} %, losses", *(f"{loss:.2f}" for loss in run["losses"]))'; }
 
 for what in "${@:-mnist vgg throughput augment}"; do for part in $what; do
     echo "== $part"
