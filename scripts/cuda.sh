@@ -38,7 +38,7 @@ tools() {
 
 kernels() {
     mkdir -p target/cuda
-    (cd src/gpu/kernels && cat common.cu network.cu sums.cu pairs.cu adam.cu augment.cu) >target/cuda/kernels.cu
+    (cd src/gpu/kernels && cat common.cu network.cu winograd.cu transformer.cu dropout.cu sums.cu pairs.cu adam.cu augment.cu) >target/cuda/kernels.cu
     nvcc -ptx -arch="sm_$CUDA_COMPUTE_CAP" -std=c++17 --fmad=false -Werror all-warnings target/cuda/kernels.cu \
         -o target/cuda/kernels.ptx
     echo "$(grep -c '\.entry' target/cuda/kernels.ptx) kernels to PTX"
@@ -50,6 +50,7 @@ build() {
     mkdir -p target/cuda
     strip -o target/cuda/runner "$folder/runner"
     strip -o target/cuda/gpu "$(ls -t "$folder"/deps/gpu-* | grep -v '\.d$' | head -1)"
+    git describe --always --dirty >target/cuda/commit 2>/dev/null || echo unknown >target/cuda/commit
     ls -l target/cuda/runner target/cuda/gpu
 }
 
@@ -83,15 +84,30 @@ simulate() {
     LD_LIBRARY_PATH=$PWD/target/cuda/simulator bash tests/simulator/run.sh target/cuda
 }
 
+# One after the other, not with &&, within which `set -e` would not end a function that fails.
 case "${1:-}" in
-check) tools && kernels && "$cargo" check --locked --features cuda ;;
-build) tools && build ;;
+check)
+    tools
+    kernels
+    "$cargo" check --locked --features cuda
+    ;;
+build)
+    tools
+    build
+    ;;
 inputs) inputs ;;
 pack)
-    tools && build && inputs
-    tar -C target -cJf target/cuda.tar.xz cuda/runner cuda/gpu cuda/inputs
+    tools
+    build
+    inputs
+    # A dictionary as large as a program: the two are mostly the same.
+    tar -C target -c cuda/gpu cuda/runner cuda/inputs cuda/commit | xz -T1 --lzma2=preset=6,dict=128MiB >target/cuda.tar.xz
     ls -l target/cuda.tar.xz
     ;;
-simulate) tools && build && simulate ;;
+simulate)
+    tools
+    build
+    simulate
+    ;;
 *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" && exit 2 ;;
 esac

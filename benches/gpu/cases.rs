@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use runner::arch::{ARCHITECTURES, Architecture, Network, Training};
 use runner::data::{Augmentation, Augmenter, MixPart, Normalisation, Part};
@@ -121,12 +122,6 @@ fn operations() -> Vec<Case> {
     let types = [("f32", DType::F32, 2e-5), ("f64", DType::F64, 1e-12)];
     let each = list.into_iter().flat_map(|(name, shapes, f)| {
         types.map(|(suffix, dtype, tolerance)| {
-            // Candle's derivative of GELU is no better than that.
-            let tolerance = if name == "gelu" {
-                1e-6_f64.max(tolerance)
-            } else {
-                tolerance
-            };
             let shapes = shapes.clone();
             case(format!("op {name} {suffix}"), tolerance, move |device| {
                 passes(&shapes, dtype, device, &f)
@@ -310,11 +305,8 @@ fn step(
     let gradients = loss.backward()?;
     // Adam divides gradients by their size: where one is nearly 0, its rounding decides. So gradients are compared, and
     // Adam on gradients that both sides have exactly.
-    let mut results = vec![plain_logits, logits.detach(), loss.detach()];
-    let vars = optimizer.vars().into_iter();
-    for gradient in vars.filter_map(|var| gradients.get(var.as_tensor())) {
-        results.push(gradient.detach());
-    }
+    let all = joined(optimizer.vars(), &gradients)?;
+    let mut results = vec![plain_logits, logits.detach(), loss.detach(), all];
     let given = optimizer.vars().into_iter().enumerate();
     let given = given.map(|(i, var)| random(var.dims(), 100 + i as u64).to_device(device).map(Some));
     let given = given.collect::<Result<Vec<_>>>()?;
@@ -322,6 +314,27 @@ fn step(
     optimizer.apply(&given, 0.01)?;
     results.extend(optimizer.vars().into_iter().map(|var| var.as_tensor().detach()));
     Ok(results)
+}
+
+/// All gradients as one vector: some are 0 but for rounding, as those of the keys' biases in an attention.
+fn joined(vars: Vec<&Var>, gradients: &GradStore) -> Result<Tensor> {
+    let found = vars.into_iter().filter_map(|var| gradients.get(var.as_tensor()));
+    let flat = found.map(|gradient| gradient.detach().flatten_all());
+    Tensor::cat(&flat.collect::<Result<Vec<_>>>()?, 0)
+}
+
+/// Gradients in f64, in which no ReLU is decided by rounding.
+fn gradients(architecture: &Architecture, image: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+    let mut start = network(architecture, image, 1, device)?;
+    for tensor in &mut start.tensors {
+        *tensor = tensor.to_dtype(DType::F64)?;
+    }
+    let (trained, vars) = start.trainable()?;
+    let x = random(&[&[4][..], image].concat(), 6).to_device(device)?;
+    let logits = trained.forward(&x.to_dtype(DType::F64)?)?;
+    let loss = cross_entropy(&logits, &labels(4, device)?, 0.1)?;
+    let all = joined(vars.iter().collect(), &loss.backward()?)?;
+    Ok(vec![logits.detach(), all])
 }
 
 /// No bias before the `BatchNorm`: its gradient would be 0 but for rounding.
@@ -360,6 +373,14 @@ fn steps() -> Vec<Case> {
             let architecture = architecture(json!({ "architecture": info.name }))?;
             step(&architecture, &[3, 32, 32], OptimizerKind::Adam, device)
         }));
+        all.push(case(
+            format!("gradients in f64 {}", info.name),
+            1e-10,
+            move |device| {
+                let architecture = architecture(json!({ "architecture": info.name }))?;
+                gradients(&architecture, &[3, 32, 32], device)
+            },
+        ));
     }
     all
 }

@@ -162,6 +162,8 @@ fn training(
 
 struct Fusion {
     name: &'static str,
+    /// Timed runs, after one that is not counted.
+    runs: usize,
     architecture: Value,
     classes: usize,
     samples: usize,
@@ -184,16 +186,14 @@ fn fusion(case: &Fusion, device: &Device, full: bool) -> Result<String> {
         seed: 1,
         class_counts: None,
     };
-    let runs = if full { 3 } else { 1 };
-    let time =
-        seconds(
-            device,
-            runs,
-            &mut || match plain(fuse(&method, &inputs, &mut || ControlFlow::Continue(())))? {
-                Fused::Network { .. } => Ok(()),
-                Fused::Ensemble { .. } => candle_core::bail!("no network"),
-            },
-        )?;
+    let time = seconds(
+        device,
+        if full { case.runs } else { 1 },
+        &mut || match plain(fuse(&method, &inputs, &mut || ControlFlow::Continue(())))? {
+            Fused::Network { .. } => Ok(()),
+            Fused::Ensemble { .. } => candle_core::bail!("no network"),
+        },
+    )?;
     // Products of the least squares in f64, where there are any: Z^T Z and Z^T A.
     let mut products = 0.0;
     if case.name.contains("linear") {
@@ -238,29 +238,35 @@ pub fn speed(device: &Device, names: &[String]) -> usize {
     let names: Vec<&String> = names.iter().filter(|name| *name != "small").collect();
     let vgg = json!({ "architecture": "vgg11" });
     let vit = json!({ "architecture": "vit", "depth": 7, "hidden": 384, "mlp-hidden": 384, "heads": 12 });
-    let on_vgg = |name, method: Value| Fusion {
+    let on_vgg = |name, runs, method: Value| Fusion {
         name,
+        runs,
         architecture: vgg.clone(),
         classes: 10,
         samples: 400,
         method,
     };
-    let epochs = if full { 100 } else { 1 };
-    let gradient = json!({ "method": "kf-gradient", "level": { "epochs": epochs }, "patience": epochs });
+    // Epochs of a level: all 100 would take the ViT minutes.
+    let gradient = |epochs: usize| {
+        let epochs = if full { epochs } else { 1 };
+        json!({ "method": "kf-gradient", "level": { "epochs": epochs }, "patience": epochs })
+    };
     let fusions = [
-        on_vgg("hf-linear VGG11", json!({ "method": "hf-linear" })),
+        on_vgg("hf-linear VGG11", 3, json!({ "method": "hf-linear" })),
         on_vgg(
             "hf-linear conductance VGG11",
+            3,
             json!({ "method": "hf-linear", "importance": "conductance" }),
         ),
-        on_vgg("kf-linear VGG11", json!({ "method": "kf-linear" })),
-        on_vgg("kf-gradient VGG11", gradient.clone()),
+        on_vgg("kf-linear VGG11", 3, json!({ "method": "kf-linear" })),
+        on_vgg("kf-gradient VGG11, 100 epochs", 1, gradient(100)),
         Fusion {
-            name: "kf-gradient ViT",
+            name: "kf-gradient ViT, 5 epochs",
+            runs: 1,
             architecture: vit.clone(),
             classes: 100,
             samples: 6000,
-            method: gradient,
+            method: gradient(5),
         },
     ];
     let wanted = |text: &str| names.is_empty() || names.iter().any(|name| text.contains(name.as_str()));

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Network;
 use super::plan::{Layer, LayerKind};
-use crate::gpu::Precision;
+use crate::gpu::{self, Precision};
 use crate::nn;
 
 /// `eps` of every `BatchNorm`, as PyTorch's default.
@@ -201,6 +201,7 @@ impl Pass<'_, '_> {
             Module::LayerNorm { scale } => nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS),
             Module::Attention(attention) => attention.apply(self.network, x, precision),
             Module::Embedding(embedding) => embedding.apply(self.network, x, precision),
+            Module::Transpose if gpu::active(x) => gpu::transpose(x),
             Module::Transpose => x.transpose(1, 2)?.contiguous(),
             Module::FirstToken => x.narrow(1, 0, 1)?.squeeze(1),
         }
@@ -304,6 +305,9 @@ impl Embedding {
 }
 
 fn dropout(x: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    if gpu::active(x) {
+        return gpu::dropout(x, share, rng);
+    }
     let kept = (1.0 / (1.0 - share)) as f32;
     let mask: Vec<f32> = (0..x.elem_count())
         .map(|_| if rng.random_bool(share) { 0.0 } else { kept })
@@ -313,4 +317,30 @@ fn dropout(x: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
     } else {
         DType::F32
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::emulator::emulated;
+    use crate::seed::generator;
+    use candle_core::Device;
+    use rand::Rng;
+
+    /// Also from an odd word on, and over several blocks of the generator.
+    #[test]
+    fn dropout_on_a_gpu_has_the_draws_of_the_cpu() {
+        for (skipped, count) in [(0, 1), (0, 8), (3, 8), (5, 70), (16, 1000)] {
+            let x = Tensor::ones(count, DType::F32, &Device::Cpu).expect("ones");
+            let mut rng = generator(1, "dropout", &[]);
+            (0..skipped).for_each(|_| {
+                rng.next_u32();
+            });
+            let mut same = rng.clone();
+            let twin = dropout(&x, 0.3, &mut rng).and_then(|y| y.to_vec1::<f32>());
+            let kernel = emulated(|| dropout(&x, 0.3, &mut same)).and_then(|y| y.to_vec1::<f32>());
+            assert_eq!(twin.expect("numbers"), kernel.expect("numbers"));
+            assert_eq!(rng.get_word_pos(), same.get_word_pos());
+        }
+    }
 }

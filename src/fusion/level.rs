@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FusionError;
+use super::pull::pull;
 use super::report::LevelTraining;
 use crate::arch::{Layer, LayerKind, Module, Network, Plain};
 use crate::gpu;
@@ -262,8 +263,7 @@ fn step(
     }
     let output = network.run(modules, x, &mut Plain)?;
     let (loss, slope) = loss.of(&output.detach(), t)?;
-    // The gradient of sum(output * slope) is what the loss sends back, without tracing the loss itself.
-    let gradients = (output * slope)?.sum_all()?.backward()?;
+    let gradients = pull(&output, &slope)?;
     let of = |var: &Var| gradients.get(var.as_tensor()).map(Tensor::detach);
     Ok((loss, vars.into_iter().map(of).collect()))
 }

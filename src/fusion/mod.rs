@@ -21,6 +21,7 @@ mod logit_kd;
 mod method;
 mod on_device;
 mod otfusion;
+mod pull;
 mod report;
 mod targets;
 

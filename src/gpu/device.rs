@@ -139,12 +139,15 @@ fn names_any(error: &(dyn std::error::Error + 'static), codes: &[&str]) -> bool 
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    #![allow(unsafe_code)]
+
     use std::panic::catch_unwind;
 
     use candle_core::{CudaDevice, Device};
     use cudarc::driver::sys::CUresult;
     use cudarc::driver::{CudaContext, DriverError};
 
+    use super::super::memory;
     use super::{GpuError, Info};
 
     fn text(error: &DriverError) -> String {
@@ -176,8 +179,12 @@ mod cuda {
         let device = opened
             .map_err(|_| refused("a library of CUDA does not fit this program".into()))?
             .map_err(of_candle)?;
+        // SAFETY: all work of this device is on this one stream, which orders it: the two events that cudarc would make and
+        // record for every tensor order nothing more, and cost several launches.
+        unsafe { device.disable_event_tracking() };
         let context = device.cuda_stream().context().clone();
         let of_driver = |error: DriverError| refused(text(&error));
+        memory::keep_freed(&context).map_err(of_driver)?;
         let info = Info {
             name: context.name().map_err(of_driver)?,
             memory: context.total_mem().map_err(of_driver)?,

@@ -7,13 +7,10 @@ use super::op::Op;
 
 /// `max(x, 0)`, NaN kept. Twin: [`crate::nn::relu`].
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    let gate = |x: &Tensor, value: &Tensor| {
-        Op::new("gate", x.shape(), Vec::new()).on_both(&x.detach(), &value.detach())
-    };
-    // As an operation on one tensor, `gate` would need it twice; the way back needs it once.
-    let op = Op::new("gate", x.shape(), Vec::new())
-        .back(move |operands, gradient| Ok(vec![Some(gate(operands[0], gradient)?), None]));
-    op.on_both(x, &x.detach())
+    let gate = |x: &Tensor, value: &Tensor| Op::new("gate", x.shape(), Vec::new()).reading(&[x, value]);
+    gate(x, x)?
+        .back(move |operands, slope| Ok(vec![Some(gate(operands[0], slope)?.on(slope)?)]))
+        .on(x)
 }
 
 /// Windows of pooling: height and width of planes, positions down and along, kernel, stride, padding.
@@ -31,8 +28,14 @@ pub fn max_pool2d(x: &Tensor, positions: (usize, usize), settings: [usize; 3]) -
     let (n, c, height, width) = x.dims4()?;
     let numbers = window((height, width), positions, settings)?;
     let op = Op::new("max_pool", (n, c, positions.0, positions.1), numbers.clone());
+    let [kernel, stride, padding] = settings;
+    let covered = (positions.0 * kernel, positions.1 * kernel) == (height, width);
     op.back(move |operands, gradient| {
-        let op = Op::new("max_pool_back", (n, c, height, width), numbers.clone());
+        let shape = (n, c, height, width);
+        let op = match kernel == stride && padding == 0 && covered {
+            true => Op::new("max_pool_back_apart", shape, numbers.clone()).threads(gradient.elem_count()),
+            false => Op::new("max_pool_back", shape, numbers.clone()),
+        };
         Ok(vec![Some(op.on_both(&operands[0].detach(), gradient)?)])
     })
     .on(x)

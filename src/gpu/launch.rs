@@ -15,6 +15,9 @@ pub(super) const BLOCK: usize = 256;
 pub(super) const SOURCES: &str = concat!(
     include_str!("kernels/common.cu"),
     include_str!("kernels/network.cu"),
+    include_str!("kernels/winograd.cu"),
+    include_str!("kernels/transformer.cu"),
+    include_str!("kernels/dropout.cu"),
     include_str!("kernels/sums.cu"),
     include_str!("kernels/pairs.cu"),
     include_str!("kernels/adam.cu"),
@@ -51,6 +54,15 @@ pub(super) enum Held<'a> {
 
 /// A contiguous tensor.
 pub(super) type Operand<'a> = (Held<'a>, &'a Layout);
+
+/// A tensor as an operand.
+pub(super) fn operand<'a>(storage: &'a Storage, layout: &'a Layout) -> Result<Operand<'a>> {
+    match storage {
+        Storage::Cpu(storage) => Ok((Held::Cpu(storage), layout)),
+        Storage::Cuda(storage) => Ok((Held::Cuda(storage), layout)),
+        Storage::Metal(_) => bail!("kernels run on a GPU by CUDA"),
+    }
+}
 
 /// What is launched.
 pub(super) struct Kernel<'a> {
@@ -112,14 +124,8 @@ impl Kernel<'_> {
             .map(|x| x.contiguous())
             .collect::<Result<Vec<_>>>()?;
         let locked: Vec<_> = inputs.iter().map(Tensor::storage_and_layout).collect();
-        let operands = locked
-            .iter()
-            .map(|(storage, layout)| match &**storage {
-                Storage::Cpu(storage) => Ok((Held::Cpu(storage), *layout)),
-                Storage::Cuda(storage) => Ok((Held::Cuda(storage), *layout)),
-                Storage::Metal(_) => bail!("the kernel `{}` runs on a GPU by CUDA", self.name),
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let operands = locked.iter().map(|(storage, layout)| operand(storage, layout));
+        let operands = operands.collect::<Result<Vec<_>>>()?;
         let results = self.run(&operands)?;
         let none = candle_core::op::BackpropOp::none;
         let tensors = results.into_iter().zip(shapes);

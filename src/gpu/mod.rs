@@ -10,6 +10,9 @@
 //! | `launch` | one launch: operands in, tensors out; the `unsafe` of kernels |
 //! | `op` | a launch as an operation with a gradient |
 //! | `images` | pooling, windows as rows and back, augmentation; `relu` |
+//! | `winograd`, `windows` | convolutions |
+//! | `transformer` | linear maps, layer normalisation, GELU, attention |
+//! | `dropout` | dropout by the CPU's draws |
 //! | `sums` | weighted squared errors, importance sums |
 //! | `pairs` | costs of pairs of neurons, steps of k-means |
 //! | `adam` | a step of Adam over all parameters in one launch |
@@ -28,6 +31,7 @@
 
 mod adam;
 mod device;
+mod dropout;
 mod eigen;
 mod images;
 mod launch;
@@ -37,6 +41,9 @@ mod op;
 mod pairs;
 mod product;
 mod sums;
+mod transformer;
+mod windows;
+mod winograd;
 
 #[cfg(test)]
 pub(crate) mod emulator;
@@ -45,13 +52,17 @@ mod tests;
 
 pub use adam::{Adam, Parameter, adam};
 pub use device::{GpuError, Info, Memory, check_kernels, is_lost, is_out_of_memory, memory, open};
+pub use dropout::dropout;
 pub use eigen::eigen;
 pub use images::{Cut, Draw, augment, avg_pool2d, cutmix, fold, max_pool2d, mixup, relu, unfold};
-pub use memory::{chunk, halved};
+pub use memory::{chunk, give_back, halved};
 pub use notes::{note, take};
 pub use pairs::{Clusters, distances, nearest, pair_costs};
 pub use product::{Precision, product};
 pub use sums::{absolute_sums, conductance, weighted_error};
+pub use transformer::{attention, gelu, layer_norm, linear, transpose};
+pub use windows::convolve;
+pub use winograd::{Tiling, winograd, winograd_weights};
 
 use candle_core::Tensor;
 

@@ -3,32 +3,51 @@
 use std::sync::Arc;
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Storage, Tensor, bail,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor,
+    bail,
 };
 
-use super::launch::{Held, Kernel, Number, Operand, blocks, by_dtype};
+use super::launch::{Held, Kernel, Number, Operand, blocks, by_dtype, operand};
 
 /// The gradients of the operands from the operands and the result's gradient.
 type Back = dyn Fn(&[&Tensor], &Tensor) -> Result<Vec<Option<Tensor>>> + Send + Sync;
 
-/// A thread per element of the result, which has the type of the operands.
+/// One result, which has the type of the operands; a thread per element of it unless [`Op::threads`] says otherwise.
 #[derive(Clone)]
 pub(super) struct Op {
     kernel: &'static str,
     shape: Shape,
     numbers: Vec<Number>,
+    threads: usize,
+    reads: Option<Vec<Tensor>>,
     back: Option<Arc<Back>>,
 }
 
 impl Op {
-    /// The kernel of this name for the operands' type; its first number is the number of elements.
+    /// The kernel of this name for the operands' type; its first number is the number of threads.
     pub fn new(kernel: &'static str, shape: impl Into<Shape>, numbers: Vec<Number>) -> Self {
+        let shape = shape.into();
         Self {
             kernel,
-            shape: shape.into(),
+            threads: shape.elem_count(),
+            shape,
             numbers,
+            reads: None,
             back: None,
         }
+    }
+
+    /// So many threads, which write all elements between them.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// What the kernel reads, where that is not the operands but was made of them: the last step of an operation of several.
+    pub fn reading(mut self, tensors: &[&Tensor]) -> Result<Self> {
+        let plain = |x: &&Tensor| x.detach().contiguous();
+        self.reads = Some(tensors.iter().map(plain).collect::<Result<_>>()?);
+        Ok(self)
     }
 
     /// The way back.
@@ -50,22 +69,39 @@ impl Op {
         x.contiguous()?.apply_op2(&y.contiguous()?, self)
     }
 
+    /// Applies it to two or three operands.
+    pub fn on_some(self, x: &Tensor, y: &Tensor, z: Option<&Tensor>) -> Result<Tensor> {
+        match z {
+            Some(z) => x
+                .contiguous()?
+                .apply_op3(&y.contiguous()?, &z.contiguous()?, self),
+            None => self.on_both(x, y),
+        }
+    }
+
     fn run(&self, operands: &[Operand]) -> Result<(Storage, Shape)> {
         let dtype = match operands.first() {
             Some((Held::Cpu(storage), _)) => candle_core::backend::BackendStorage::dtype(*storage),
             Some((Held::Cuda(storage), _)) => candle_core::backend::BackendStorage::dtype(*storage),
             None => DType::F32,
         };
-        let count = self.shape.elem_count();
-        let mut numbers = vec![super::launch::size(count)?];
+        let mut numbers = vec![super::launch::size(self.threads)?];
         numbers.extend(&self.numbers);
         let kernel = Kernel {
             name: &by_dtype(self.kernel, dtype)?,
-            blocks: blocks(count),
-            outputs: &[(dtype, count)],
+            blocks: blocks(self.threads),
+            outputs: &[(dtype, self.shape.elem_count())],
             numbers: &numbers,
         };
-        match kernel.run(operands)?.pop() {
+        let results = match &self.reads {
+            None => kernel.run(operands)?,
+            Some(tensors) => {
+                let locked: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+                let operands = locked.iter().map(|(storage, at)| operand(storage, at));
+                kernel.run(&operands.collect::<Result<Vec<_>>>()?)?
+            }
+        };
+        match results.into_iter().next_back() {
             Some(storage) => Ok((storage, self.shape.clone())),
             None => bail!("no result of `{}`", self.kernel),
         }
@@ -145,5 +181,52 @@ impl CustomOp2 for Op {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut gradients = self.gradients(&[x, y], gradient)?.into_iter();
         Ok((gradients.next().flatten(), gradients.next().flatten()))
+    }
+}
+
+impl CustomOp3 for Op {
+    fn name(&self) -> &'static str {
+        self.kernel
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_at: &Layout,
+        y: &CpuStorage,
+        y_at: &Layout,
+        z: &CpuStorage,
+        z_at: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.on_cpu(&[(Held::Cpu(x), x_at), (Held::Cpu(y), y_at), (Held::Cpu(z), z_at)])
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_at: &Layout,
+        y: &CudaStorage,
+        y_at: &Layout,
+        z: &CudaStorage,
+        z_at: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.on_cuda(&[
+            (Held::Cuda(x), x_at),
+            (Held::Cuda(y), y_at),
+            (Held::Cuda(z), z_at),
+        ])
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        z: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let mut gradients = self.gradients(&[x, y, z], gradient)?.into_iter();
+        let mut next = || gradients.next().flatten();
+        Ok((next(), next(), next()))
     }
 }

@@ -18,21 +18,22 @@ pub enum Precision {
     Bf16,
 }
 
-/// `a b` of matrices `[m, k]` and `[k, n]`, either of which may be transposed in memory; differentiable.
+/// `a b` of matrices `[m, k]` and `[k, n]`, or of as many `[c, m, k]` and `[c, k, n]`, either of which may be transposed in
+/// memory; differentiable.
 pub fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
     if precision == Precision::F32 || !a.device().is_cuda() {
         return a.matmul(b);
     }
-    let (m, k) = a.dims2()?;
-    let (inner, n) = b.dims2()?;
-    if k != inner {
-        bail!("a product of {:?} and {:?}", a.shape(), b.shape());
-    }
-    reduced(a, b, precision, (m, k, n))
+    let sizes = match (a.dims(), b.dims()) {
+        (&[m, k], &[inner, n]) if k == inner => [1, m, k, n],
+        (&[count, m, k], &[same, inner, n]) if (count, k) == (same, inner) => [count, m, k, n],
+        _ => bail!("a product of {:?} and {:?}", a.shape(), b.shape()),
+    };
+    reduced(a, b, precision, sizes)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn reduced(_: &Tensor, _: &Tensor, _: Precision, _: (usize, usize, usize)) -> Result<Tensor> {
+fn reduced(_: &Tensor, _: &Tensor, _: Precision, _: [usize; 4]) -> Result<Tensor> {
     bail!("this program was built without the feature `cuda`")
 }
 
@@ -52,15 +53,11 @@ mod cuda {
 
     struct Product {
         precision: Precision,
-        sizes: (usize, usize, usize),
+        /// How many, and their sizes m, k, n.
+        sizes: [usize; 4],
     }
 
-    pub(super) fn reduced(
-        a: &Tensor,
-        b: &Tensor,
-        precision: Precision,
-        sizes: (usize, usize, usize),
-    ) -> Result<Tensor> {
+    pub(super) fn reduced(a: &Tensor, b: &Tensor, precision: Precision, sizes: [usize; 4]) -> Result<Tensor> {
         let plain = |x: &Tensor| match transposed(x.layout()) {
             Some(_) => Ok(x.clone()),
             None => x.contiguous(),
@@ -68,9 +65,18 @@ mod cuda {
         plain(a)?.apply_op2(&plain(b)?, Product { precision, sizes })
     }
 
-    /// Whether a matrix is transposed in memory; `None` where it is neither that nor contiguous.
+    /// Whether matrices are transposed in memory; `None` where they are neither that nor contiguous.
     fn transposed(layout: &Layout) -> Option<bool> {
-        match (layout.is_contiguous(), layout.is_fortran_contiguous()) {
+        let (dims, strides) = (layout.dims(), layout.stride());
+        let first = dims.len().checked_sub(2)?;
+        let (rows, columns) = (dims[first], dims[first + 1]);
+        let lies = |row: usize, column: usize| {
+            (rows == 1 || strides[first] == row) && (columns == 1 || strides[first + 1] == column)
+        };
+        if first == 1 && dims[0] > 1 && strides[0] != rows * columns {
+            return None;
+        }
+        match (lies(columns, 1), lies(1, rows)) {
             (true, _) => Some(false),
             (false, true) => Some(true),
             _ => None,
@@ -99,10 +105,13 @@ mod cuda {
             b: &CudaStorage,
             b_at: &Layout,
         ) -> Result<(CudaStorage, Shape)> {
-            let (m, k, n) = self.sizes;
+            let [count, m, _, n] = self.sizes;
             let y = multiplied(&a.device, (a, a_at), (b, b_at), self.sizes, self.precision)?;
-            debug_assert!(k > 0);
-            Ok((y, Shape::from((m, n))))
+            let shape = match a_at.dims().len() {
+                2 => Shape::from((m, n)),
+                _ => Shape::from((count, m, n)),
+            };
+            Ok((y, shape))
         }
 
         fn bwd(
@@ -126,7 +135,7 @@ mod cuda {
         device: &CudaDevice,
         a: (&CudaStorage, &Layout),
         b: (&CudaStorage, &Layout),
-        (m, k, n): (usize, usize, usize),
+        [count, m, k, n]: [usize; 4],
         precision: Precision,
     ) -> Result<CudaStorage> {
         let compute = match precision {
@@ -146,16 +155,17 @@ mod cuda {
         let (one, zero) = (1f32, 0f32);
         let stream = device.cuda_stream();
         // SAFETY: the product writes all of it.
-        let mut y = unsafe { device.alloc::<f32>(m * n)? };
+        let mut y = unsafe { device.alloc::<f32>(count * m * n)? };
         {
             let a = a.0.as_cuda_slice::<f32>()?.slice(a.1.start_offset()..);
             let b = b.0.as_cuda_slice::<f32>()?.slice(b.1.start_offset()..);
             let ((a, _a), (b, _b)) = (a.device_ptr(&stream), b.device_ptr(&stream));
             let (y, _y) = y.device_ptr_mut(&stream);
-            // SAFETY: three matrices of these sizes on this handle's device, leading dimensions as laid out in memory;
-            // alpha and beta outlive the call, which reads them on the host.
+            let apart = |size: usize| size as std::ffi::c_longlong;
+            // SAFETY: matrices of these sizes, `count` of each one after the other, on this handle's device, leading
+            // dimensions as laid out in memory; alpha and beta outlive the call, which reads them on the host.
             unsafe {
-                result::gemm_ex(
+                result::gemm_strided_batched_ex(
                     *device.cublas_handle().handle(),
                     b_flip,
                     a_flip,
@@ -166,13 +176,17 @@ mod cuda {
                     b as *const _,
                     sys::cudaDataType_t::CUDA_R_32F,
                     b_rows,
+                    apart(k * n),
                     a as *const _,
                     sys::cudaDataType_t::CUDA_R_32F,
                     a_rows,
+                    apart(m * k),
                     (&raw const zero).cast(),
                     y as *mut _,
                     sys::cudaDataType_t::CUDA_R_32F,
                     number(n.max(1))?,
+                    apart(m * n),
+                    number(count)?,
                     compute,
                     sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
                 )

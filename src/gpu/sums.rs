@@ -78,14 +78,19 @@ pub fn weighted_error(y: &Tensor, t: &Tensor, weights: &Tensor) -> Result<(Tenso
 
 /// The sum of `|x|` over samples and positions for each neuron of `x [N, width, ...]`, f64 `[width]`. Twin: `twin`.
 pub fn absolute_sums(x: &Tensor) -> Result<Tensor> {
+    neuron_sums(x, true)
+}
+
+/// The same of `x` or `|x|`.
+pub(super) fn neuron_sums(x: &Tensor, absolute: bool) -> Result<Tensor> {
     let (samples, width) = (x.dim(0)?, x.dim(1)?);
     let positions = x.elem_count() / (samples * width).max(1);
     let pieces = (samples * positions).div_ceil(PART);
     let kernel = Kernel {
-        name: &by_dtype("absolute_sums", x.dtype())?,
+        name: &by_dtype("neuron_sums", x.dtype())?,
         blocks: width * pieces,
         outputs: &[(DType::F64, width * pieces)],
-        numbers: &sizes([samples, width, positions])?,
+        numbers: &sizes([samples, width, positions, usize::from(absolute)])?,
     };
     let parts = one(kernel.launch(&[x], &[Shape::from(width * pieces)])?)?;
     parts_sum(&parts, width)

@@ -85,6 +85,11 @@ fn relu_and_pooling_have_the_bits_of_the_cpu() {
             });
         }
     }
+    // Windows side by side.
+    for dtype in TYPES {
+        let x = random(&[3, 5, 6, 4], 1, dtype, true);
+        same(&[x], &|x| nn::max_pool2d(&x[0], 2, 2, 0));
+    }
     let nan = f32::NAN;
     let x = Tensor::new(
         &[[nan, 3.0, 1.0, nan], [2.0, nan, 0.0, f32::NEG_INFINITY]],
@@ -136,6 +141,25 @@ fn windows_have_the_bits_of_the_cpu_and_an_adjoint() {
 const SINGLE: Tolerance = Tolerance::new(2e-5, 2e-5);
 
 #[test]
+fn convolutions_by_tiles_are_those_of_the_cpu() {
+    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
+        for (height, width, padding) in [(4, 4, 1), (5, 7, 0), (3, 8, 2), (2, 2, 1)] {
+            let inputs = [
+                random(&[3, 17, height, width], 4, dtype, false),
+                random(&[16, 17, 3, 3], 5, dtype, false),
+                random(&[16], 6, dtype, false),
+            ];
+            near(&inputs, tolerance, &|i| {
+                nn::conv2d(&i[0], &i[1], Some(&i[2]), 1, padding)
+            });
+            near(&inputs[..2], tolerance, &|i| {
+                nn::conv2d(&i[0], &i[1], None, 1, padding)
+            });
+        }
+    }
+}
+
+#[test]
 fn convolutions_by_windows_are_those_of_the_cpu() {
     for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
         for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 2, 0), (4, 2, 0)] {
@@ -150,6 +174,42 @@ fn convolutions_by_windows_are_those_of_the_cpu() {
             near(&inputs[..2], tolerance, &|i| {
                 nn::conv2d(&i[0], &i[1], None, stride, padding)
             });
+        }
+    }
+}
+
+#[test]
+fn parts_of_transformers_are_those_of_the_cpu() {
+    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
+        for rows in [1, 7, 130] {
+            let x = random(&[rows, 20], 7, dtype, false);
+            near(std::slice::from_ref(&x), tolerance, &|i| {
+                nn::gelu(&(&i[0] * 4.0)?)
+            });
+            let (gamma, beta) = (random(&[20], 8, dtype, false), random(&[20], 9, dtype, false));
+            near(&[x.clone(), gamma, beta], tolerance, &|i| {
+                nn::layer_norm(&i[0], &i[1], &i[2], 1e-5)
+            });
+            let (weight, bias) = (random(&[6, 20], 10, dtype, false), random(&[6], 11, dtype, false));
+            near(&[x, weight, bias], tolerance, &|i| {
+                nn::linear(&i[0], &i[1], Some(&i[2]))
+            });
+        }
+        // Fewer and more tokens than a warp has lanes.
+        for (heads, width, tokens) in [(3, 4, 9), (2, 33, 5), (1, 16, 70)] {
+            let shape = [2, tokens, heads * width];
+            let inputs = [12, 13, 14].map(|seed| random(&shape, seed, dtype, false));
+            near(&inputs, tolerance, &|i| {
+                nn::multi_head_attention(&i[0], &i[1], &i[2], heads, 0.7)
+            });
+        }
+        let x = random(&[3, 5, 7], 15, dtype, false);
+        let (twin, kernel) = (
+            passes(std::slice::from_ref(&x), &|x| x[0].transpose(1, 2)?.contiguous()),
+            emulated(|| passes(std::slice::from_ref(&x), &|x| transpose(&x[0]))),
+        );
+        for (a, b) in twin.iter().zip(&kernel) {
+            assert_eq!((a.dims(), bits(a)), (b.dims(), bits(b)));
         }
     }
 }

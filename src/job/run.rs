@@ -96,6 +96,7 @@ pub fn execute(
     let mut result = attempt();
     if out_of_memory(&result) {
         tracing::warn!(job = %spec.name, "out of memory: once more, with half of the chunks");
+        gpu::give_back(&resources.device);
         result = gpu::halved(attempt);
     }
     if out_of_memory(&result) {
@@ -105,6 +106,7 @@ pub fn execute(
             source: Box::new(source),
         });
     }
+    gpu::give_back(&resources.device);
     let record = match result {
         Ok(record) => record,
         Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::real::{Real, has_kernel, largest, simd, sum};
 use super::values::{by_dtype, dtype, elements, tensor, values};
+use crate::gpu;
 
 /// `softmax(q k^T scale) v`: all three and the result are `[N, heads, T, width]`.
 ///
@@ -40,6 +41,9 @@ pub fn multi_head_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, sc
             k.shape(),
             v.shape()
         );
+    }
+    if gpu::active(q) {
+        return gpu::attention(q, k, v, heads, scale);
     }
     if !has_kernel(q) {
         return plain(q, k, v, heads, scale);

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::real::{Real, has_kernel, simd};
 use super::values::{by_dtype, dtype, elements, tensor, values};
+use crate::gpu;
 
 /// Elements per block: what fits the first cache beside its result.
 const BLOCK: usize = 4096;
@@ -19,7 +20,9 @@ const BLOCK: usize = 4096;
 ///
 /// On other devices it is candle's, whose derivative has an error of up to 2e-7.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if has_kernel(x) {
+    if gpu::active(x) {
+        gpu::gelu(x)
+    } else if has_kernel(x) {
         x.contiguous()?.apply_op1(Gelu)
     } else {
         x.gelu_erf()

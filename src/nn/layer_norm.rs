@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use super::linear::{add, added};
 use super::real::{Real, has_kernel, simd, sum};
 use super::values::{by_dtype, dtype, elements, tensor, values};
+use crate::gpu;
 
 /// Rows per block; gradients of gamma and beta are summed over a block, then over blocks in their order.
 const ROWS: usize = 128;
@@ -34,6 +35,9 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
             gamma.shape(),
             beta.shape()
         );
+    }
+    if gpu::active(x) {
+        return gpu::layer_norm(x, gamma, beta, eps);
     }
     if !has_kernel(x) {
         return plain(x, gamma, beta, eps);

@@ -40,8 +40,8 @@ pub fn linear_in(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option
             bias.map(Tensor::shape)
         );
     }
-    if !has_kernel(x) {
-        return plain(precision, x, weight, bias);
+    if gpu::active(x) || !has_kernel(x) {
+        return elsewhere(precision, x, weight, bias);
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
@@ -50,16 +50,17 @@ pub fn linear_in(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option
     }
 }
 
-/// The same as candle's operations.
-fn plain(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+/// The same on a GPU, or as candle's operations.
+fn elsewhere(precision: Precision, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (n, d) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
     shape.truncate(shape.len() - 1);
     shape.push(n);
-    let y = gpu::product(&x.reshape(((), d))?, &weight.t()?, precision)?;
+    let rows = x.reshape(((), d))?;
     let y = match bias {
-        Some(bias) => y.broadcast_add(bias)?,
-        None => y,
+        _ if gpu::active(x) => gpu::linear(precision, &rows, weight, bias)?,
+        Some(bias) => rows.matmul(&weight.t()?)?.broadcast_add(bias)?,
+        None => rows.matmul(&weight.t()?)?,
     };
     y.reshape(shape)
 }
@@ -311,14 +312,14 @@ mod tests {
             let inputs = inputs(&x, n);
             agree(
                 &with_bias,
-                &|i| plain(Precision::F32, &i[0], &i[1], Some(&i[2])),
+                &|i| elsewhere(Precision::F32, &i[0], &i[1], Some(&i[2])),
                 &inputs,
                 SUMS,
             );
             let two = &inputs[..2];
             agree(
                 &|i| linear(&i[0], &i[1], None),
-                &|i| plain(Precision::F32, &i[0], &i[1], None),
+                &|i| elsewhere(Precision::F32, &i[0], &i[1], None),
                 two,
                 SUMS,
             );

@@ -14,9 +14,8 @@
 //!
 //! On the CPU in f32 and f64 the kernels are ours, since candle 0.11's convolution is two to four times slower than
 //! PyTorch's and its pooling and ReLU treat ties and NaN differently. They run on rayon's current pool, cut work by
-//! shape alone and add partial sums in a fixed order: the same bits on any number of threads. On a GPU convolutions are
-//! products (cuBLAS) of windows that a kernel of ours lays out, pooling, `relu` and `unfold` are kernels of ours, and the
-//! rest is composed of candle's operations.
+//! shape alone and add partial sums in a fixed order: the same bits on any number of threads. On a GPU all of them but
+//! `batch_norm` are kernels of [`crate::gpu`] around cuBLAS' products.
 
 mod affine;
 mod attention;

@@ -186,12 +186,13 @@ impl<'a> Trainer<'a> {
             let other = cross_entropy(&logits, others, smoothing)?;
             loss = ((loss * *share)? + (other * (1.0 - share))?)?;
         }
+        sum.add(self.optimizer.gradients(&loss.backward()?))?;
+        // Last, as this waits for a GPU: all of the pass is with it then.
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(self.diverged());
         }
         self.at.total += value * batch.labels.elem_count() as f64;
-        sum.add(self.optimizer.gradients(&loss.backward()?))?;
         Ok(())
     }
 

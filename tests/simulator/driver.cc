@@ -103,6 +103,9 @@ API cuMemGetInfo_v2(size_t *available, size_t *total) {
 }
 API cuMemAlloc_v2(Pointer *at, size_t bytes) { return allocate(at, bytes); }
 API cuMemAllocAsync(Pointer *at, size_t bytes, void *) { return allocate(at, bytes); }
+API cuDeviceGetMemPool(void **pool, int) { return *pool = &lock, SUCCESS; }
+API cuMemPoolSetAttribute(void *, int, void *) { return SUCCESS; }
+API cuMemPoolTrimTo(void *, size_t) { return SUCCESS; }
 API cuMemFree_v2(Pointer at) { return release(at); }
 API cuMemFreeAsync(Pointer at, void *) { return release(at); }
 static int copied(void *to, const void *from, size_t bytes, Pointer device, Pointer other) {

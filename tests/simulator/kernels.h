@@ -74,7 +74,6 @@ template <class T, class U> T atomicMax(T *at, U value) {
     if (T(value) > old) *at = T(value);
     return old;
 }
-template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) { return emulator::exchange(value, mask); }
 
 } // namespace
 

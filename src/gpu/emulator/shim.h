@@ -181,3 +181,5 @@ template <class... A> void run(void (*kernel)(A...), Index blocks, Index threads
 #define gridDim emulator::grid_size
 
 static inline void __syncthreads() { emulator::wait(emulator::fibres.block); }
+static inline void __syncwarp(unsigned = 0) { emulator::wait(emulator::fibres.warps[emulator::fibres.current / 32]); }
+template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) { return emulator::exchange(value, mask); }

@@ -63,6 +63,18 @@ template <class T> __device__ void max_pool_back(const T *x, const T *gradient, 
     y[i] = sum;
 }
 
+// The same where windows lie side by side and cover the plane: one thread per window.
+template <class T> __device__ void max_pool_back_apart(const T *x, const T *gradient, T *y, u32 n, Window w) {
+    EACH(i, n)
+    const u32 area = w.down * w.along, start = i / area * (w.height * w.width);
+    const u32 row = i % area / w.along, column = i % w.along, at = largest(x + start, w, row, column);
+    for (u32 ky = 0; ky < w.kernel; ky++)
+        for (u32 kx = 0; kx < w.kernel; kx++) {
+            const u32 pixel = (row * w.stride + ky) * w.width + column * w.stride + kx;
+            y[start + pixel] = pixel == at ? gradient[i] : T(0);
+        }
+}
+
 template <class T> __device__ void avg_pool(const T *x, T *y, u32 n, Window w, T weight) {
     EACH(i, n)
     const u32 area = w.down * w.along, at = i % area;
@@ -122,6 +134,20 @@ template <class T> __device__ void fold(const T *rows, T *y, u32 n, Unfold u) {
     y[i] = sum;
 }
 
+// Results of windows, rows [N positions, O], to planes [N, O, positions], plus bias where `biased`; and back.
+template <class T>
+__device__ void planes(const T *rows, const T *bias, T *y, u32 n, u32 outputs, u32 positions, u32 biased) {
+    EACH(i, n)
+    const u32 output = i / positions % outputs, image = i / (positions * outputs);
+    y[i] = rows[(image * positions + i % positions) * outputs + output] + (biased ? bias[output] : T(0));
+}
+
+template <class T> __device__ void rows(const T *planes, T *y, u32 n, u32 outputs, u32 positions) {
+    EACH(i, n)
+    const u32 row = i / outputs;
+    y[i] = planes[(row / positions * outputs + i % outputs) * positions + row % positions];
+}
+
 #define WINDOW u32 height, u32 width, u32 down, u32 along, u32 kernel, u32 stride, u32 padding
 #define MAKE_WINDOW Window{height, width, down, along, kernel, stride, padding}
 #define UNFOLD                                                                                                         \
@@ -134,6 +160,9 @@ template <class T> __device__ void fold(const T *rows, T *y, u32 n, Unfold u) {
     extern "C" __global__ void max_pool_back_##name(const T *x, const T *gradient, T *y, u32 n, WINDOW) {              \
         max_pool_back(x, gradient, y, n, MAKE_WINDOW);                                                                 \
     }                                                                                                                  \
+    extern "C" __global__ void max_pool_back_apart_##name(const T *x, const T *gradient, T *y, u32 n, WINDOW) {        \
+        max_pool_back_apart(x, gradient, y, n, MAKE_WINDOW);                                                           \
+    }                                                                                                                  \
     extern "C" __global__ void avg_pool_##name(const T *x, T *y, u32 n, WINDOW, T weight) {                            \
         avg_pool(x, y, n, MAKE_WINDOW, weight);                                                                        \
     }                                                                                                                  \
@@ -141,7 +170,14 @@ template <class T> __device__ void fold(const T *rows, T *y, u32 n, Unfold u) {
         avg_pool_back(gradient, y, n, MAKE_WINDOW, weight);                                                            \
     }                                                                                                                  \
     extern "C" __global__ void unfold_##name(const T *x, T *y, u32 n, UNFOLD) { unfold(x, y, n, MAKE_UNFOLD); }        \
-    extern "C" __global__ void fold_##name(const T *rows, T *y, u32 n, UNFOLD) { fold(rows, y, n, MAKE_UNFOLD); }
+    extern "C" __global__ void fold_##name(const T *rows, T *y, u32 n, UNFOLD) { fold(rows, y, n, MAKE_UNFOLD); } \
+    extern "C" __global__ void planes_##name(const T *x, const T *bias, T *y, u32 n, u32 outputs, u32 positions,       \
+                                             u32 biased) {                                                             \
+        planes(x, bias, y, n, outputs, positions, biased);                                                             \
+    }                                                                                                                  \
+    extern "C" __global__ void rows_##name(const T *x, T *y, u32 n, u32 outputs, u32 positions) {                      \
+        rows(x, y, n, outputs, positions);                                                                             \
+    }
 
 NETWORK(float, f32)
 NETWORK(double, f64)

@@ -28,26 +28,29 @@ extern "C" __global__ void sum_parts(const double *parts, double *y, u32 count) 
     if (threadIdx.x == 0) y[blockIdx.x] = sum;
 }
 
-// Sums of |x| over samples and positions for each neuron of x [N, width, positions]: block neuron * pieces + piece sums
+// Sums of x, or of |x|, over samples and positions for each neuron of x [N, width, positions]: block neuron * pieces + piece sums
 // one piece of the neuron's N * positions elements.
-template <class T> __device__ void absolute_sums(const T *x, double *parts, u32 samples, u32 width, u32 positions) {
+template <class T>
+__device__ void neuron_sums(const T *x, double *parts, u32 samples, u32 width, u32 positions, u32 absolute) {
     const u32 all = samples * positions, pieces = (all + PART - 1) / PART;
     const u32 neuron = blockIdx.x / pieces, first = blockIdx.x % pieces * PART;
     double sum = 0.0;
     for (u32 at = threadIdx.x; at < PART && first + at < all; at += BLOCK) {
         const u32 i = first + at;
         const double value = (double)x[(i / positions * width + neuron) * positions + i % positions];
-        sum += value < 0.0 ? -value : value;
+        sum += absolute && value < 0.0 ? -value : value;
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-extern "C" __global__ void absolute_sums_f32(const float *x, double *parts, u32 samples, u32 width, u32 positions) {
-    absolute_sums(x, parts, samples, width, positions);
+extern "C" __global__ void neuron_sums_f32(const float *x, double *parts, u32 samples, u32 width, u32 positions,
+                                           u32 absolute) {
+    neuron_sums(x, parts, samples, width, positions, absolute);
 }
-extern "C" __global__ void absolute_sums_f64(const double *x, double *parts, u32 samples, u32 width, u32 positions) {
-    absolute_sums(x, parts, samples, width, positions);
+extern "C" __global__ void neuron_sums_f64(const double *x, double *parts, u32 samples, u32 width, u32 positions,
+                                           u32 absolute) {
+    neuron_sums(x, parts, samples, width, positions, absolute);
 }
 
 // One step of conductance: total + slope (next - output).

@@ -1,19 +1,12 @@
-//! Convolution on a GPU: one product with the windows as rows.
-//!
-//! ```text
-//! Y = unfold(x) W^T      dW = dY^T unfold(x)      dx = fold(dY W)
-//! ```
-//!
-//! with Y as rows `[N H' W', O]`. The windows of a batch are kept for the way back; where they are many, images are taken
-//! in groups.
+//! Convolution on a GPU. What is multiplied is kept for the way back; where it is much, images are taken in groups.
 
 use candle_core::{Result, Tensor};
 
-use super::Sizes;
-use crate::gpu::{Cut, Precision, chunk, product, unfold};
+use super::{Sizes, winograd};
+use crate::gpu::{self, Cut, Precision, Tiling};
 
-/// Elements of the windows of a group of images: 2 GiB in f32.
-const WINDOWS: usize = 1 << 29;
+/// Elements of the factors of a group of images: 2 GiB in f32.
+const FACTORS: usize = 1 << 29;
 
 pub(super) fn conv2d(
     precision: Precision,
@@ -23,31 +16,43 @@ pub(super) fn conv2d(
     sizes: &Sizes,
 ) -> Result<Tensor> {
     let image = &sizes.image;
-    let group = (chunk(WINDOWS) / (image.rows() * image.columns()).max(1)).max(1);
-    let weight = weight.flatten_from(1)?.t()?;
+    let transformed = match winograd::suits(sizes) {
+        true => Some(gpu::winograd_weights(weight)?),
+        false => None,
+    };
+    let each = match transformed {
+        Some(_) => 4 * (image.height * image.width * image.channels + image.columns() * sizes.outputs),
+        None => image.rows() * image.columns(),
+    };
+    let group = (gpu::chunk(FACTORS) / each.max(1)).max(1);
     let mut parts = Vec::new();
     for first in (0..sizes.images.max(1)).step_by(group) {
-        let count = group.min(sizes.images - first);
-        let cut = Cut {
-            images: (count, image.channels, image.height, image.width),
-            positions: image.positions,
-            kernel: image.window.kernel,
-            stride: image.window.stride,
-            padding: image.window.padding,
-        };
-        let rows = unfold(&x.narrow(0, first, count)?, cut)?;
-        let y = product(&rows, &weight, precision)?;
-        let y = match bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
-        parts.push(y.reshape((count, image.columns(), sizes.outputs))?);
+        let images = group.min(sizes.images - first);
+        let x = x.narrow(0, first, images)?;
+        parts.push(match &transformed {
+            Some(transformed) => {
+                let tiling = Tiling {
+                    images,
+                    inputs: (image.height, image.width),
+                    results: image.positions,
+                    padding: image.window.padding,
+                };
+                gpu::winograd(precision, &x, (weight, transformed), bias, tiling)?
+            }
+            None => {
+                let cut = Cut {
+                    images: (images, image.channels, image.height, image.width),
+                    positions: image.positions,
+                    kernel: image.window.kernel,
+                    stride: image.window.stride,
+                    padding: image.window.padding,
+                };
+                gpu::convolve(precision, &x, weight, bias, cut)?
+            }
+        });
     }
-    let y = match parts.as_slice() {
-        [all] => all.clone(),
-        _ => Tensor::cat(&parts, 0)?,
-    };
-    let (down, along) = image.positions;
-    let shape = (sizes.images, sizes.outputs, down, along);
-    y.transpose(1, 2)?.contiguous()?.reshape(shape)
+    match parts.as_slice() {
+        [all] => Ok(all.clone()),
+        _ => Tensor::cat(&parts, 0),
+    }
 }
