@@ -3,6 +3,7 @@
 use super::columns::Columns;
 use super::rows::Line;
 use super::statistics::{by_repetition, holm, mcnemar, mean, paired_t, smallest_wilcoxon_p, wilcoxon};
+use super::table::is_significant;
 use super::{Group, Metric, Observation, ReportError, Test};
 use crate::report::error::nearest;
 
@@ -102,8 +103,10 @@ pub fn compare(
         notes.push(format!("No difference from {name} can be tested: {why}."));
         return Ok(Comparison { p, notes, warnings });
     };
+    let any = p.iter().flatten().any(|p| is_significant(*p));
     notes.push(format!(
-        "*: differs from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
+        "{} from {name} at the level {LEVEL} ({}, Holm-corrected within a column).",
+        if any { "*: differs" } else { "Nothing differs" },
         test.title()
     ));
     if done < asked {

@@ -6,7 +6,7 @@ use super::columns::Columns;
 use super::layout::Layout;
 use super::rows::{Line, rows};
 use super::significance::{self, Comparison, LEVEL, compare};
-use super::{Group, Metric, ReportError, Summary, TableOptions, marks};
+use super::{Group, Metric, ReportError, Statistics, Summary, TableOptions, marks};
 
 /// One table of one metric. Numbers are as in the records; formats scale and round them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -143,6 +143,12 @@ impl Table {
         let Some(runs) = runs else {
             return Err(empty(format!("value of `{metric}`")));
         };
+        let sharing = shown
+            .iter()
+            .filter_map(|group| group.statistics(metric))
+            .any(Statistics::shares_models);
+        let sharing =
+            sharing.then(|| "Some groups have models in common; n counts them as independent.".to_string());
 
         let columns = Columns::of(&shown, &layout, metric);
         let lines = rows(&shown, &columns);
@@ -202,7 +208,7 @@ impl Table {
             runs,
             columns,
             rows,
-            notes: comparison.notes,
+            notes: comparison.notes.into_iter().chain(sharing).collect(),
             warnings: warnings.into_iter().chain(comparison.warnings).collect(),
         })
     }

@@ -102,6 +102,18 @@ impl Statistics {
             values,
         })
     }
+
+    /// Whether two values that count as independent are of fusions with a base model in common.
+    pub fn shares_models(&self) -> bool {
+        let common = |a: &Observation, b: &Observation| {
+            let models = |o: &Observation| o.models.clone().unwrap_or_default();
+            a.seed == b.seed && a.group != b.group && models(a).iter().any(|model| models(b).contains(model))
+        };
+        let pairs = self.values.iter().enumerate();
+        pairs
+            .flat_map(|(i, a)| self.values[..i].iter().map(move |b| (a, b)))
+            .any(|(a, b)| common(a, b))
+    }
 }
 
 /// The .975 quantiles of Student's t for 1 to 30 degrees of freedom.
