@@ -45,14 +45,19 @@ pub struct Pool {
 
 impl Pool {
     /// As many workers as asked for and as cores, memory and GPU allow; the cores they do not ask for are divided among
-    /// them.
+    /// them. On a GPU one, where nothing says how many: jobs of one process wait for each other's work there, and two
+    /// take longer together than one after the other.
     pub fn new(jobs: Option<u16>, limits: &ResourceSettings, on_gpu: bool) -> Self {
         Self::on(Machine::this(), jobs, limits, on_gpu)
     }
 
     fn on(machine: Machine, jobs: Option<u16>, limits: &ResourceSettings, on_gpu: bool) -> Self {
         let own = limits.cores.map(|cores| cores.min(machine.cores));
-        let mut workers = jobs.map_or(machine.cores, usize::from);
+        let most = match on_gpu && limits.gpus.is_none() {
+            true => 1,
+            false => machine.cores,
+        };
+        let mut workers = jobs.map_or(most, usize::from);
         if let Some(own) = own {
             workers = workers.min(machine.cores / own);
         }
@@ -135,6 +140,8 @@ mod tests {
         assert_eq!(pool(None, Some(64), "", None, false), (1, 16));
         assert_eq!(pool(None, None, "20G", None, false), (3, 5));
         assert_eq!(pool(None, None, "200G", None, false), (1, 16));
+        assert_eq!(pool(None, None, "", None, true), (1, 16));
+        assert_eq!(pool(Some(4), None, "", None, true), (4, 4));
         assert_eq!(pool(None, None, "", Some(0.5), true), (2, 8));
         assert_eq!(pool(None, None, "", Some(1.0 / 3.0), true), (3, 5));
         assert_eq!(pool(None, None, "", Some(0.0), true), (16, 1));

@@ -29,7 +29,8 @@ pub struct ResourceSettings {
     /// for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
-    /// A job's share of a GPU, such as `0.5` for two jobs at a time; 0 for none. Without a GPU it means nothing.
+    /// A job's share of a GPU, such as `0.5` for two jobs at a time; 0 for none. Without a GPU it means nothing. By default
+    /// one job runs at a time there, or as many as `-j` says.
     #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<f64>,

@@ -48,7 +48,7 @@ pub struct ExecArgs {
     /// Show what would run and why; write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Jobs at a time [default: number of cores]
+    /// Jobs at a time [default: number of cores; on a GPU one]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Where jobs run: threads of this process, which share what they load, or a process each, which can be ended [default:
@@ -208,7 +208,7 @@ pub struct VerifyArgs {
     /// Largest difference of a metric where another kind of device made the results; on the same kind there is none
     #[arg(long, value_name = "X", default_value_t = 1e-3, value_parser = tolerance, allow_negative_numbers = true)]
     pub tolerance: f64,
-    /// Jobs at a time [default: number of cores]
+    /// Jobs at a time [default: number of cores; on a GPU one]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Form of the output
