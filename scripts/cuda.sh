@@ -38,7 +38,8 @@ tools() {
 
 kernels() {
     mkdir -p target/cuda
-    (cd src/gpu/kernels && cat common.cu network.cu winograd.cu transformer.cu dropout.cu sums.cu pairs.cu adam.cu augment.cu) >target/cuda/kernels.cu
+    # As in src/gpu/launch.rs: what all share first.
+    (cd src/gpu/kernels && cat common.cu $(ls | grep -v common)) >target/cuda/kernels.cu
     nvcc -ptx -arch="sm_$CUDA_COMPUTE_CAP" -std=c++17 --fmad=false -Werror all-warnings target/cuda/kernels.cu \
         -o target/cuda/kernels.ptx
     echo "$(grep -c '\.entry' target/cuda/kernels.ptx) kernels to PTX"

@@ -25,7 +25,8 @@ compile() {
 }
 for name in affine binary cast conv fill indexing reduce ternary unary; do compile "$name" "$candle/$name.cu" & done
 kernels="$here/../../src/gpu/kernels"
-compile runner "$kernels"/{common,network,sums,pairs,adam,augment}.cu
+# As in src/gpu/launch.rs: what all share first.
+compile runner "$kernels/common.cu" $(find "$kernels" -name '*.cu' ! -name common.cu | sort)
 wait
 
 # What is not simulated is there, and fails when it is called.

@@ -105,6 +105,7 @@ API cuMemAlloc_v2(Pointer *at, size_t bytes) { return allocate(at, bytes); }
 API cuMemAllocAsync(Pointer *at, size_t bytes, void *) { return allocate(at, bytes); }
 API cuDeviceGetMemPool(void **pool, int) { return *pool = &lock, SUCCESS; }
 API cuMemPoolSetAttribute(void *, int, void *) { return SUCCESS; }
+API cuMemPoolGetAttribute(void *, int, void *value) { return *static_cast<unsigned long long *>(value) = 0, SUCCESS; }
 API cuMemPoolTrimTo(void *, size_t) { return SUCCESS; }
 API cuMemFree_v2(Pointer at) { return release(at); }
 API cuMemFreeAsync(Pointer at, void *) { return release(at); }

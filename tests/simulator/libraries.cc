@@ -43,6 +43,15 @@ static int multiply(int transa, int transb, int m, int n, int k, T alpha, const 
     return 0;
 }
 
+static std::vector<float> widened(const void *halves, long long count) {
+    std::vector<float> values(count);
+    for (long long i = 0; i < count; i++) {
+        const unsigned bits = (unsigned)static_cast<const unsigned short *>(halves)[i] << 16;
+        std::memcpy(&values[i], &bits, sizeof bits);
+    }
+    return values;
+}
+
 // Bits of an f32's mantissa that a kind of product drops.
 static int dropped(int compute) { return compute == 77 ? 13 : compute == 75 ? 16 : 0; }
 
@@ -50,7 +59,14 @@ API cublasGemmStridedBatchedEx(void *, int transa, int transb, int m, int n, int
                                int a_type, int lda, long long stride_a, const float *b, int b_type, int ldb,
                                long long stride_b, const float *beta, float *c, int c_type, int ldc, long long stride_c,
                                int count, int compute, int) {
-    if (a_type != 0 || b_type != 0 || c_type != 0) return 15; // CUDA_R_32F alone
+    if (c_type != 0 || a_type != b_type) return 15;
+    if (a_type == 14) { // CUDA_R_16BF
+        const auto as = widened(a, stride_a * (count - 1) + (long long)lda * (transa ? m : k));
+        const auto bs = widened(b, stride_b * (count - 1) + (long long)ldb * (transb ? k : n));
+        return multiply(transa, transb, m, n, k, *alpha, as.data(), lda, stride_a, bs.data(), ldb, stride_b, *beta, c, ldc,
+                        stride_c, count, 0);
+    }
+    if (a_type != 0) return 15; // CUDA_R_32F
     return multiply(transa, transb, m, n, k, *alpha, a, lda, stride_a, b, ldb, stride_b, *beta, c, ldc, stride_c, count,
                     dropped(compute));
 }

@@ -31,7 +31,7 @@ SIMULATOR_DEVICES=0 fails 2 "there is no NVIDIA GPU on this machine" "$runner" c
 SIMULATOR_DEVICES=0 fails 0 "cpu" "$runner" check "$manifest"
 
 echo "== parity"
-"$gpu" parity op kernel cuSOLVER "step small" "step mlp" method scores
+"$gpu" parity op kernel cuSOLVER "step small" "step mlp" "in f64 mlp" "in f64 small-vit" method scores
 if [ -d "$folder/inputs" ]; then
     echo "== recorded cases"
     "$gpu" parity --inputs "$folder/inputs" "golden mnist"
