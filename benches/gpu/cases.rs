@@ -80,7 +80,7 @@ fn passes(
 type Operation = (&'static str, Vec<Vec<usize>>, fn(&[Tensor]) -> Result<Tensor>);
 
 fn operations() -> Vec<Case> {
-    let list: [Operation; 12] = [
+    let list: [Operation; 13] = [
         ("relu", vec![vec![4, 300]], |x| nn::relu(&x[0])),
         ("max_pool2d 2/2", vec![vec![3, 5, 12, 10]], |x| {
             nn::max_pool2d(&x[0], 2, 2, 0)
@@ -94,6 +94,11 @@ fn operations() -> Vec<Case> {
         (
             "conv2d 3x3",
             vec![vec![3, 8, 9, 8], vec![16, 8, 3, 3], vec![16]],
+            |x| nn::conv2d(&x[0], &x[1], Some(&x[2]), 1, 1),
+        ),
+        (
+            "conv2d 3x3 by tiles",
+            vec![vec![3, 18, 9, 7], vec![17, 18, 3, 3], vec![17]],
             |x| nn::conv2d(&x[0], &x[1], Some(&x[2]), 1, 1),
         ),
         ("conv2d 3x3/2", vec![vec![3, 8, 9, 8], vec![16, 8, 3, 3]], |x| {
@@ -134,7 +139,7 @@ fn operations() -> Vec<Case> {
             format!("op conv2d and linear {precision:?}"),
             tolerance,
             move |device| {
-                let shapes = [vec![3, 8, 9, 8], vec![16, 8, 3, 3], vec![10, 16 * 9 * 8]];
+                let shapes = [vec![3, 18, 9, 8], vec![16, 18, 3, 3], vec![10, 16 * 9 * 8]];
                 passes(&shapes, DType::F32, device, &|x| {
                     let y = nn::conv2d_in(precision, &x[0], &x[1], None, (1, 1))?.flatten_from(1)?;
                     nn::linear_in(precision, &y, &x[2], None)
@@ -142,6 +147,16 @@ fn operations() -> Vec<Case> {
             },
         ));
     }
+    // Not merely within bf16's errors: cuBLAS may compute in TF32 where it is allowed to in bf16.
+    all.push(case("op product of factors in bf16", 2e-6, |device| {
+        let factor = |shape: &[usize], seed| random(shape, seed).to_device(device);
+        let (a, b) = (factor(&[40, 300], 1)?, factor(&[300, 50], 2)?);
+        if device.is_cuda() {
+            return Ok(vec![gpu::product(&a, &b, Precision::Bf16)?]);
+        }
+        let rounded = |x: &Tensor| x.to_dtype(DType::BF16)?.to_dtype(DType::F32);
+        Ok(vec![rounded(&a)?.matmul(&rounded(&b)?)?])
+    }));
     all
 }
 

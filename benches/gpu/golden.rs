@@ -165,10 +165,9 @@ fn fused(golden: &Golden, folder: &Path, method: &Method, of: Of, device: &Devic
     let Some(first) = first else {
         candle_core::bail!("no errors by layer or level in {diagnostics}");
     };
-    let errors =
-        ["grouping_error", "approximation_error"].map(|name| first[name].as_f64().unwrap_or(f64::NAN));
-    errors
-        .iter()
-        .map(|error| Tensor::new(*error, &Device::Cpu))
-        .collect()
+    let error = |name: &str| match first[name].as_f64() {
+        Some(error) => Tensor::new(error, &Device::Cpu),
+        None => candle_core::bail!("no `{name}` in {first}"),
+    };
+    Ok(vec![error("grouping-error")?, error("approximation-error")?])
 }
