@@ -331,15 +331,23 @@ mod tests {
     #[test]
     fn dropout_on_a_gpu_has_the_draws_of_the_cpu() {
         for (skipped, count) in [(0, 1), (0, 8), (3, 8), (5, 70), (16, 1000)] {
-            let x = Tensor::ones(count, DType::F32, &Device::Cpu).expect("ones");
+            let x: Vec<f32> = (0..count).map(|i| 1.5 + i as f32).collect();
+            let x = candle_core::Var::new(x, &Device::Cpu).expect("numbers");
+            let x = x.as_tensor();
             let mut rng = generator(1, "dropout", &[]);
             (0..skipped).for_each(|_| {
                 rng.next_u32();
             });
             let mut same = rng.clone();
-            let twin = dropout(&x, 0.3, &mut rng).and_then(|y| y.to_vec1::<f32>());
-            let kernel = emulated(|| dropout(&x, 0.3, &mut same)).and_then(|y| y.to_vec1::<f32>());
-            assert_eq!(twin.expect("numbers"), kernel.expect("numbers"));
+            // The result, and the gradient of the sum of its squares.
+            let numbers = |y: Result<Tensor>| {
+                let y = y.expect("result");
+                let gradients = y.sqr().and_then(|s| s.sum_all()?.backward()).expect("gradients");
+                let gradient = gradients.get(x).expect("a gradient").to_vec1::<f32>();
+                (y.to_vec1::<f32>().expect("numbers"), gradient.expect("numbers"))
+            };
+            let twin = numbers(dropout(x, 0.3, &mut rng));
+            assert_eq!(twin, emulated(|| numbers(dropout(x, 0.3, &mut same))));
             assert_eq!(rng.get_word_pos(), same.get_word_pos());
         }
     }

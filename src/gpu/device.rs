@@ -91,8 +91,13 @@ pub fn open(_: usize) -> Result<(Device, Info), GpuError> {
 pub fn memory(device: &Device) -> Option<Memory> {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(device) = device {
-        let (free, total) = device.cuda_stream().context().mem_get_info().ok()?;
-        return Some(Memory { free, total });
+        let stream = device.cuda_stream();
+        let (free, total) = stream.context().mem_get_info().ok()?;
+        let kept = super::memory::unused(stream.context()).unwrap_or(0);
+        return Some(Memory {
+            free: free + kept,
+            total,
+        });
     }
     None
 }

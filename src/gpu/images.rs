@@ -7,6 +7,7 @@ use super::op::Op;
 
 /// `max(x, 0)`, NaN kept. Twin: [`crate::nn::relu`].
 pub fn relu(x: &Tensor) -> Result<Tensor> {
+    let x = &x.contiguous()?;
     let gate = |x: &Tensor, value: &Tensor| Op::new("gate", x.shape(), Vec::new()).reading(&[x, value]);
     gate(x, x)?
         .back(move |operands, slope| Ok(vec![Some(gate(operands[0], slope)?.on(slope)?)]))

@@ -52,6 +52,16 @@ pub(super) enum Held<'a> {
     Cuda(&'a CudaStorage),
 }
 
+impl Held<'_> {
+    pub fn dtype(&self) -> DType {
+        use candle_core::backend::BackendStorage;
+        match self {
+            Self::Cpu(storage) => storage.dtype(),
+            Self::Cuda(storage) => storage.dtype(),
+        }
+    }
+}
+
 /// A contiguous tensor.
 pub(super) type Operand<'a> = (Held<'a>, &'a Layout);
 
@@ -161,9 +171,10 @@ mod cuda {
     use std::sync::{Mutex, PoisonError};
 
     use candle_core::cuda_backend::{CudaDType, CudaDevice, WrapErr};
-    use candle_core::{CudaStorage, DType, Layout, Result, Storage, bail};
+    use candle_core::{CudaStorage, DType, Device, Layout, Result, Storage, bail};
     use cudarc::driver::{CudaSlice, CudaView, LaunchConfig, PushKernelArg};
 
+    use super::super::Memory;
     use super::{BLOCK, Held, Kernel, Number, Operand};
 
     /// The kernels for a capability, compiled once per process.
@@ -224,11 +235,11 @@ mod cuda {
         };
         room.map_err(|error| {
             let asked = count * dtype.size_in_bytes();
-            match device.cuda_stream().context().mem_get_info() {
-                Ok((free, total)) => error.context(format!(
+            match super::super::memory(&Device::Cuda(device.clone())) {
+                Some(Memory { free, total }) => error.context(format!(
                     "asking for {asked} bytes; {free} of {total} bytes are free"
                 )),
-                Err(_) => error.context(format!("asking for {asked} bytes")),
+                None => error.context(format!("asking for {asked} bytes")),
             }
         })
     }

@@ -27,13 +27,14 @@ pub fn halved<R>(work: impl FnOnce() -> R) -> R {
 pub fn give_back(device: &Device) {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(device) = device {
-        // A device that is lost says so at the next work.
+        // A device that is lost says so at the next work. What is still to be done may use what was freed.
+        let _ = device.cuda_stream().synchronize();
         let _ = pool::trim(device.cuda_stream().context());
     }
 }
 
 #[cfg(feature = "cuda")]
-pub(super) use pool::keep_freed;
+pub(super) use pool::{keep_freed, unused};
 
 #[cfg(feature = "cuda")]
 mod pool {
@@ -46,6 +47,9 @@ mod pool {
     /// Freed memory stays with the pool that tensors come from. Without this the driver gives it back whenever the program
     /// waits for the device, once a batch, and maps it anew, which takes longer than a step.
     pub(in crate::gpu) fn keep_freed(context: &CudaContext) -> Result<(), DriverError> {
+        if !context.has_async_alloc() {
+            return Ok(());
+        }
         let mut all = u64::MAX;
         // SAFETY: a device that is open, its own pool, and a number as wide as the attribute.
         unsafe {
@@ -55,7 +59,28 @@ mod pool {
         }
     }
 
+    /// Bytes that the pool keeps for the next tensors.
+    pub(in crate::gpu) fn unused(context: &CudaContext) -> Result<usize, DriverError> {
+        if !context.has_async_alloc() {
+            return Ok(0);
+        }
+        let attribute = |which| {
+            let mut bytes = 0u64;
+            // SAFETY: as above.
+            unsafe {
+                let pool = device::get_mem_pool(context.cu_device())?;
+                mem_pool::get_attribute(pool, which, (&raw mut bytes).cast())?;
+            }
+            Ok(bytes as usize)
+        };
+        let reserved = attribute(CUmemPool_attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?;
+        Ok(reserved.saturating_sub(attribute(CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?))
+    }
+
     pub(super) fn trim(context: &CudaContext) -> Result<(), DriverError> {
+        if !context.has_async_alloc() {
+            return Ok(());
+        }
         context.bind_to_thread()?;
         // SAFETY: a device that is open, and its own pool.
         unsafe { mem_pool::trim_to(device::get_mem_pool(context.cu_device())?, 0) }

@@ -22,8 +22,9 @@
 //! | `notes` | which steps of a job ran on the host although its device is a GPU |
 //! | `emulator` | tests: the kernels' sources compiled for the CPU, thread by thread |
 //!
-//! Each kernel has a twin: code on the CPU that gives the same bits (named in its function's documentation), and a test
-//! that runs the kernel's source on the emulator against it. `benches/gpu.rs` does the same on a GPU.
+//! Each kernel has a twin: code on the CPU (named in its function's documentation), and a test that runs the kernel's source on
+//! the emulator against it. Pooling, `relu`, `unfold`, augmentation, dropout, sums, pairs and Adam give the twin's bits;
+//! convolutions and the parts of transformers add in another order. `benches/gpu` does the same on a GPU.
 //!
 //! *Determinism.* No kernel of ours adds floats by atomics, sums are cut by shape alone, and all work of a job is on one
 //! stream: the same seed on the same device gives the same bits. cuBLAS promises that for one stream and one version of

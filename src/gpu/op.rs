@@ -1,6 +1,6 @@
 //! A launch as an operation of candle's: one result, with a gradient where there is a way back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor,
@@ -19,7 +19,8 @@ pub(super) struct Op {
     shape: Shape,
     numbers: Vec<Number>,
     threads: usize,
-    reads: Option<Vec<Tensor>>,
+    /// Taken by the launch: the graph need not keep it.
+    reads: Option<Arc<Mutex<Vec<Tensor>>>>,
     back: Option<Arc<Back>>,
 }
 
@@ -46,7 +47,8 @@ impl Op {
     /// What the kernel reads, where that is not the operands but was made of them: the last step of an operation of several.
     pub fn reading(mut self, tensors: &[&Tensor]) -> Result<Self> {
         let plain = |x: &&Tensor| x.detach().contiguous();
-        self.reads = Some(tensors.iter().map(plain).collect::<Result<_>>()?);
+        let tensors = tensors.iter().map(plain).collect::<Result<_>>()?;
+        self.reads = Some(Arc::new(Mutex::new(tensors)));
         Ok(self)
     }
 
@@ -80,11 +82,7 @@ impl Op {
     }
 
     fn run(&self, operands: &[Operand]) -> Result<(Storage, Shape)> {
-        let dtype = match operands.first() {
-            Some((Held::Cpu(storage), _)) => candle_core::backend::BackendStorage::dtype(*storage),
-            Some((Held::Cuda(storage), _)) => candle_core::backend::BackendStorage::dtype(*storage),
-            None => DType::F32,
-        };
+        let dtype = operands.first().map_or(DType::F32, |(held, _)| held.dtype());
         let mut numbers = vec![super::launch::size(self.threads)?];
         numbers.extend(&self.numbers);
         let kernel = Kernel {
@@ -94,16 +92,34 @@ impl Op {
             numbers: &numbers,
         };
         let results = match &self.reads {
-            None => kernel.run(operands)?,
+            None => {
+                self.alike(dtype, operands)?;
+                kernel.run(operands)?
+            }
             Some(tensors) => {
+                let tensors = std::mem::take(&mut *tensors.lock().unwrap_or_else(PoisonError::into_inner));
                 let locked: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
                 let operands = locked.iter().map(|(storage, at)| operand(storage, at));
-                kernel.run(&operands.collect::<Result<Vec<_>>>()?)?
+                let operands = operands.collect::<Result<Vec<_>>>()?;
+                self.alike(dtype, &operands)?;
+                kernel.run(&operands)?
             }
         };
         match results.into_iter().next_back() {
             Some(storage) => Ok((storage, self.shape.clone())),
             None => bail!("no result of `{}`", self.kernel),
+        }
+    }
+
+    /// The kernel reads all operands as of one type.
+    fn alike(&self, dtype: DType, operands: &[Operand]) -> Result<()> {
+        match operands
+            .iter()
+            .map(|(held, _)| held.dtype())
+            .find(|own| *own != dtype)
+        {
+            Some(other) => bail!("`{}` of {dtype:?} and {other:?}", self.kernel),
+            None => Ok(()),
         }
     }
 
@@ -127,6 +143,17 @@ impl Op {
             None => bail!("`{}` has no gradient", self.kernel),
         }
     }
+}
+
+/// The gradients of those operands that want one.
+pub(super) fn wanted(
+    operands: &[&Tensor],
+    gradients: [&dyn Fn() -> Result<Tensor>; 3],
+) -> Result<Vec<Option<Tensor>>> {
+    let of = |(operand, gradient): (&&Tensor, &dyn Fn() -> Result<Tensor>)| {
+        operand.track_op().then(gradient).transpose()
+    };
+    operands.iter().zip(gradients).map(of).collect()
 }
 
 impl CustomOp1 for Op {

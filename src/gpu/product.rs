@@ -1,8 +1,13 @@
 //! Matrix products in less than full f32.
 
+#[cfg(any(feature = "cuda", test))]
+use candle_core::{DType, Layout, Storage};
 use candle_core::{Result, Tensor, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+#[cfg(any(feature = "cuda", test))]
+use super::launch::{Kernel, Operand, blocks, size};
 
 /// In what the products of a training are computed on a GPU. Weights, and everything that is no product of a linear map or
 /// a convolution, stay f32.
@@ -32,6 +37,23 @@ pub fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
     reduced(a, b, precision, sizes)
 }
 
+/// A tensor's elements, in the order of memory, rounded to bf16: two to each element of the result (u32).
+#[cfg(any(feature = "cuda", test))]
+pub(super) fn halved((x, at): Operand) -> Result<Storage> {
+    let count = at.shape().elem_count();
+    let flat = Layout::contiguous_with_offset(count, at.start_offset());
+    let kernel = Kernel {
+        name: "to_bf16",
+        blocks: blocks(count.div_ceil(2)),
+        outputs: &[(DType::U32, count.div_ceil(2))],
+        numbers: &[size(count)?],
+    };
+    match kernel.run(&[(x, &flat)])?.pop() {
+        Some(pairs) => Ok(pairs),
+        None => bail!("a kernel without a result"),
+    }
+}
+
 #[cfg(not(feature = "cuda"))]
 fn reduced(_: &Tensor, _: &Tensor, _: Precision, _: [usize; 4]) -> Result<Tensor> {
     bail!("this program was built without the feature `cuda`")
@@ -45,11 +67,12 @@ mod cuda {
     #![allow(unsafe_code)]
 
     use candle_core::cuda_backend::{CudaDevice, WrapErr};
-    use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+    use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
     use cudarc::cublas::{result, sys};
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 
-    use super::{Precision, product};
+    use super::super::launch::Held;
+    use super::{Precision, halved, product};
 
     struct Product {
         precision: Precision,
@@ -138,11 +161,26 @@ mod cuda {
         [count, m, k, n]: [usize; 4],
         precision: Precision,
     ) -> Result<CudaStorage> {
-        let compute = match precision {
-            Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
-            Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-            Precision::Bf16 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        // Factors in f32 and leave to compute in bf16 would not do: an H200 then computes in TF32.
+        let (factors, compute) = match precision {
+            Precision::F32 => (
+                sys::cudaDataType_t::CUDA_R_32F,
+                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            ),
+            Precision::Tf32 => (
+                sys::cudaDataType_t::CUDA_R_32F,
+                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            ),
+            Precision::Bf16 => (
+                sys::cudaDataType_t::CUDA_R_16BF,
+                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            ),
         };
+        let rounded = |(x, at): (&CudaStorage, &Layout)| match precision {
+            Precision::Bf16 => halved((Held::Cuda(x), at)).map(Some),
+            _ => Ok(None),
+        };
+        let (a_rounded, b_rounded) = (rounded(a)?, rounded(b)?);
         let number = |n: usize| i32::try_from(n).map_err(|_| candle_core::Error::msg("a matrix too large"));
         let operand = |layout: &Layout, rows: usize, columns: usize| {
             let flipped = transposed(layout) == Some(true);
@@ -157,9 +195,16 @@ mod cuda {
         // SAFETY: the product writes all of it.
         let mut y = unsafe { device.alloc::<f32>(count * m * n)? };
         {
-            let a = a.0.as_cuda_slice::<f32>()?.slice(a.1.start_offset()..);
-            let b = b.0.as_cuda_slice::<f32>()?.slice(b.1.start_offset()..);
-            let ((a, _a), (b, _b)) = (a.device_ptr(&stream), b.device_ptr(&stream));
+            let factor = |(x, at): (&CudaStorage, &Layout), rounded: &Option<Storage>| {
+                Ok::<_, candle_core::Error>(match rounded {
+                    Some(Storage::Cuda(pairs)) => pairs.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
+                    _ => {
+                        let whole = x.as_cuda_slice::<f32>()?;
+                        whole.slice(at.start_offset()..).device_ptr(&stream).0
+                    }
+                })
+            };
+            let (a, b) = (factor(a, &a_rounded)?, factor(b, &b_rounded)?);
             let (y, _y) = y.device_ptr_mut(&stream);
             let apart = |size: usize| size as std::ffi::c_longlong;
             // SAFETY: matrices of these sizes, `count` of each one after the other, on this handle's device, leading
@@ -174,11 +219,11 @@ mod cuda {
                     number(k)?,
                     (&raw const one).cast(),
                     b as *const _,
-                    sys::cudaDataType_t::CUDA_R_32F,
+                    factors,
                     b_rows,
                     apart(k * n),
                     a as *const _,
-                    sys::cudaDataType_t::CUDA_R_32F,
+                    factors,
                     a_rows,
                     apart(m * k),
                     (&raw const zero).cast(),

@@ -69,6 +69,8 @@ fn near(inputs: &[Tensor], tolerance: Tolerance, f: &dyn Fn(&[Tensor]) -> Result
     }
 }
 
+mod networks;
+
 const TYPES: [DType; 2] = [DType::F32, DType::F64];
 
 #[test]
@@ -139,102 +141,6 @@ fn windows_have_the_bits_of_the_cpu_and_an_adjoint() {
 
 /// Sums of some hundred f32 products of size 1, in two orders.
 const SINGLE: Tolerance = Tolerance::new(2e-5, 2e-5);
-
-#[test]
-fn convolutions_by_tiles_are_those_of_the_cpu() {
-    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
-        for (height, width, padding) in [(4, 4, 1), (5, 7, 0), (3, 8, 2), (2, 2, 1)] {
-            let inputs = [
-                random(&[3, 17, height, width], 4, dtype, false),
-                random(&[16, 17, 3, 3], 5, dtype, false),
-                random(&[16], 6, dtype, false),
-            ];
-            near(&inputs, tolerance, &|i| {
-                nn::conv2d(&i[0], &i[1], Some(&i[2]), 1, padding)
-            });
-            near(&inputs[..2], tolerance, &|i| {
-                nn::conv2d(&i[0], &i[1], None, 1, padding)
-            });
-        }
-    }
-}
-
-#[test]
-fn convolutions_by_windows_are_those_of_the_cpu() {
-    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
-        for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 2, 0), (4, 2, 0)] {
-            let inputs = [
-                random(&[3, 4, 9, 8], 4, dtype, false),
-                random(&[5, 4, kernel, kernel], 5, dtype, false),
-                random(&[5], 6, dtype, false),
-            ];
-            near(&inputs, tolerance, &|i| {
-                nn::conv2d(&i[0], &i[1], Some(&i[2]), stride, padding)
-            });
-            near(&inputs[..2], tolerance, &|i| {
-                nn::conv2d(&i[0], &i[1], None, stride, padding)
-            });
-        }
-    }
-}
-
-#[test]
-fn parts_of_transformers_are_those_of_the_cpu() {
-    for (dtype, tolerance) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
-        for rows in [1, 7, 130] {
-            let x = random(&[rows, 20], 7, dtype, false);
-            near(std::slice::from_ref(&x), tolerance, &|i| {
-                nn::gelu(&(&i[0] * 4.0)?)
-            });
-            let (gamma, beta) = (random(&[20], 8, dtype, false), random(&[20], 9, dtype, false));
-            near(&[x.clone(), gamma, beta], tolerance, &|i| {
-                nn::layer_norm(&i[0], &i[1], &i[2], 1e-5)
-            });
-            let (weight, bias) = (random(&[6, 20], 10, dtype, false), random(&[6], 11, dtype, false));
-            near(&[x, weight, bias], tolerance, &|i| {
-                nn::linear(&i[0], &i[1], Some(&i[2]))
-            });
-        }
-        // Fewer and more tokens than a warp has lanes.
-        for (heads, width, tokens) in [(3, 4, 9), (2, 33, 5), (1, 16, 70)] {
-            let shape = [2, tokens, heads * width];
-            let inputs = [12, 13, 14].map(|seed| random(&shape, seed, dtype, false));
-            near(&inputs, tolerance, &|i| {
-                nn::multi_head_attention(&i[0], &i[1], &i[2], heads, 0.7)
-            });
-        }
-        let x = random(&[3, 5, 7], 15, dtype, false);
-        let (twin, kernel) = (
-            passes(std::slice::from_ref(&x), &|x| x[0].transpose(1, 2)?.contiguous()),
-            emulated(|| passes(std::slice::from_ref(&x), &|x| transpose(&x[0]))),
-        );
-        for (a, b) in twin.iter().zip(&kernel) {
-            assert_eq!((a.dims(), bits(a)), (b.dims(), bits(b)));
-        }
-    }
-}
-
-/// Within so many [`halved`].
-fn smallest<R>(times: usize, work: &dyn Fn() -> R) -> R {
-    match times {
-        0 => work(),
-        _ => halved(|| smallest(times - 1, work)),
-    }
-}
-
-#[test]
-fn groups_of_images_change_nothing() {
-    let inputs = [
-        random(&[5, 2, 40, 40], 7, DType::F64, false),
-        random(&[3, 2, 3, 3], 8, DType::F64, false),
-    ];
-    let f = |i: &[Tensor]| nn::conv2d(&i[0], &i[1], None, 1, 1);
-    // So small a chunk that every image is a group of its own.
-    let one_by_one = smallest(15, &|| emulated(|| passes(&inputs, &f)));
-    for (a, b) in passes(&inputs, &f).iter().zip(&one_by_one) {
-        DOUBLE.assert_all(&values(b), &values(a));
-    }
-}
 
 #[test]
 fn sums_have_the_bits_of_their_twins() {

@@ -4,9 +4,8 @@ use candle_core::{D, DType, Result, Shape, Tensor, bail};
 
 use super::images::one;
 use super::launch::{Kernel, Number, blocks, by_dtype, size, sizes};
-use super::op::Op;
+use super::op::{Op, wanted};
 use super::product::{Precision, product};
-use super::winograd::wanted;
 
 /// Rows of a part; `ROWS` in `kernels/transformer.cu`.
 const ROWS: usize = 64;
@@ -14,7 +13,7 @@ const ROWS: usize = 64;
 const WARP: usize = 32;
 
 /// Sums of the columns of parts `[pieces, width]` (f64) in `dtype`.
-fn parts_sum(parts: &Tensor, dtype: DType) -> Result<Tensor> {
+fn joined_parts(parts: &Tensor, dtype: DType) -> Result<Tensor> {
     let (pieces, width) = parts.dims2()?;
     let kernel = Kernel {
         name: &by_dtype("column_parts", dtype)?,
@@ -35,7 +34,7 @@ fn column_sums(x: &Tensor) -> Result<Tensor> {
         outputs: &[(DType::F64, pieces * width)],
         numbers: &sizes([pieces * width, rows, width])?,
     };
-    parts_sum(
+    joined_parts(
         &one(kernel.launch(&[x], &[Shape::from((pieces, width))])?)?,
         x.dtype(),
     )
@@ -70,6 +69,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// `[N, a, b]` to `[N, b, a]`, laid out so.
 pub fn transpose(x: &Tensor) -> Result<Tensor> {
     let (n, a, b) = x.dims3()?;
+    let x = &x.contiguous()?;
     let numbers = sizes([b, a, 0])?;
     let back = move |_: &[&Tensor], slope: &Tensor| {
         let op = Op::new("rows", (n, a, b), sizes([b, a])?);
@@ -81,6 +81,7 @@ pub fn transpose(x: &Tensor) -> Result<Tensor> {
 
 /// Over the last dimension. Twin: [`crate::nn::layer_norm`].
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
+    let x = &x.contiguous()?;
     let (dtype, shape, width) = (x.dtype(), x.shape().clone(), x.dim(D::Minus1)?);
     let rows = x.elem_count() / width.max(1);
     let statistics = Kernel {
@@ -113,11 +114,19 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
             outputs: &[(DType::F64, 2 * pieces * width)],
             numbers: &sizes([pieces * width, rows, width])?,
         };
-        let sums = one(sums.launch(&[&x, &statistics, slope], &[Shape::from((pieces, 2 * width))])?)?;
-        let sums = parts_sum(&sums, dtype)?;
-        let of_gamma = || sums.narrow(0, 0, width);
-        let of_beta = || sums.narrow(0, width, width);
-        wanted(operands, [&of_x, &of_gamma, &of_beta])
+        let sums = match operands[1..].iter().any(|operand| operand.track_op()) {
+            true => {
+                let parts = Shape::from((pieces, 2 * width));
+                let parts = one(sums.launch(&[&x, &statistics, slope], &[parts])?)?;
+                Some(joined_parts(&parts, dtype)?)
+            }
+            false => None,
+        };
+        let half = |start: usize| match &sums {
+            Some(sums) => sums.narrow(0, start, width),
+            None => bail!("sums that nobody wanted"),
+        };
+        wanted(operands, [&of_x, &|| half(0), &|| half(width)])
     };
     op.back(back).on_some(x, gamma, Some(beta))
 }
@@ -132,13 +141,16 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
 /// ```
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64) -> Result<Tensor> {
     let (tokens, width) = (q.dim(D::Minus2)?, q.dim(D::Minus1)? / heads.max(1));
-    if q.shape() != k.shape() || q.shape() != v.shape() || q.elem_count() == 0 {
+    if q.shape() != k.shape() || q.shape() != v.shape() {
         bail!(
             "attention of {:?}, {:?} and {:?}",
             q.shape(),
             k.shape(),
             v.shape()
         );
+    }
+    if q.elem_count() == 0 {
+        return Ok(q.clone());
     }
     let (shape, rows) = (q.shape().clone(), q.elem_count() / width);
     let apart = (rows / tokens, tokens, width);
@@ -150,7 +162,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64) -
     let of_rows = [size(tokens)?, Number::F64(scale)];
     let scores = (rows / tokens, tokens, tokens);
     let (q_apart, k_apart, v_apart) = (split(q)?, split(k)?, split(v)?);
-    let p = Op::new("softmax", scores, of_rows.to_vec())
+    let p = Op::new("row_softmax", scores, of_rows.to_vec())
         .threads(WARP * rows)
         .on(&q_apart.matmul(&k_apart.t()?)?)?;
     let y = p.matmul(&v_apart)?;
@@ -158,7 +170,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64) -
     let joined = join(&y)?;
     let back = move |_: &[&Tensor], slope: &Tensor| {
         let dy = split(slope)?;
-        let ds = Op::new("softmax_back", scores, of_rows.to_vec())
+        let ds = Op::new("row_softmax_back", scores, of_rows.to_vec())
             .threads(WARP * rows)
             .on_both(&p, &dy.matmul(&v_apart.t()?)?)?;
         let each = [

@@ -10,10 +10,9 @@ use candle_core::{Result, Tensor, bail};
 
 use super::images::{Cut, fold, unfold};
 use super::launch::sizes;
-use super::op::Op;
+use super::op::{Op, wanted};
 use super::product::{Precision, product};
 use super::sums::neuron_sums;
-use super::winograd::wanted;
 
 /// The convolution of `x [N, C, H, W]` with `weight [O, C, kh, kw]` plus `bias [O]`; differentiable. Twin:
 /// [`crate::nn::conv2d`].
@@ -28,6 +27,7 @@ pub fn convolve(
     if x.dims4()? != cut.images || columns != cut.depth() {
         bail!("{:?} are no inputs of {cut:?}", x.shape());
     }
+    let x = &x.contiguous()?;
     let rows = unfold(&x.detach(), cut)?;
     let y = product(&rows, &weight.detach().flatten_from(1)?.t()?, precision)?;
     let (down, along) = cut.positions;

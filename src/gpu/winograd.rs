@@ -1,5 +1,5 @@
-//! 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3) on a GPU: as `nn::winograd`, but channels first, so that nothing has
-//! to be transposed.
+//! 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3) on a GPU: as `nn::winograd`, but channels first, so that
+//! nothing has to be transposed.
 //!
 //! ```text
 //! V_k = inputs(x) [C, T]      U_k = weights(w) [O, C]      M_k = U_k V_k      y = outputs(M) + bias      k in 0..16
@@ -14,7 +14,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use super::launch::{Number, size, sizes};
-use super::op::Op;
+use super::op::{Op, wanted};
 use super::product::{Precision, product};
 use super::sums::neuron_sums;
 
@@ -107,6 +107,7 @@ pub fn winograd(
     if (images, (height, width)) != (tiling.images, tiling.inputs) || inner != channels {
         bail!("{:?} are no inputs of {tiling:?}", x.shape());
     }
+    let x = &x.contiguous()?;
     let v = tiling.inputs(&x.detach())?;
     let m = product(transformed, &v, precision)?;
     let mut numbers = tiling.numbers(tiling.results, 0)?;
@@ -126,15 +127,4 @@ pub fn winograd(
         .reading(&[&m, bias.unwrap_or(&m)])?
         .back(back)
         .on_some(x, weight, bias)
-}
-
-/// The gradients of those operands that want one.
-pub(super) fn wanted(
-    operands: &[&Tensor],
-    gradients: [&dyn Fn() -> Result<Tensor>; 3],
-) -> Result<Vec<Option<Tensor>>> {
-    let of = |(operand, gradient): (&&Tensor, &dyn Fn() -> Result<Tensor>)| {
-        operand.track_op().then(gradient).transpose()
-    };
-    operands.iter().zip(gradients).map(of).collect()
 }

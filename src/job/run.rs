@@ -99,6 +99,7 @@ pub fn execute(
         gpu::give_back(&resources.device);
         result = gpu::halved(attempt);
     }
+    gpu::give_back(&resources.device);
     if out_of_memory(&result) {
         let memory = gpu::memory(&resources.device);
         result = result.map_err(|source| JobError::OutOfMemory {
@@ -106,7 +107,6 @@ pub fn execute(
             source: Box::new(source),
         });
     }
-    gpu::give_back(&resources.device);
     let record = match result {
         Ok(record) => record,
         Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),

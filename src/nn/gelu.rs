@@ -18,7 +18,7 @@ const BLOCK: usize = 4096;
 
 /// `x Phi(x)` of every element, any shape; `torch.nn.GELU()`.
 ///
-/// On other devices it is candle's, whose derivative has an error of up to 2e-7.
+/// On devices that are neither a CPU nor CUDA's it is candle's, whose derivative has an error of up to 2e-7.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if gpu::active(x) {
         gpu::gelu(x)

@@ -70,6 +70,10 @@ template <class T> T exchange(T value, unsigned mask) {
     Fibres &f = fibres;
     static_assert(sizeof(T) <= sizeof(double), "an exchange of at most eight bytes");
     const unsigned self = f.current;
+    if (f.active && f.done[self ^ mask]) {
+        std::fputs("an exchange with a thread that has ended\n", stderr);
+        std::abort();
+    }
     if (f.active) std::memcpy(&f.exchanged[self], &value, sizeof value);
     wait(f.warps[self / 32]);
     T other;

@@ -1,7 +1,7 @@
 // What all kernels share; the sources are joined into one before they are compiled.
 //
 // Every tensor is contiguous and has fewer than 2^32 elements. Products and sums are not fused (--fmad=false) and no sum
-// uses atomics: each kernel gives the bits of its twin on the CPU wherever it needs only + - * / and square roots.
+// uses atomics: a kernel that adds in the order of its twin on the CPU gives the same bits.
 
 typedef unsigned int u32;
 

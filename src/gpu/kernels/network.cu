@@ -5,6 +5,21 @@ template <class T> __device__ void gate(const T *x, const T *value, T *y, u32 n)
     y[i] = x[i] <= T(0) ? T(0) : value[i];
 }
 
+// Rounded to bf16, the nearest, of two the even one: the upper half of the bits.
+__device__ u32 bf16(float x) {
+    union {
+        float number;
+        u32 bits;
+    } const both = {x};
+    return x != x ? 0x7fffu : (both.bits + 0x7fffu + (both.bits >> 16 & 1u)) >> 16;
+}
+
+// One thread per pair.
+extern "C" __global__ void to_bf16(const float *x, u32 *y, u32 n) {
+    EACH(i, (n + 1) / 2)
+    y[i] = bf16(x[2 * i]) | (2 * i + 1 < n ? bf16(x[2 * i + 1]) << 16 : 0u);
+}
+
 // A window that slides over planes [height, width], at down x along positions.
 struct Window {
     u32 height, width, down, along, kernel, stride, padding;
@@ -71,7 +86,7 @@ template <class T> __device__ void max_pool_back_apart(const T *x, const T *grad
     for (u32 ky = 0; ky < w.kernel; ky++)
         for (u32 kx = 0; kx < w.kernel; kx++) {
             const u32 pixel = (row * w.stride + ky) * w.width + column * w.stride + kx;
-            y[start + pixel] = pixel == at ? gradient[i] : T(0);
+            y[start + pixel] = pixel == at ? T(0) + gradient[i] : T(0); // a sum, as in the other: never -0
         }
 }
 
@@ -170,7 +185,7 @@ template <class T> __device__ void rows(const T *planes, T *y, u32 n, u32 output
         avg_pool_back(gradient, y, n, MAKE_WINDOW, weight);                                                            \
     }                                                                                                                  \
     extern "C" __global__ void unfold_##name(const T *x, T *y, u32 n, UNFOLD) { unfold(x, y, n, MAKE_UNFOLD); }        \
-    extern "C" __global__ void fold_##name(const T *rows, T *y, u32 n, UNFOLD) { fold(rows, y, n, MAKE_UNFOLD); } \
+    extern "C" __global__ void fold_##name(const T *rows, T *y, u32 n, UNFOLD) { fold(rows, y, n, MAKE_UNFOLD); }      \
     extern "C" __global__ void planes_##name(const T *x, const T *bias, T *y, u32 n, u32 outputs, u32 positions,       \
                                              u32 biased) {                                                             \
         planes(x, bias, y, n, outputs, positions, biased);                                                             \

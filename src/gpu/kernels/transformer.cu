@@ -135,7 +135,7 @@ template <class T> __device__ void join_heads(const T *x, T *y, u32 n, u32 token
 }
 
 // A warp for each row x [width]: the softmax of scale x.
-template <class T> __device__ void softmax(const T *x, T *y, u32 n, u32 width, double scale) {
+template <class T> __device__ void row_softmax(const T *x, T *y, u32 n, u32 width, double scale) {
     EACH(i, n)
     const u32 lane = i % 32;
     const T *row = x + i / 32 * width;
@@ -152,7 +152,7 @@ template <class T> __device__ void softmax(const T *x, T *y, u32 n, u32 width, d
 }
 
 // With p the softmax and g its gradient, dx = scale p (g - sum p g).
-template <class T> __device__ void softmax_back(const T *p, const T *g, T *y, u32 n, u32 width, double scale) {
+template <class T> __device__ void row_softmax_back(const T *p, const T *g, T *y, u32 n, u32 width, double scale) {
     EACH(i, n)
     const u32 start = i / 32 * width, lane = i % 32;
     T sum = T(0);
@@ -173,7 +173,7 @@ template <class T> __device__ void softmax_back(const T *p, const T *g, T *y, u3
         column_sums(x, parts, n, rows, width);                                                                         \
     }                                                                                                                  \
     extern "C" __global__ void column_parts_##name(const double *parts, T *y, u32 n, u32 width, u32 pieces) {          \
-        column_parts(parts, y, n, width, pieces);                                                                             \
+        column_parts(parts, y, n, width, pieces);                                                                      \
     }                                                                                                                  \
     extern "C" __global__ void layer_norm_statistics_##name(const T *x, T *statistics, u32 width, double eps) {        \
         layer_norm_statistics(x, statistics, width, eps);                                                              \
@@ -196,11 +196,11 @@ template <class T> __device__ void softmax_back(const T *p, const T *g, T *y, u3
     extern "C" __global__ void join_heads_##name(const T *x, T *y, u32 n, u32 tokens, u32 heads, u32 width) {          \
         join_heads(x, y, n, tokens, heads, width);                                                                     \
     }                                                                                                                  \
-    extern "C" __global__ void softmax_##name(const T *x, T *y, u32 n, u32 width, double scale) {                      \
-        softmax(x, y, n, width, scale);                                                                                \
+    extern "C" __global__ void row_softmax_##name(const T *x, T *y, u32 n, u32 width, double scale) {                  \
+        row_softmax(x, y, n, width, scale);                                                                            \
     }                                                                                                                  \
-    extern "C" __global__ void softmax_back_##name(const T *p, const T *g, T *y, u32 n, u32 width, double scale) {     \
-        softmax_back(p, g, y, n, width, scale);                                                                        \
+    extern "C" __global__ void row_softmax_back_##name(const T *p, const T *g, T *y, u32 n, u32 width, double scale) { \
+        row_softmax_back(p, g, y, n, width, scale);                                                                    \
     }
 
 TRANSFORMER(float, f32)

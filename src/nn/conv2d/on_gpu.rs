@@ -1,4 +1,5 @@
-//! Convolution on a GPU. What is multiplied is kept for the way back; where it is much, images are taken in groups.
+//! Convolution on a GPU. The inputs' side of what is multiplied is kept for the way back; where it is much, images are
+//! taken in groups.
 
 use candle_core::{Result, Tensor};
 
@@ -21,7 +22,10 @@ pub(super) fn conv2d(
         false => None,
     };
     let each = match transformed {
-        Some(_) => 4 * (image.height * image.width * image.channels + image.columns() * sizes.outputs),
+        Some(_) => {
+            let tiles = image.positions.0.div_ceil(2) * image.positions.1.div_ceil(2);
+            16 * tiles * (image.channels + sizes.outputs)
+        }
         None => image.rows() * image.columns(),
     };
     let group = (gpu::chunk(FACTORS) / each.max(1)).max(1);
@@ -29,27 +33,25 @@ pub(super) fn conv2d(
     for first in (0..sizes.images.max(1)).step_by(group) {
         let images = group.min(sizes.images - first);
         let x = x.narrow(0, first, images)?;
-        parts.push(match &transformed {
-            Some(transformed) => {
-                let tiling = Tiling {
-                    images,
-                    inputs: (image.height, image.width),
-                    results: image.positions,
-                    padding: image.window.padding,
-                };
-                gpu::winograd(precision, &x, (weight, transformed), bias, tiling)?
-            }
-            None => {
-                let cut = Cut {
-                    images: (images, image.channels, image.height, image.width),
-                    positions: image.positions,
-                    kernel: image.window.kernel,
-                    stride: image.window.stride,
-                    padding: image.window.padding,
-                };
-                gpu::convolve(precision, &x, weight, bias, cut)?
-            }
-        });
+        let part = if let Some(transformed) = &transformed {
+            let tiling = Tiling {
+                images,
+                inputs: (image.height, image.width),
+                results: image.positions,
+                padding: image.window.padding,
+            };
+            gpu::winograd(precision, &x, (weight, transformed), bias, tiling)?
+        } else {
+            let cut = Cut {
+                images: (images, image.channels, image.height, image.width),
+                positions: image.positions,
+                kernel: image.window.kernel,
+                stride: image.window.stride,
+                padding: image.window.padding,
+            };
+            gpu::convolve(precision, &x, weight, bias, cut)?
+        };
+        parts.push(part);
     }
     match parts.as_slice() {
         [all] => Ok(all.clone()),
