@@ -102,6 +102,8 @@ fn pairs_and_groups_before_and_after_fine_tuning() {
     | Vanilla averaging | --         |                        N/A |           _50.50 (±0.71)_ |                 _50.50 (±0.71)_ |                       N/A |          _52.50 (±0.71)_ |                _52.50 (±0.71)_ |
     | Ensemble          | --         |                        N/A |             96.50 (±0.71) |                   96.50 (±0.71) |                       N/A |            98.50 (±0.71) |                  98.50 (±0.71) |
     | KF gradient       | --         |                        N/A |         **93.50 (±0.71)** |               **93.50 (±0.71)** |                       N/A |        **95.50 (±0.71)** |              **95.50 (±0.71)** |
+
+    Some groups have models in common; n counts them as independent.
     ");
 }
 
