@@ -82,7 +82,7 @@ pub fn absolute_sums(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The same of `x` or `|x|`.
-pub(super) fn neuron_sums(x: &Tensor, absolute: bool) -> Result<Tensor> {
+fn neuron_sums(x: &Tensor, absolute: bool) -> Result<Tensor> {
     let (samples, width) = (x.dim(0)?, x.dim(1)?);
     let positions = x.elem_count() / (samples * width).max(1);
     let pieces = (samples * positions).div_ceil(PART);
@@ -94,6 +94,11 @@ pub(super) fn neuron_sums(x: &Tensor, absolute: bool) -> Result<Tensor> {
     };
     let parts = one(kernel.launch(&[x], &[Shape::from(width * pieces)])?)?;
     parts_sum(&parts, width)
+}
+
+/// The gradient of a bias `[width]` from that of results `[N, width, ...]`.
+pub(super) fn of_bias(slope: &Tensor) -> Result<Tensor> {
+    neuron_sums(slope, false)?.to_dtype(slope.dtype())
 }
 
 /// `total + slope (next - output)`, all of one shape. Twin: the same by candle's operations.

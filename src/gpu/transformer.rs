@@ -168,17 +168,15 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f64) -
     let y = p.matmul(&v_apart)?;
     let join = move |y: &Tensor| Op::new("join_heads", &shape, numbers.clone()).reading(&[y]);
     let joined = join(&y)?;
-    let back = move |_: &[&Tensor], slope: &Tensor| {
+    let back = move |operands: &[&Tensor], slope: &Tensor| {
         let dy = split(slope)?;
         let ds = Op::new("row_softmax_back", scores, of_rows.to_vec())
             .threads(WARP * rows)
             .on_both(&p, &dy.matmul(&v_apart.t()?)?)?;
-        let each = [
-            ds.matmul(&k_apart)?,
-            ds.t()?.matmul(&q_apart)?,
-            p.t()?.matmul(&dy)?,
-        ];
-        each.iter().map(|x| join(x)?.on(x).map(Some)).collect()
+        let joined = |x: Tensor| join(&x)?.on(&x);
+        let of_q = || joined(ds.matmul(&k_apart)?);
+        let of_k = || joined(ds.t()?.matmul(&q_apart)?);
+        wanted(operands, [&of_q, &of_k, &|| joined(p.t()?.matmul(&dy)?)])
     };
     joined.back(back).on_some(q, k, Some(v))
 }

@@ -12,7 +12,7 @@ use super::images::{Cut, fold, unfold};
 use super::launch::sizes;
 use super::op::{Op, wanted};
 use super::product::{Precision, product};
-use super::sums::neuron_sums;
+use super::sums::of_bias;
 
 /// The convolution of `x [N, C, H, W]` with `weight [O, C, kh, kw]` plus `bias [O]`; differentiable. Twin:
 /// [`crate::nn::conv2d`].
@@ -36,8 +36,7 @@ pub fn convolve(
         let weight = operands[1].detach();
         let of_x = || fold(&product(&y, &weight.flatten_from(1)?, precision)?, cut);
         let of_weight = || product(&y.t()?, &rows, precision)?.reshape(weight.shape());
-        let of_bias = || neuron_sums(slope, false)?.to_dtype(slope.dtype());
-        wanted(operands, [&of_x, &of_weight, &of_bias])
+        wanted(operands, [&of_x, &of_weight, &|| of_bias(slope)])
     };
     let shape = (cut.images.0, outputs, down, along);
     let numbers = sizes([outputs, down * along, usize::from(bias.is_some())])?;

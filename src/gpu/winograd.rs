@@ -16,7 +16,7 @@ use candle_core::{Result, Tensor, bail};
 use super::launch::{Number, size, sizes};
 use super::op::{Op, wanted};
 use super::product::{Precision, product};
-use super::sums::neuron_sums;
+use super::sums::of_bias;
 
 /// Tiles of 2x2 results of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,7 @@ pub fn winograd(
         let m = tiling.outputs_adjoint(slope)?;
         let of_x = || tiling.inputs_adjoint(&product(&transformed.t()?, &m, precision)?);
         let of_weight = || weights_adjoint(&product(&m, &v.t()?, precision)?);
-        let of_bias = || neuron_sums(slope, false)?.to_dtype(slope.dtype());
-        wanted(operands, [&of_x, &of_weight, &of_bias])
+        wanted(operands, [&of_x, &of_weight, &|| of_bias(slope)])
     };
     let (down, along) = tiling.results;
     Op::new("winograd_outputs", (images, outputs, down, along), numbers)

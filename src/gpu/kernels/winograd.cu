@@ -47,26 +47,31 @@ template <class T> __device__ void input_adjoint(const T *v, u32 step, u32 secon
     d[1] = second ? T(0) - v[3 * step] : v[step] - v[2 * step] + v[3 * step];
 }
 
+// A map of I to J numbers applied to the columns, then to the rows of a tile, whose entries are `down` and `along` apart.
+template <u32 I, u32 J, class T>
+__device__ void both(void (*map)(const T *, u32, T *), const T *tile, u32 down, u32 along, T *result) {
+    T half[J * I], part[J];
+    for (u32 b = 0; b < I; b++) {
+        map(tile + b * along, down, part);
+        for (u32 a = 0; a < J; a++) half[I * a + b] = part[a];
+    }
+    for (u32 a = 0; a < J; a++) map(half + I * a, 1, result + J * a);
+}
+
 template <class T> __device__ void winograd_inputs(const T *x, T *v, u32 n, Tiling t) {
     EACH(i, n)
     const u32 area = t.down * t.along, channel = i / (t.images * area), image = i / area % t.images;
     const u32 channels = n / (t.images * area);
     const u32 top = i % area / t.along * 2 - t.padding, left = i % t.along * 2 - t.padding; // wraps around as in pooling
     const T *plane = x + (image * channels + channel) * (t.height * t.width);
-    T d[16], half[16], row[4];
+    T d[16], result[16];
     for (u32 a = 0; a < 4; a++)
         for (u32 b = 0; b < 4; b++) {
             const u32 py = top + a, px = left + b;
             d[4 * a + b] = py < t.height && px < t.width ? plane[py * t.width + px] : T(0);
         }
-    for (u32 b = 0; b < 4; b++) {
-        input_map(d + b, 4, row);
-        for (u32 a = 0; a < 4; a++) half[4 * a + b] = row[a];
-    }
-    for (u32 a = 0; a < 4; a++) {
-        input_map(half + 4 * a, 1, row);
-        for (u32 b = 0; b < 4; b++) v[(4 * a + b) * n + i] = row[b];
-    }
+    both<4, 4>(input_map<T>, d, 4, 1, result);
+    for (u32 k = 0; k < 16; k++) v[k * n + i] = result[k];
 }
 
 // The adjoint: one thread per 2x2 pixels of the padded image adds what the up to four tiles over them read there.
@@ -107,19 +112,13 @@ template <class T> __device__ void winograd_outputs(const T *m, const T *bias, T
     const u32 area = t.down * t.along, channel = i / (t.images * area), image = i / area % t.images;
     const u32 channels = n / (t.images * area), top = i % area / t.along * 2, left = i % t.along * 2;
     const T more = biased ? bias[channel] : T(0);
-    T own[16], half[8], part[2];
-    for (u32 k = 0; k < 16; k++) own[k] = m[k * n + i];
-    for (u32 b = 0; b < 4; b++) {
-        output_map(own + b, 4, part);
-        half[b] = part[0];
-        half[4 + b] = part[1];
-    }
+    T result[4];
+    both<4, 2>(output_map<T>, m + i, 4 * n, n, result);
     T *plane = y + (image * channels + channel) * (t.height * t.width);
-    for (u32 a = 0; a < 2; a++) {
-        output_map(half + 4 * a, 1, part);
+    for (u32 a = 0; a < 2; a++)
         for (u32 b = 0; b < 2; b++)
-            if (top + a < t.height && left + b < t.width) plane[(top + a) * t.width + left + b] = part[b] + more;
-    }
+            if (top + a < t.height && left + b < t.width)
+                plane[(top + a) * t.width + left + b] = result[2 * a + b] + more;
 }
 
 template <class T> __device__ void winograd_outputs_back(const T *gradient, T *m, u32 n, Tiling t) {
@@ -127,45 +126,25 @@ template <class T> __device__ void winograd_outputs_back(const T *gradient, T *m
     const u32 area = t.down * t.along, channel = i / (t.images * area), image = i / area % t.images;
     const u32 channels = n / (t.images * area), top = i % area / t.along * 2, left = i % t.along * 2;
     const T *plane = gradient + (image * channels + channel) * (t.height * t.width);
-    T own[4], half[8], row[4];
+    T own[4], result[16];
     for (u32 a = 0; a < 2; a++)
         for (u32 b = 0; b < 2; b++)
             own[2 * a + b] = top + a < t.height && left + b < t.width ? plane[(top + a) * t.width + left + b] : T(0);
-    for (u32 b = 0; b < 2; b++) {
-        output_adjoint(own + b, 2, row);
-        for (u32 a = 0; a < 4; a++) half[2 * a + b] = row[a];
-    }
-    for (u32 a = 0; a < 4; a++) {
-        output_adjoint(half + 2 * a, 1, row);
-        for (u32 b = 0; b < 4; b++) m[(4 * a + b) * n + i] = row[b];
-    }
+    both<2, 4>(output_adjoint<T>, own, 2, 1, result);
+    for (u32 k = 0; k < 16; k++) m[k * n + i] = result[k];
 }
 
 // One thread per pair of channels: 3x3 weights to 16 and back.
 template <class T> __device__ void winograd_weights(const T *w, T *u, u32 n) {
     EACH(i, n)
-    T half[12], row[4];
-    for (u32 b = 0; b < 3; b++) {
-        weight_map(w + 9 * i + b, 3, row);
-        for (u32 a = 0; a < 4; a++) half[3 * a + b] = row[a];
-    }
-    for (u32 a = 0; a < 4; a++) {
-        weight_map(half + 3 * a, 1, row);
-        for (u32 b = 0; b < 4; b++) u[(4 * a + b) * n + i] = row[b];
-    }
+    T result[16];
+    both<3, 4>(weight_map<T>, w + 9 * i, 3, 1, result);
+    for (u32 k = 0; k < 16; k++) u[k * n + i] = result[k];
 }
 
 template <class T> __device__ void winograd_weights_back(const T *u, T *w, u32 n) {
     EACH(i, n)
-    T half[12], row[3];
-    for (u32 b = 0; b < 4; b++) {
-        weight_adjoint(u + b * n + i, 4 * n, row);
-        for (u32 a = 0; a < 3; a++) half[4 * a + b] = row[a];
-    }
-    for (u32 a = 0; a < 3; a++) {
-        weight_adjoint(half + 4 * a, 1, row);
-        for (u32 b = 0; b < 3; b++) w[9 * i + 3 * a + b] = row[b];
-    }
+    both<4, 3>(weight_adjoint<T>, u + i, 4 * n, n, w + 9 * i);
 }
 
 #define TILING u32 images, u32 height, u32 width, u32 down, u32 along, u32 padding

@@ -106,8 +106,8 @@ impl Statistics {
     /// Whether two values that count as independent are of fusions with a base model in common.
     pub fn shares_models(&self) -> bool {
         let common = |a: &Observation, b: &Observation| {
-            let models = |o: &Observation| o.models.clone().unwrap_or_default();
-            a.seed == b.seed && a.group != b.group && models(a).iter().any(|model| models(b).contains(model))
+            let [own, other] = [a, b].map(|o| o.models.as_deref().unwrap_or_default());
+            a.seed == b.seed && a.group != b.group && own.iter().any(|model| other.contains(model))
         };
         let pairs = self.values.iter().enumerate();
         pairs
