@@ -243,14 +243,21 @@ impl Run {
     }
 }
 
-/// Waits for something that happens within seconds.
+/// Waits for something that happens within seconds, or minutes where other work keeps the machine busy.
 #[track_caller]
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
+fn until(what: &str, happened: impl FnMut() -> bool) {
+    until_or(what, happened, String::new);
+}
+
+/// The same, and `tell` says how things stand if it does not happen.
+#[track_caller]
+fn until_or(what: &str, mut happened: impl FnMut() -> bool, tell: impl Fn() -> String) {
     let since = Instant::now();
     while !happened() {
         assert!(
-            since.elapsed() < Duration::from_mins(1),
-            "{what}: not within a minute"
+            since.elapsed() < Duration::from_mins(5),
+            "{what}: not within five minutes\n{}",
+            tell()
         );
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -222,9 +222,15 @@ impl Here {
 
     #[track_caller]
     fn until_done(&self, jobs: u64) {
-        until("all jobs are done", || {
+        let done = || {
             std::thread::sleep(Duration::from_millis(200));
             self.count("ok") == jobs
+        };
+        until_or("all jobs are done", done, || {
+            let status = self.runner(&["status", "tiny"]).stdout;
+            let queue = self.cluster.slurm("squeue", &["-r"]);
+            let nodes = self.cluster.slurm("sinfo", &["-N", "-l"]);
+            format!("{status}\n{queue}\n{nodes}\n{}\n{}", self.output(), self.logs())
         });
     }
 
