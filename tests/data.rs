@@ -108,6 +108,39 @@ fn mnist_is_checked_before_it_is_loaded() {
     );
 }
 
+#[test]
+fn mnist_is_decompressed_once() {
+    let Some(shared) = shared("the cache of MNIST") else {
+        return;
+    };
+    let cache = tempfile::tempdir().expect("temporary folder");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for file in std::fs::read_dir(shared.join("data/mnist")).expect("the files") {
+        let file = file.expect("an entry");
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).expect("copied");
+    }
+    let load = || data::load("mnist", Some(folder.path()), Some(cache.path()));
+    let expected = mnist(&shared);
+    for time in ["first", "second"] {
+        let set = load().expect("MNIST");
+        assert_eq!(set.hash, expected.hash, "{time}");
+        for (part, known) in [(&set.train, &expected.train), (&set.test, &expected.test)] {
+            assert_eq!(part.labels(), known.labels(), "{time}");
+            let same = (0..known.len()).all(|i| part.pixels(i).ok() == known.pixels(i).ok());
+            assert!(same, "{time}");
+        }
+        assert!(folder.path().join("mnist.runner-cache").is_file(), "{time}");
+    }
+    // What was decoded of other files does not count.
+    let labels = folder.path().join("t10k-labels-idx1-ubyte.gz");
+    let mut bytes = std::fs::read(&labels).expect("readable");
+    bytes.pop();
+    std::fs::remove_file(&labels).expect("there");
+    runner::result::write_atomic(&labels, &bytes).expect("written");
+    let error = load().expect_err("a cut file").to_string();
+    assert!(error.contains("t10k-labels"), "{error}");
+}
+
 /// Proves the normalisation: the reference recorded its fusion set after torchvision's transforms.
 #[test]
 fn recorded_fusion_sets_are_found_among_the_training_images_bit_for_bit() {

@@ -131,8 +131,8 @@ impl<'a> Request<'a> {
 
 /// Loads a known data set as its name says; `data_dir` is the folder with the files of those that are not embedded.
 ///
-/// Content is verified: against the published checksums, or as the data set's own page says. Images that take long to
-/// decode are kept beside their files, or, where that folder is not writable, in `cache_dir` (created if need be).
+/// Content is verified: against the published checksums, or as the data set's own page says. Decoded images are kept
+/// beside their files, or, where that folder is not writable, in `cache_dir` (created if need be).
 ///
 /// ```
 /// let digits = runner::data::load("digits", None, None)?;

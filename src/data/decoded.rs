@@ -1,4 +1,4 @@
-//! Data sets whose files take long to decode: decoded once, then taken from [`super::kept`].
+//! Data sets that come in files: decoded once, then taken from [`super::kept`].
 //!
 //! Four arrays are kept: labels and pixels of the training part, labels and pixels of the test part. Labels are bytes,
 //! or, where there are more than 256 classes, four little-endian bytes each; pixels are planes `[N, C, H, W]`.

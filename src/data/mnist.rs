@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::catalogue::{Request, hash};
+use super::decoded::{Decoded, Images, Recipe};
+use super::kept::Origin;
 use super::normalise::{Moments, Stats};
-use super::{DataError, DataSet, DataSetInfo, Found, Known, Part, idx};
+use super::{DataError, DataSet, DataSetInfo, Found, Known, idx};
 
 /// A set of four files.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +117,7 @@ const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
 /// More than the largest of the files, compressed or not.
 const LIMIT: u64 = 1 << 26;
 const FORMAT: &str = "IDX";
+const DECODER: &str = "idx v1";
 
 impl Idx {
     /// Finds and verifies the files.
@@ -129,19 +132,30 @@ impl Idx {
         self.found(request)
     }
 
-    /// Reads, decompresses, verifies and decodes the files.
+    /// Decompresses, verifies and decodes the files, or takes what was decoded before.
     pub(super) fn load(&self, request: &Request) -> Result<DataSet, DataError> {
-        let found = self.found(request)?;
-        let [train_images, train_labels, test_images, test_labels] = &self.sources;
-        let part = |images, labels| self.part(request, &found, images, labels);
-        Ok(DataSet {
-            name: self.known.name.to_owned(),
-            classes: INFO.classes,
-            shape: INFO.shape,
-            train: part(train_images, train_labels)?,
-            test: part(test_images, test_labels)?,
-            hash: found.hash.clone(),
-        })
+        let paths = self
+            .sources
+            .iter()
+            .map(|source| self.locate(request, source))
+            .collect::<Result<Vec<_>, _>>()?;
+        let recipe = Recipe {
+            name: self.known.name,
+            kind: self.known.name,
+            decoder: DECODER,
+            home: paths[0].parent().unwrap_or(Path::new(".")),
+            cache_dir: request.cache_dir,
+            origins: paths.iter().cloned().map(Origin::File).collect(),
+            stats: self.stats(request)?,
+        };
+        // The hash of the published content, which `find` knows without decoding anything.
+        let hash = self.found(request)?.hash;
+        let set = recipe.load(|| self.decode(&paths))?;
+        Ok(DataSet { hash, ..set })
+    }
+
+    fn stats(&self, request: &Request) -> Result<Stats, DataError> {
+        Stats::new(request.settings, Some((&[self.mean], &[self.std])))
     }
 
     /// What files with the published content are.
@@ -151,8 +165,7 @@ impl Idx {
             std: Vec::new(),
         };
         let name = self.known.name;
-        let stats = Stats::new(request.settings, Some((&[self.mean], &[self.std])))?;
-        let normalisation = stats.normalisation(name, INFO.shape[0], &unused)?;
+        let normalisation = self.stats(request)?.normalisation(name, INFO.shape[0], &unused)?;
         let (mean, std) = (normalisation.mean[0], normalisation.std[0]);
         let contents = self.sources.map(|source| source.content);
         Ok(Found {
@@ -186,21 +199,20 @@ impl Idx {
             })
     }
 
-    fn part(
-        &self,
-        request: &Request,
-        found: &Found,
-        images: &Source,
-        labels: &Source,
-    ) -> Result<Part, DataError> {
-        let fetch = |source| -> Result<_, DataError> {
-            let path = self.locate(request, source)?;
-            let content = idx::decompress(&path, idx::read(&path, LIMIT)?, LIMIT)?;
-            verify(&path, source, &content)?;
-            Ok((path, content))
-        };
-        let ((image_path, images), (label_path, labels)) = (fetch(images)?, fetch(labels)?);
-        decode((&image_path, &images), (&label_path, &labels), found)
+    /// Both parts, from the four files in order.
+    fn decode(&self, paths: &[PathBuf]) -> Result<Decoded, DataError> {
+        let mut contents = Vec::new();
+        for (path, source) in paths.iter().zip(&self.sources) {
+            let content = idx::decompress(path, idx::read(path, LIMIT)?, LIMIT)?;
+            verify(path, source, &content)?;
+            contents.push((path.as_path(), content));
+        }
+        let file = |i: usize| (contents[i].0, contents[i].1.as_slice());
+        Ok(Decoded {
+            shape: INFO.shape,
+            classes: INFO.classes,
+            parts: [decode(file(0), file(1))?, decode(file(2), file(3))?],
+        })
     }
 }
 
@@ -225,7 +237,7 @@ fn verify(path: &Path, source: &Source, content: &[u8]) -> Result<(), DataError>
 }
 
 /// One part from the contents of its two files.
-fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8]), found: &Found) -> Result<Part, DataError> {
+fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8])) -> Result<Images, DataError> {
     let ([count, rows, columns], pixels) =
         idx::parse(images.1).map_err(|problem| DataError::format(images.0, FORMAT, problem))?;
     let wrong = |problem| Err(DataError::format(labels.0, FORMAT, problem));
@@ -247,9 +259,10 @@ fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8]), found: &Found) -> Resu
         let problem = format!("its images have {rows} x {columns} pixels instead of 28 x 28");
         return Err(DataError::format(images.0, FORMAT, problem));
     }
-    let values = values.iter().map(|&label| u32::from(label)).collect();
-    Part::new(INFO.shape, pixels.to_vec(), values, &found.normalisation)
-        .map_err(|error| DataError::format(images.0, FORMAT, error.to_string()))
+    Ok(Images {
+        labels: values.iter().map(|&label| u32::from(label)).collect(),
+        pixels: pixels.to_vec(),
+    })
 }
 
 #[cfg(test)]
@@ -279,20 +292,14 @@ mod tests {
         bytes
     }
 
-    fn decoded(images: &[u8], labels: &[u8]) -> Result<Part, DataError> {
-        let settings = DatasetSettings::named("mnist");
-        let found = MNIST.found(&request(&settings, None))?;
-        decode(
-            (Path::new("images"), images),
-            (Path::new("labels"), labels),
-            &found,
-        )
+    fn decoded(images: &[u8], labels: &[u8]) -> Result<Images, DataError> {
+        decode((Path::new("images"), images), (Path::new("labels"), labels))
     }
 
     #[test]
     fn images_and_labels_must_agree() {
         assert_eq!(
-            decoded(&images(2, 28), &labels(&[9, 0])).expect("sound").labels(),
+            decoded(&images(2, 28), &labels(&[9, 0])).expect("sound").labels,
             [9, 0]
         );
         let problem =
