@@ -2,12 +2,13 @@
 """Trains in PyTorch what benches/bars.sh trains with `runner`, by the same recipe: one JSON line per seed.
 
     python benches/bars.py mnist --data ../shared/data --epochs 25 --cutmix --seeds 1,2,3
-    python benches/bars.py vgg --data ../shared/data --epochs 5 --seeds 1,2,3
+    python benches/bars.py vgg --data ../shared/data --epochs 5 --seeds 1,2,3 [--starts FOLDER]
 
 `mnist` is the MLP 784-256-10, fed as the reference's training is: torchvision's transforms in a shuffling DataLoader
 without workers. `vgg` is VGG11 of half width on CIFAR-10, its images in memory. Adam (lr 1e-3, weight decay 5e-5),
 batches of 128, the learning rate set per epoch: warm-up from 0, then a cosine over all epochs towards 1e-5. All training
-images are trained on; the last epoch counts.
+images are trained on; the last epoch counts. With --starts (needs the package safetensors), the first weights and the
+orders of samples are not drawn by PyTorch but read from FOLDER/SEED.safetensors, which benches/starts.rs writes.
 """
 import argparse, gzip, io, json, math, pathlib, sys, time
 import numpy as np
@@ -23,6 +24,7 @@ p.add_argument("--seeds", default="1")
 p.add_argument("--cutmix", action="store_true")
 p.add_argument("--threads", type=int, default=2)
 p.add_argument("--device", default="cpu")
+p.add_argument("--starts", type=pathlib.Path)
 A = p.parse_args()
 torch.set_num_threads(A.threads)
 
@@ -74,6 +76,21 @@ def mlp():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
+def started(model, path):
+    """Gives `model` the first weights of a start; returns the orders of its epochs."""
+    from safetensors.torch import load_file
+    tensors = load_file(path)
+    orders = tensors.pop("order")
+    # feature_levels.0.0.weight, feature_levels.0.0.bias, feature_levels.1.1.weight, ..., classifier.2.bias
+    rank = lambda name: (name.startswith("classifier"), int(name.split(".")[1]), name.endswith("bias"))
+    values = [tensors[name] for name in sorted(tensors, key=rank)]
+    with torch.no_grad():
+        for parameter, value in zip(model.state_dict().values(), values, strict=True):
+            assert parameter.shape == value.shape, (parameter.shape, value.shape)
+            parameter.copy_(value)
+    return orders.long()
+
+
 def rate(epoch, warmup, peak=1e-3, floor=1e-5):
     if epoch < warmup:
         return peak * epoch / warmup
@@ -98,6 +115,8 @@ for seed in map(int, A.seeds.split(",")):
     model, loader = build().to(A.device), torch.utils.data.DataLoader(train, 128, shuffle=True)
     if A.case == "vgg":  # whole batches at once, as nothing is to be done to single images
         order = torch.utils.data.RandomSampler(train)
+        if A.starts:
+            order, orders = [], started(model, A.starts / f"{seed}.safetensors")
         batches = torch.utils.data.BatchSampler(order, 128, drop_last=False)
         loader = torch.utils.data.DataLoader(train, batch_size=None, sampler=batches)
     optimizer = torch.optim.Adam(model.parameters(), weight_decay=5e-5)
@@ -107,6 +126,8 @@ for seed in map(int, A.seeds.split(",")):
         total = torch.zeros((), device=A.device)
         for group in optimizer.param_groups:
             group["lr"] = rate(epoch, warmup)
+        if A.starts:
+            order[:] = orders[epoch].tolist()
         start = time.perf_counter()
         for x, y in loader:
             x, y = x.to(A.device), y.to(A.device)

@@ -4,8 +4,9 @@
 #   PYTHON=.venv/bin/python bash benches/bars.sh [mnist] [vgg] [throughput] [augment]
 #
 # Without arguments, all of it, some 40 minutes on two idle cores, most of them for `vgg`. SEEDS (1,2,3) are those of `mnist`
-# and `vgg`. RESULTS names a folder that keeps what was trained, so that an interrupted run goes on. PYTHON needs torch,
-# torchvision, pyarrow and Pillow; the data is expected in ../shared/data or RUNNER_SHARED.
+# and `vgg`, whose trainings begin in PyTorch with the same weights and take the samples in the same order as here. RESULTS
+# names a folder that keeps what was trained, so that an interrupted run goes on. PYTHON needs torch, torchvision, pyarrow,
+# Pillow and safetensors; the data is expected in ../shared/data or RUNNER_SHARED.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 shared=$(cd "${RUNNER_SHARED:-../shared}" && pwd)
@@ -58,7 +59,9 @@ for what in "${@:-mnist vgg throughput augment}"; do for part in $what; do
     vgg)
         train bars-vgg "seeds=[$seeds]"
         accuracies bars-vgg
-        torch vgg --epochs 5 --seeds "$seeds" | summed
+        mkdir -p "$results/starts"
+        cargo bench --quiet --bench starts -- "$results/starts" ${seeds//,/ }
+        torch vgg --epochs 5 --seeds "$seeds" --starts "$results/starts" | summed
         ;;
     throughput) # images per second of training, in alternating rounds
         for round in 1 2 3; do
