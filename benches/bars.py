@@ -26,6 +26,8 @@ p.add_argument("--threads", type=int, default=2)
 p.add_argument("--device", default="cpu")
 p.add_argument("--starts", type=pathlib.Path)
 A = p.parse_args()
+if A.starts and A.case != "vgg":
+    p.error("--starts goes with `vgg` only")
 torch.set_num_threads(A.threads)
 
 
@@ -81,6 +83,7 @@ def started(model, path):
     from safetensors.torch import load_file
     tensors = load_file(path)
     orders = tensors.pop("order")
+    assert len(orders) >= A.epochs, f"{path} has orders of {len(orders)} epochs"
     # feature_levels.0.0.weight, feature_levels.0.0.bias, feature_levels.1.1.weight, ..., classifier.2.bias
     rank = lambda name: (name.startswith("classifier"), int(name.split(".")[1]), name.endswith("bias"))
     values = [tensors[name] for name in sorted(tensors, key=rank)]

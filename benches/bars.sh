@@ -57,10 +57,11 @@ for what in "${@:-mnist vgg throughput augment}"; do for part in $what; do
         accuracies bars-mnist
         ;;
     vgg)
-        train bars-vgg "seeds=[$seeds]"
-        accuracies bars-vgg
+        "$python" -c 'import safetensors.torch, pyarrow'
         mkdir -p "$results/starts"
         cargo bench --quiet --bench starts -- "$results/starts" ${seeds//,/ }
+        train bars-vgg "seeds=[$seeds]"
+        accuracies bars-vgg
         torch vgg --epochs 5 --seeds "$seeds" --starts "$results/starts" | summed
         ;;
     throughput) # images per second of training, in alternating rounds

@@ -27,8 +27,6 @@ struct Source {
     name: &'static str,
     /// blake3 of the decompressed content.
     content: &'static str,
-    /// blake3 of a well-known `.gz` file as it lies, which need not be decompressed to be trusted.
-    compressed: &'static str,
 }
 
 const INFO: DataSetInfo = DataSetInfo {
@@ -46,27 +44,22 @@ pub(super) const MNIST: Idx = Idx {
     },
     // The second is torchvision's.
     folders: &["mnist", "MNIST/raw", ""],
-    // The compressed files are those once published at yann.lecun.com.
     sources: [
         Source {
             name: TRAIN_IMAGES,
             content: "c6e6fd8c67d07c8a9b7bffa7dd0413ff4b8af241607b049b7721107f379df9fd",
-            compressed: "49350eedae49552d8f5470b0e1ddd16b8bbe8a592dc9a0ab14053a6a0b24e4a8",
         },
         Source {
             name: TRAIN_LABELS,
             content: "8ebcfdf2fe191516f9cb37fceb75d2d19289d91ee92026534ed45e44144b5642",
-            compressed: "e317bada12ed4fb725e9598f4c17dcccba810295c738a946c09482a2862d6968",
         },
         Source {
             name: TEST_IMAGES,
             content: "f8d502322cd9f186e155a74a3dff598ed56c1a7b5a5c8d312749ac47c4a2bec7",
-            compressed: "dfc01781cd114ccb845ea1ea030284363b571579514e164a9d0d1fe830afc188",
         },
         Source {
             name: TEST_LABELS,
             content: "6d43ea317fa8f5851bb85404bb7358defd48b0294cf31f60cdcde8106fe2c3ad",
-            compressed: "74d599a4d720aae3617f302ae7ad28d1bdb39766c98953ed246e563a51328ed3",
         },
     ],
     mean: 0.1307,
@@ -81,27 +74,22 @@ pub(super) const FASHION: Idx = Idx {
     },
     // The second is torchvision's.
     folders: &["fashion-mnist", "FashionMNIST/raw", ""],
-    // The compressed files are those of Debian's package `dataset-fashion-mnist`.
     sources: [
         Source {
             name: TRAIN_IMAGES,
             content: "feaca08b36e07f8d504641a929bff1554884ef73964323e44e59e39a986b4c9e",
-            compressed: "9cf1917a1e78f1fd6fc39c523af5a916d144f92767ee6fcc6c002381a8f69b73",
         },
         Source {
             name: TRAIN_LABELS,
             content: "b4d9ea8013b029ef778c95ea7de31195ef443589877589523ad330db2829ebd6",
-            compressed: "d2083cac2b6237cf63eda9fb1574c378334eda70790a03b08083fcc021f00733",
         },
         Source {
             name: TEST_IMAGES,
             content: "a19b8c1e5f798e5a6fa7229093b630c04a620179497a1fa3a71e7334fb59a30b",
-            compressed: "714c9851366eec4f86efe253f1e8e18271dee7e2669e19e5aaff46de0b9edf90",
         },
         Source {
             name: TEST_LABELS,
             content: "0a067399ed18bcc9d7dc26832b3b8e4481abf2d33fee04c611e90b9061296b90",
-            compressed: "aec827f7751347447e5f927f1d0de282b3e4a703309a230296be5d3742cf3adf",
         },
     ],
     // Of the training images, as is usual.
@@ -120,26 +108,29 @@ const FORMAT: &str = "IDX";
 const DECODER: &str = "idx v1";
 
 impl Idx {
-    /// Finds and verifies the files.
+    /// Finds and verifies the files, without decoding them where that was done before.
     pub(super) fn find(&self, request: &Request) -> Result<Found, DataError> {
-        for source in &self.sources {
-            let path = self.locate(request, source)?;
-            let bytes = idx::read(&path, LIMIT)?;
-            if blake3::hash(&bytes).to_hex().as_str() != source.compressed {
-                verify(&path, source, &idx::decompress(&path, bytes, LIMIT)?)?;
-            }
-        }
+        let paths = self.paths(request)?;
+        self.recipe(&paths, request)?.find(|| self.decode(&paths))?;
         self.found(request)
     }
 
     /// Decompresses, verifies and decodes the files, or takes what was decoded before.
     pub(super) fn load(&self, request: &Request) -> Result<DataSet, DataError> {
-        let paths = self
-            .sources
-            .iter()
-            .map(|source| self.locate(request, source))
-            .collect::<Result<Vec<_>, _>>()?;
-        let recipe = Recipe {
+        let paths = self.paths(request)?;
+        let set = self.recipe(&paths, request)?.load(|| self.decode(&paths))?;
+        // Results are known by this hash, which the published content has whatever is kept of it.
+        let hash = self.found(request)?.hash;
+        Ok(DataSet { hash, ..set })
+    }
+
+    fn paths(&self, request: &Request) -> Result<Vec<PathBuf>, DataError> {
+        let sources = self.sources.iter();
+        sources.map(|source| self.locate(request, source)).collect()
+    }
+
+    fn recipe<'a>(&self, paths: &'a [PathBuf], request: &Request<'a>) -> Result<Recipe<'a>, DataError> {
+        Ok(Recipe {
             name: self.known.name,
             kind: self.known.name,
             decoder: DECODER,
@@ -147,11 +138,7 @@ impl Idx {
             cache_dir: request.cache_dir,
             origins: paths.iter().cloned().map(Origin::File).collect(),
             stats: self.stats(request)?,
-        };
-        // The hash of the published content, which `find` knows without decoding anything.
-        let hash = self.found(request)?.hash;
-        let set = recipe.load(|| self.decode(&paths))?;
-        Ok(DataSet { hash, ..set })
+        })
     }
 
     fn stats(&self, request: &Request) -> Result<Stats, DataError> {
@@ -325,6 +312,9 @@ mod tests {
         ));
         let raw = folder.path().join("MNIST/raw");
         crate::result::create_dir(&raw).expect("folder");
+        for name in [TRAIN_LABELS, TEST_IMAGES, TEST_LABELS] {
+            crate::result::write_atomic(&raw.join(name), b"unread").expect("written");
+        }
         let put = |bytes: &[u8]| {
             crate::result::write_atomic(&raw.join(TRAIN_IMAGES), bytes).expect("written");
         };

@@ -176,6 +176,10 @@ impl std::ops::Deref for Here {
 impl Drop for Here {
     fn drop(&mut self) {
         let _ = self.cluster.command("scancel").args(["--user", "root"]).output();
+        // Another panic would end all tests, and take the first one's words along.
+        if std::thread::panicking() {
+            return;
+        }
         until("the queue is empty", || self.cluster.queued().is_empty());
         // The tool counts the lines of `sinfo`.
         let _ = self
@@ -228,9 +232,10 @@ impl Here {
         };
         until_or("all jobs are done", done, || {
             let status = self.runner(&["status", "tiny"]).stdout;
-            let queue = self.cluster.slurm("squeue", &["-r"]);
-            let nodes = self.cluster.slurm("sinfo", &["-N", "-l"]);
-            format!("{status}\n{queue}\n{nodes}\n{}\n{}", self.output(), self.logs())
+            let queue = self.cluster.command("squeue").arg("-r").output();
+            let nodes = self.cluster.command("sinfo").arg("-Nl").output();
+            let (output, logs) = (self.output(), self.logs());
+            format!("{status}\n{queue:?}\n{nodes:?}\n{output}\n{logs}")
         });
     }
 

@@ -1,7 +1,6 @@
 //! CIFAR-10 as it lies in the shared folder: JPEG in parquet.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use candle_core::Device;
