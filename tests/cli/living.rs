@@ -32,7 +32,7 @@ fn watching_without_a_terminal_tells_failures_and_ends_with_the_run() {
     let since = Instant::now();
     let status = bench.run(&["status", "-f", "tiny"]).code(100);
     assert_eq!(status.stderr.lines().last(), Some(last));
-    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

@@ -49,11 +49,13 @@ fn killed_in_the_middle_of_training_it_goes_on_with_the_same_bits() {
     let bench = Bench::with(LONG);
     for (signal_name, state) in [("-KILL", 1), ("-KILL", 2), ("-INT", 3)] {
         let child = bench.start(&["-j", "1"]);
+        let started = Instant::now();
         until("a state is saved", || !states(&bench).is_empty());
         // Somewhere else each time, and not at the end of an epoch.
         std::thread::sleep(Duration::from_millis(137 * state));
         signal(&child, signal_name);
         child.wait_with_output().expect("ends");
+        assert!(started.elapsed() < Duration::from_mins(1));
         assert!(bench.records().is_empty(), "it was not done");
     }
     bench.exec(&["-j", "1"]).ok();
