@@ -1,6 +1,7 @@
 //! Where trainings of `bars-vgg.toml` start: for each seed among the arguments, `FOLDER/SEED.safetensors` with the first
 //! weights, as the state dict names them, and `order` `[epochs, samples]`, the training samples in the order in which each
-//! epoch takes them. `bars.py --starts FOLDER` trains from there in PyTorch: what is left between the two is how they compute.
+//! epoch takes them. `bars.py --starts FOLDER` trains from there in PyTorch: what is left between the two is how they
+//! compute.
 #![allow(clippy::print_stderr)]
 
 use std::collections::HashMap;
