@@ -1,11 +1,12 @@
 //! One way into every file, whatever it is called: the format is told by the content, and only headers are read.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
+use super::input::Input;
 use super::native::{self, Meta};
 use super::origin::{self, Origin};
 use super::plain::{Plain, is_plain};
@@ -102,14 +103,24 @@ pub fn open(path: &Path) -> Result<File, CheckpointError> {
 /// Of a safetensors file the header is read, of a zip archive its directory and `data.pkl`, of the legacy format the
 /// pickles at its beginning, in all cases by seeking to them: the time does not depend on the size of the tensors.
 pub fn open_with(path: &Path, limits: &Limits) -> Result<File, CheckpointError> {
+    let input = Input::open(path).map_err(|error| CheckpointError::io(path, error))?;
+    open_input(path, input, limits)
+}
+
+/// Opens a file whose bytes are in memory; `path` is for messages.
+pub fn open_bytes(path: &Path, bytes: Vec<u8>) -> Result<File, CheckpointError> {
+    open_input(path, Input::Memory(Cursor::new(bytes)), &Limits::default())
+}
+
+fn open_input(path: &Path, mut file: Input, limits: &Limits) -> Result<File, CheckpointError> {
     let io = |error| CheckpointError::io(path, error);
-    let mut file = std::fs::File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let length = file.length().map_err(io)?;
     let mut first = Vec::new();
     file.by_ref().take(9).read_to_end(&mut first).map_err(io)?;
+    file.rewind().map_err(io)?;
     match *first.as_slice() {
         [b'P', b'K', ..] | [0x80, 0..=5, ..] if !is_plain(&first, length) => {
-            Ok(torch(path, Opened::new(path, limits)?, limits))
+            Ok(torch(path, Opened::new(path, file, limits)?, limits))
         }
         _ if is_plain(&first, length) => plain(path, Plain::new(path, file, limits)?, limits),
         _ => Err(CheckpointError::Unknown {

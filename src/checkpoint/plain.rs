@@ -9,11 +9,11 @@
 //! Only the header is read at first, then each tensor by itself: nothing is mapped into memory, so a file that is
 //! truncated by someone else is an error and not a signal.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::{Header, Place};
+use super::input::Input;
 use super::torch::Limits;
 use super::{CheckpointError, Raw, TensorInfo};
 
@@ -28,7 +28,7 @@ pub(super) fn is_plain(first: &[u8], length: u64) -> bool {
 /// An open file.
 pub(super) struct Plain {
     path: PathBuf,
-    file: File,
+    file: Input,
     /// Where the tensors begin.
     start: u64,
     pub(super) header: Header,
@@ -36,9 +36,9 @@ pub(super) struct Plain {
 
 impl Plain {
     /// Reads the header of a file for which [`is_plain`] holds.
-    pub(super) fn new(path: &Path, mut file: File, limits: &Limits) -> Result<Self, CheckpointError> {
+    pub(super) fn new(path: &Path, mut file: Input, limits: &Limits) -> Result<Self, CheckpointError> {
         let io = |error| CheckpointError::io(path, error);
-        let length = file.metadata().map_err(io)?.len();
+        let length = file.length().map_err(io)?;
         let mut count = [0; 8];
         file.rewind().map_err(io)?;
         file.read_exact(&mut count).map_err(io)?;
@@ -53,7 +53,7 @@ impl Plain {
             return Err(CheckpointError::entry(path, "header", problem));
         }
         let mut json = Vec::new();
-        (&file).take(count).read_to_end(&mut json).map_err(io)?;
+        file.by_ref().take(count).read_to_end(&mut json).map_err(io)?;
         let header = Header::parse(&json, data, limits)
             .map_err(|fault| CheckpointError::entry(path, fault.entry, fault.problem))?;
         Ok(Self {
@@ -79,10 +79,10 @@ impl Plain {
         let length = place.bytes.1 - place.bytes.0;
         let mut bytes = Vec::new();
         let from = SeekFrom::Start(self.start + place.bytes.0);
-        let read = self
-            .file
+        let file = &mut self.file;
+        let read = file
             .seek(from)
-            .and_then(|_| (&self.file).take(length).read_to_end(&mut bytes));
+            .and_then(|_| file.take(length).read_to_end(&mut bytes));
         read.map_err(|error| CheckpointError::io(&self.path, error))?;
         if bytes.len() as u64 != length {
             let entry = format!("tensor `{}`", place.name);

@@ -12,7 +12,7 @@ use super::JobError;
 use super::models::{Model, ModelCache};
 use crate::data::{DataSet, DatasetSettings, Sets};
 use crate::event::JobEvent;
-use crate::plan::Dependency;
+use crate::plan::{Dependency, JobSpec};
 use crate::result::{Predictions, Provenance, Store};
 
 /// Data sets and base models loaded so far; jobs of one process share one copy of each.
@@ -127,12 +127,33 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The data set, loaded once per process.
-    pub fn dataset(&self, settings: &DatasetSettings) -> Result<Arc<DataSet>, JobError> {
-        self.resources.data.get(settings, self.resources)
+    /// The job's data set, loaded once per process.
+    ///
+    /// Errors where its content is not what the job's key says.
+    pub fn dataset(&self, spec: &JobSpec) -> Result<Arc<DataSet>, JobError> {
+        let settings = &spec.settings.dataset;
+        let set = self.resources.data.get(settings, self.resources)?;
+        unchanged(spec, "dataset", &set.hash, || {
+            format!("the data set `{}`", settings.name)
+        })?;
+        Ok(set)
     }
+
     /// A model that another job made, loaded once per process.
     pub(super) fn model(&self, need: &Dependency, classes: usize) -> Result<Arc<Model>, JobError> {
         self.resources.data.models.get(need, classes, self.resources)
+    }
+}
+
+/// Compares the content of an input, as it was read, with the content that the job's key was made of.
+pub(super) fn unchanged(
+    spec: &JobSpec,
+    role: &str,
+    found: &str,
+    what: impl FnOnce() -> String,
+) -> Result<(), JobError> {
+    match spec.input(role) {
+        Some(planned) if planned == found => Ok(()),
+        _ => Err(JobError::Changed { what: what() }),
     }
 }

@@ -43,6 +43,12 @@ pub enum JobError {
         /// Why.
         source: DataError,
     },
+    /// An input is not what the job's key says.
+    #[error("{what} changed since it was planned")]
+    Changed {
+        /// The input, such as ``the data set `mnist` ``.
+        what: String,
+    },
     /// The record of a job that this one needs does not fit.
     #[error("the record of `{job}` does not hold {what}")]
     Dependency {
@@ -161,6 +167,11 @@ impl JobError {
             Self::OutOfMemory { .. } => Some(
                 "run fewer jobs at a time (`--jobs`), or a smaller `base.batch-size` or fusion set; `nvidia-smi` shows \
                  what other programs use"
+                    .into(),
+            ),
+            Self::Changed { .. } => Some(
+                "nothing was computed from it; run `runner exec` again, which plans with what is there now, or restore \
+                 what was there"
                     .into(),
             ),
             Self::Precision => Some("use `--device cuda`, or drop the key".into()),

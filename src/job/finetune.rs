@@ -31,7 +31,7 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
     let settings = spec.settings.finetune.as_ref();
     let settings: &FinetuneSettings = settings.ok_or_else(|| missing("settings of `[finetune]`"))?;
     let need = spec.needs.first().ok_or_else(|| missing("a model"))?;
-    let set = context.dataset(&spec.settings.dataset)?;
+    let set = context.dataset(spec)?;
     let made = context.model(need, set.classes)?;
     let all: Vec<usize> = (0..set.train.len()).collect();
     let mut rng = seed::generator(spec.seed, "finetune-hold-out", &[]);

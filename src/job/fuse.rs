@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
+use super::context::unchanged;
 use super::models::Model;
 use super::run::{Outcome, checkpoint_entry};
 use super::train::{class_counts, save};
@@ -29,7 +30,7 @@ pub(super) struct Base {
 /// Loads, fuses, evaluates, saves.
 pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result<Outcome, JobError> {
     context.phase("load")?;
-    let set = context.dataset(&spec.settings.dataset)?;
+    let set = context.dataset(spec)?;
     let bases = bases(spec, task, &set, context)?;
     let counts: Vec<Vec<u64>> = bases
         .iter()
@@ -156,7 +157,7 @@ pub(super) fn fusion_set(
     device: &Device,
 ) -> Result<FusionSet, JobError> {
     if let Some(path) = &task.fusion_set {
-        return recorded(path, set, device);
+        return recorded(path, spec, set, device);
     }
     let settings = &spec.settings.fusion_set;
     let sample = match (&settings.indices, bases.first()) {
@@ -184,12 +185,15 @@ pub(super) fn fusion_set(
 
 /// A fusion set recorded as a safetensors file: `fusion.images`, normalised, F32 `[N, C, H, W]`, and, for importance
 /// scores, `fusion.labels`, I32 `[N]`.
-fn recorded(path: &Path, set: &DataSet, device: &Device) -> Result<FusionSet, JobError> {
+fn recorded(path: &Path, spec: &JobSpec, set: &DataSet, device: &Device) -> Result<FusionSet, JobError> {
     let fail = |problem: String| JobError::FusionSet {
         path: path.to_path_buf(),
         problem,
     };
     let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    unchanged(spec, "fusion-set", blake3::hash(&bytes).to_hex().as_str(), || {
+        format!("the fusion set `{}`", path.display())
+    })?;
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
     let view = file
         .tensor("fusion.images")

@@ -275,11 +275,7 @@ fn models(
         let architecture = settings.network(model);
         let read = files.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
-            let bytes = std::fs::read(&path).map_err(|error| Unreadable {
-                message: format!("cannot read `{}`: {error}", path.display()),
-                hint: None,
-            })?;
-            Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
+            Ok((file.hash, file.tensors))
         });
         match read {
             Err(error) => problems.push(Problem {

@@ -9,6 +9,8 @@ use crate::data::DataSetInfo;
 
 /// What a base model's file holds.
 pub(super) struct ModelFile {
+    /// blake3 of the bytes that everything else here was read from.
+    pub hash: String,
     /// Names and values, on the CPU.
     pub tensors: State,
     /// Class of the module, where the file names one.
@@ -21,12 +23,15 @@ pub(super) struct ModelFile {
 
 /// Reads a file of any format; its content tells which.
 pub(super) fn read(path: &Path) -> Result<ModelFile, CheckpointError> {
-    let file = checkpoint::open(path)?;
+    let bytes = std::fs::read(path).map_err(|source| CheckpointError::io(path, source))?;
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    let file = checkpoint::open_bytes(path, bytes)?;
     let indices = |train| -> Vec<usize> {
         let indices = file.indices(train).unwrap_or_default();
         indices.iter().map(|&i| i as usize).collect()
     };
     Ok(ModelFile {
+        hash,
         train: indices(true),
         val: indices(false),
         class: file.class.clone(),

@@ -86,6 +86,12 @@ fn size(model: &Model) -> usize {
 fn load(need: &Dependency, classes: usize, resources: &Resources) -> Result<Model, JobError> {
     let store = &resources.store;
     let record = store.load(&need.job)?;
+    // A name says little: the record may have been made anew, for other settings.
+    if record.key != need.key {
+        return Err(JobError::Changed {
+            what: format!("the result of `{}`", need.job),
+        });
+    }
     let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
     let hash = hash.ok_or_else(|| JobError::Dependency {
         job: need.job.clone(),

@@ -69,7 +69,7 @@ fn normalisation(spec: &JobSpec, context: &Context) -> Result<Option<Value>, Job
     if !dataset.is_path() || dataset.mean.is_some() {
         return Ok(None);
     }
-    let set = context.dataset(dataset)?;
+    let set = context.dataset(spec)?;
     let used = set.train.normalisation();
     Ok(Some(json!({ "mean": used.mean, "std": used.std })))
 }

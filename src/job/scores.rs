@@ -38,7 +38,7 @@ pub fn scores(
     };
     let mut context = Context::new(resources, on_event);
     context.phase("load")?;
-    let set = context.dataset(&spec.settings.dataset)?;
+    let set = context.dataset(spec)?;
     let bases = fuse::bases(spec, task, &set, &context)?;
     let data = fuse::fusion_set(spec, task, &bases, &set, &resources.device)?;
     let labels = data

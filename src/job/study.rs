@@ -36,7 +36,7 @@ fn load<'a>(
     };
     let mut context = Context::new(resources, on_event);
     context.phase("load")?;
-    let set = context.dataset(&spec.settings.dataset)?;
+    let set = context.dataset(spec)?;
     let bases = bases(spec, task, &set, &context)?;
     let fusion_set = match task.method.uses_fusion_set() {
         true => Some(fusion_set(spec, task, &bases, &set, &resources.device)?),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::context::unchanged;
 use super::progress::{StateFile, Watch};
 use super::run::{Outcome, checkpoint_entry};
 use super::samples::{Resident, Samples, Variation};
@@ -23,7 +24,7 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     context.phase("load")?;
     let settings = &spec.settings;
     let device = context.resources.device.clone();
-    let set = context.dataset(&settings.dataset)?;
+    let set = context.dataset(spec)?;
     let (train, val) = part(spec, base, &set)?;
 
     context.phase("train")?;
@@ -186,12 +187,15 @@ fn part(spec: &JobSpec, base: &Base, set: &DataSet) -> Result<(Vec<usize>, Vec<u
 /// Imports a file as the model of one part.
 pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Result<Outcome, JobError> {
     context.phase("load")?;
-    let set = context.dataset(&spec.settings.dataset)?;
+    let set = context.dataset(spec)?;
     let path = base.file.as_deref().ok_or_else(|| JobError::Dependency {
         job: spec.name.clone(),
         what: "the file of the base model",
     })?;
     let file = model_file::read(path).map_err(JobError::Import)?;
+    unchanged(spec, &format!("model_{}", base.model), &file.hash, || {
+        format!("the model file `{}`", path.display())
+    })?;
     let device = &context.resources.device;
     let network = Network::from_state(
         &spec.settings.model,

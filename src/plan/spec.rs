@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fusion::Method;
 use crate::manifest::Settings;
+use crate::metrics;
 use crate::result::{Input, Kind};
 
 /// Version of training's arithmetic; raised when it changes.
@@ -23,7 +24,7 @@ pub const VERSION_FINETUNE: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobSpec {
-    /// Readable name, ending in the first eight digits of the key.
+    /// Readable name, ending in the first 16 digits of the key.
     pub name: String,
     /// Identity.
     pub key: String,
@@ -156,6 +157,12 @@ impl JobSpec {
         self.task.fusion().is_none_or(|fuse| fuse.first.is_none())
     }
 
+    /// The content hash, or the job's key, that its key holds for the input of this role.
+    pub fn input(&self, role: &str) -> Option<&str> {
+        let input = self.inputs.iter().find(|input| input.role == role)?;
+        Some(&input.hash)
+    }
+
     /// The settings that determine its numbers; paths are left out, their content is among the inputs.
     pub fn identity_settings(&self) -> Value {
         self.task.settings(&self.settings)
@@ -218,6 +225,16 @@ impl Task {
             Self::Fuse(fuse) | Self::FuseTuned(fuse) => fuse.method.info().version,
             Self::Finetune(_) => VERSION_TRAIN + VERSION_FINETUNE,
         }
+    }
+
+    /// Versions of the arithmetic that tasks share, by name; only those above 1.
+    pub fn shared_versions(&self) -> BTreeMap<&'static str, u32> {
+        let mut versions = BTreeMap::from([("metrics", metrics::VERSION)]);
+        if let Self::Fuse(fuse) | Self::FuseTuned(fuse) = self {
+            versions.extend(fuse.method.shared_versions());
+        }
+        versions.retain(|_, version| *version > 1);
+        versions
     }
 
     /// The settings that determine the task's numbers.

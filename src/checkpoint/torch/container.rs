@@ -1,6 +1,5 @@
 //! The zip archive around a checkpoint.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,11 +7,12 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::error::{EntryProblem, TorchError};
 use super::limits::Limits;
+use crate::checkpoint::input::Input;
 
 /// An open archive that looks like a checkpoint.
 pub(super) struct Archive {
     path: PathBuf,
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<BufReader<Input>>,
     root: String,
     length: u64,
     taken: u64,
@@ -20,7 +20,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Reads the archive's directory, and finds the root folder and the byte order.
-    pub(super) fn open(path: &Path, file: File, length: u64) -> Result<Self, TorchError> {
+    pub(super) fn open(path: &Path, file: Input, length: u64) -> Result<Self, TorchError> {
         let zip = ZipArchive::new(BufReader::new(file)).map_err(|source| TorchError::Zip {
             path: path.to_path_buf(),
             source,
@@ -125,7 +125,7 @@ impl Archive {
 }
 
 /// The folder that `data.pkl` lies in.
-fn root(zip: &ZipArchive<BufReader<File>>) -> Result<String, &'static str> {
+fn root(zip: &ZipArchive<BufReader<Input>>) -> Result<String, &'static str> {
     if zip.has_duplicate_names() {
         return Err("two entries have the same name");
     }

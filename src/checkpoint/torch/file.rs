@@ -12,6 +12,7 @@ use super::error::{TensorProblem, TorchError};
 use super::limits::Limits;
 use super::source::Source;
 use super::tensor::Layout;
+use crate::checkpoint::input::Input;
 use crate::checkpoint::{Raw, TensorInfo};
 
 /// The content of a checkpoint.
@@ -33,7 +34,8 @@ pub fn read(path: &Path) -> Result<TorchFile, TorchError> {
 
 /// Like [`read`], with other bounds.
 pub fn read_with(path: &Path, limits: &Limits) -> Result<TorchFile, TorchError> {
-    let mut opened = Opened::new(path, limits)?;
+    let input = Input::open(path).map_err(|source| TorchError::io(path, source))?;
+    let mut opened = Opened::new(path, input, limits)?;
     let tensors = opened.load(limits)?;
     Ok(TorchFile {
         class: opened.content.class,
@@ -55,8 +57,8 @@ pub(in crate::checkpoint) struct Opened {
 }
 
 impl Opened {
-    pub(in crate::checkpoint) fn new(path: &Path, limits: &Limits) -> Result<Self, TorchError> {
-        let (source, content) = Source::open(path, limits)?;
+    pub(in crate::checkpoint) fn new(path: &Path, input: Input, limits: &Limits) -> Result<Self, TorchError> {
+        let (source, content) = Source::open(path, input, limits)?;
         let mut uses = HashMap::new();
         for (_, place) in &content.names {
             let key = &content.layouts[*place].storage.key;

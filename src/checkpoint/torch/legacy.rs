@@ -16,7 +16,6 @@
 //! before it.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +25,7 @@ use super::limits::Limits;
 use super::pickle::{self, Tree};
 use super::tensor::Storage;
 use super::value::{Arena, Node};
+use crate::checkpoint::input::Input;
 
 /// The end of the pickle of the magic number, whichever protocol the file has: LONG1 of ten bytes, and STOP.
 const MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
@@ -36,7 +36,7 @@ const PREFIX: u64 = 64 << 10;
 /// An open file of this format.
 pub(super) struct Legacy {
     path: PathBuf,
-    file: File,
+    file: Input,
     length: u64,
     places: HashMap<String, Place>,
 }
@@ -52,7 +52,7 @@ struct Place {
 /// Reads everything but the storages.
 pub(super) fn open(
     path: &Path,
-    mut file: File,
+    mut file: Input,
     length: u64,
     limits: &Limits,
 ) -> Result<(Legacy, Content), TorchError> {

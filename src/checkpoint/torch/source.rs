@@ -1,6 +1,5 @@
 //! Where the bytes of storages come from.
 
-use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::error::TorchError;
 use super::legacy::{self, Legacy};
 use super::limits::Limits;
 use super::pickle;
+use crate::checkpoint::input::Input;
 
 /// A file of one of the two formats.
 pub(super) enum Source {
@@ -18,11 +18,10 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Opens the file, tells the formats apart by its first bytes, and reads everything but the storages.
-    pub(super) fn open(path: &Path, limits: &Limits) -> Result<(Self, Content), TorchError> {
+    /// Tells the formats apart by its first bytes, and reads everything but the storages.
+    pub(super) fn open(path: &Path, mut file: Input, limits: &Limits) -> Result<(Self, Content), TorchError> {
         let io = |source| TorchError::io(path, source);
-        let mut file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
+        let length = file.length().map_err(io)?;
         let mut magic = Vec::new();
         file.by_ref().take(4).read_to_end(&mut magic).map_err(io)?;
         file.rewind().map_err(io)?;
