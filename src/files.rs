@@ -6,6 +6,8 @@
 //! way; after a power failure a file that was not settled may be missing or torn, so what is written this way carries a
 //! checksum.
 
+mod stamp;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,6 +17,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::process::Process;
+
+pub use stamp::Stamp;
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());

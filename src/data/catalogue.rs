@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::cifar::{CIFAR10, CIFAR100};
+use super::kept::Keeping;
 use super::mnist::{FASHION, MNIST};
 use super::{DataError, DataSet, DatasetSettings, Normalisation, digits, medmnist, own, tiny};
 
@@ -61,8 +62,8 @@ pub(super) struct Request<'a> {
     pub settings: &'a DatasetSettings,
     /// The folder with the files of those that are not embedded.
     pub data_dir: Option<&'a Path>,
-    /// For decoded images that cannot be kept beside their files.
-    pub cache_dir: Option<&'a Path>,
+    /// How decoded images are kept.
+    pub keeping: Keeping<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -143,7 +144,10 @@ pub fn load(name: &str, data_dir: Option<&Path>, cache_dir: Option<&Path>) -> Re
     Request {
         settings: &DatasetSettings::named(name),
         data_dir,
-        cache_dir,
+        keeping: Keeping {
+            cache_dir,
+            ..Keeping::default()
+        },
     }
     .load()
 }
@@ -155,7 +159,10 @@ pub fn check(name: &str, data_dir: Option<&Path>, cache_dir: Option<&Path>) -> R
     let request = Request {
         settings: &DatasetSettings::named(name),
         data_dir,
-        cache_dir,
+        keeping: Keeping {
+            cache_dir,
+            ..Keeping::default()
+        },
     };
     Ok(request.find()?.hash)
 }
@@ -244,7 +251,7 @@ mod tests {
         let request = Request {
             settings: &settings,
             data_dir: None,
-            cache_dir: None,
+            keeping: Keeping::default(),
         };
         let problem = request.find().expect_err("a key too many").to_string();
         assert_eq!(

@@ -135,7 +135,7 @@ impl Cifar {
             kind: self.name,
             decoder: DECODER,
             home: &files.folder,
-            cache_dir: request.cache_dir,
+            keeping: request.keeping,
             origins: files.parts.iter().flatten().cloned().map(Origin::File).collect(),
             stats: Stats::new(request.settings, Some((&self.mean, &self.std)))?,
         })

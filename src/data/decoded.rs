@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::hash;
-use super::kept::{Facts, Kept, Origin, hash_of};
+use super::kept::{Facts, Keeping, Kept, Origin, hash_of};
 use super::normalise::{Moments, Stats};
 use super::pixels::Pixels;
 use super::{DataError, DataSet, DataSetInfo, Found, Part};
@@ -51,8 +51,8 @@ pub(super) struct Recipe<'a> {
     pub decoder: &'a str,
     /// Beside what the decoded images are kept.
     pub home: &'a Path,
-    /// For folders that cannot be written to.
-    pub cache_dir: Option<&'a Path>,
+    /// How they are kept.
+    pub keeping: Keeping<'a>,
     /// All files.
     pub origins: Vec<Origin>,
     /// How pixels are normalised.
@@ -138,7 +138,7 @@ impl Recipe<'_> {
     /// Beside the files, or in the cache folder, under a name that tells one folder of files from another.
     fn kept(&self) -> Kept<'_> {
         let mut places = vec![self.home.join(format!("{}.runner-cache", self.kind))];
-        if let Some(cache_dir) = self.cache_dir {
+        if let Some(cache_dir) = self.keeping.cache_dir {
             let folder = self
                 .home
                 .canonicalize()
@@ -150,6 +150,7 @@ impl Recipe<'_> {
             places,
             decoder: self.decoder,
             origins: &self.origins,
+            reread: self.keeping.reread,
         }
     }
 

@@ -117,7 +117,7 @@ impl<'a> Medical<'a> {
             kind: &self.kind,
             decoder: DECODER,
             home: &self.home,
-            cache_dir: self.request.cache_dir,
+            keeping: self.request.keeping,
             origins: vec![Origin::File(self.path.clone())],
             stats: Stats::new(self.request.settings, usual)?,
         })

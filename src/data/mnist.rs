@@ -135,7 +135,7 @@ impl Idx {
             kind: self.known.name,
             decoder: DECODER,
             home: paths[0].parent().unwrap_or(Path::new(".")),
-            cache_dir: request.cache_dir,
+            keeping: request.keeping,
             origins: paths.iter().cloned().map(Origin::File).collect(),
             stats: self.stats(request)?,
         })
@@ -256,12 +256,13 @@ fn decode(images: (&Path, &[u8]), labels: (&Path, &[u8])) -> Result<Images, Data
 mod tests {
     use super::*;
     use crate::data::DatasetSettings;
+    use crate::data::kept::Keeping;
 
     fn request<'a>(settings: &'a DatasetSettings, folder: Option<&'a Path>) -> Request<'a> {
         Request {
             settings,
             data_dir: folder,
-            cache_dir: None,
+            keeping: Keeping::default(),
         }
     }
 

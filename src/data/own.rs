@@ -205,7 +205,7 @@ impl Files<'_> {
             kind: "images",
             decoder,
             home: &self.home,
-            cache_dir: self.request.cache_dir,
+            keeping: self.request.keeping,
             origins,
             stats: Stats::new(self.request.settings, None)?,
         })

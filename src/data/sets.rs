@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalogue::{Found, Request, known};
+use super::kept::Keeping;
 use super::{DataError, DataSet, DataSetInfo, DatasetSettings};
 
 /// What was found of a data set, or why nothing was.
@@ -23,6 +24,8 @@ type Outcome = Result<Arc<Found>, Arc<DataError>>;
 pub struct Sets {
     data_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
+    /// Takes no file system's word for what is in a file.
+    reread: bool,
     /// Never looks at a file.
     blind: bool,
     found: Mutex<BTreeMap<String, Outcome>>,
@@ -37,6 +40,12 @@ impl Sets {
             cache_dir: cache_dir.map(Path::to_path_buf),
             ..Self::default()
         }
+    }
+
+    /// The same, but every file is read, where otherwise one that nobody has touched is taken for what it was.
+    #[must_use]
+    pub fn reread(self, reread: bool) -> Self {
+        Self { reread, ..self }
     }
 
     /// Only what names tell; for those who read a manifest without running it.
@@ -76,7 +85,10 @@ impl Sets {
         Request {
             settings,
             data_dir: self.data_dir.as_deref().or(settings.dir.as_deref()),
-            cache_dir: self.cache_dir.as_deref(),
+            keeping: Keeping {
+                cache_dir: self.cache_dir.as_deref(),
+                reread: self.reread,
+            },
         }
     }
 }

@@ -186,7 +186,7 @@ impl Tiny<'_> {
             kind: NAME,
             decoder: DECODER,
             home: &self.folder,
-            cache_dir: self.request.cache_dir,
+            keeping: self.request.keeping,
             origins,
             stats: Stats::new(self.request.settings, Some((&MEAN, &STD)))?,
         })

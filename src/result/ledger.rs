@@ -27,15 +27,14 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 
 use super::{Place, Record, Status};
-use crate::files::{self, Sink};
+use crate::files::{self, Sink, Stamp};
 use crate::process::Process;
 
-const HEAD: &str = "runner-ledger 1\n";
+const HEAD: &str = "runner-ledger 2\n";
 
 /// What the ledger knows of one record.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,31 +49,8 @@ pub struct Known {
     pub place: u64,
     /// Wall-clock seconds.
     pub seconds: f64,
-    /// Size and time of the record's file.
+    /// The record's file as it was.
     pub stamp: Stamp,
-}
-
-/// Size and time of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    size: u64,
-    /// Nanoseconds since 1970; 0 where the system does not say.
-    modified: u64,
-}
-
-impl Stamp {
-    /// Of a file; `None` where there is none.
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Some(Self {
-            size: metadata.len(),
-            modified: modified.map_or(0, |since| since.as_nanos() as u64),
-        })
-    }
 }
 
 /// Where a ledger lies.
@@ -279,10 +255,15 @@ fn entries(text: &str) -> Vec<Option<(String, Known)>> {
 
 fn line(job: &str, known: &Known) -> String {
     let mut line = String::with_capacity(320);
-    let Stamp { size, modified } = known.stamp;
+    let Stamp {
+        size,
+        modified,
+        changed,
+        inode,
+    } = known.stamp;
     let _ = write!(
         line,
-        "{job}\t{}\t{}\t{}\t{:016x}\t{}\t{size}\t{modified}",
+        "{job}\t{}\t{}\t{}\t{:016x}\t{}\t{size}\t{modified}\t{changed}\t{inode}",
         known.key.to_hex(),
         known.status.as_str(),
         known.hash.to_hex(),
@@ -317,6 +298,8 @@ fn entry(line: &str) -> Option<(String, Known)> {
         stamp: Stamp {
             size: next()?.parse().ok()?,
             modified: next()?.parse().ok()?,
+            changed: next()?.parse().ok()?,
+            inode: next()?.parse().ok()?,
         },
     };
     Some((job, known))
@@ -341,7 +324,12 @@ mod tests {
             hash: blake3::hash(b"file"),
             place: 0,
             seconds: 1.0,
-            stamp: Stamp { size, modified: 0 },
+            stamp: Stamp {
+                size,
+                modified: 0,
+                changed: 0,
+                inode: 0,
+            },
         };
         let write = |path: &Path, lines: &[String]| {
             let text = format!("{HEAD}{}", lines.concat());
@@ -403,6 +391,8 @@ mod tests {
             stamp: Stamp {
                 size: 5,
                 modified: 1_700_000_000_000_000_001,
+                changed: 1_700_000_000_000_000_002,
+                inode: 7,
             },
         };
         let text = line("fuse-x", &known);

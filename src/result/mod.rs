@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `index.json` | the jobs of the last plan, in manifest order, and the tables asked for | yes |
 //! | `records/<job>.json` | one [`Record`] per job, checksummed | yes |
+//! | `earlier/<job>.json` | records of settings that the last plan does not have | if you like |
 //! | `summary.json`, `tables/`, `plots/`, `report.html` | what `report/` makes of them | yes |
 //! | `*.json` elsewhere | one [`Study`] of a single step, wherever it was told to be | if you like |
 //! | `cache/` | checkpoints, predictions, logs, the [`Ledger`], temporary files | no (it carries its own `.gitignore`) |
@@ -21,11 +22,12 @@ mod record;
 mod store;
 mod study;
 
+pub use crate::files::Stamp;
 pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
 pub use claim::{Claim, Claims, Guard, Owner, Survey, Timing};
 pub use error::StoreError;
 pub use index::{Index, IndexEntry, Place, TableRequest};
-pub use ledger::{Known, Ledger, Stamp};
+pub use ledger::{Known, Ledger};
 pub use predictions::Predictions;
 pub use record::{
     Confusion, Failure, Input, Kind, Metrics, OLDEST_SCHEMA, Provenance, Record, SCHEMA, Status,

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::data::fixtures::{HUB, Row, parquet, planes, png};
+use crate::data::kept::Keeping;
 use crate::data::{DatasetSettings, Part};
 use crate::files::write_atomic;
 
@@ -49,7 +50,10 @@ fn with<T>(folder: &Path, cache_dir: Option<&Path>, f: impl FnOnce(&Request) -> 
     f(&Request {
         settings: &DatasetSettings::default(),
         data_dir: Some(folder),
-        cache_dir,
+        keeping: Keeping {
+            cache_dir,
+            ..Keeping::default()
+        },
     })
 }
 

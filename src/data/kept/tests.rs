@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::*;
 
 struct Bench {
@@ -35,6 +37,7 @@ impl Bench {
             places: vec![self.path()],
             decoder: "v1",
             origins: &self.origins,
+            reread: false,
         }
     }
 
@@ -73,9 +76,61 @@ fn what_is_stored_is_found_while_the_source_is_the_same() {
     assert_eq!(bench.kept().facts().as_ref(), Some(&stored.0));
     assert_eq!(bench.load().as_ref(), Some(&stored));
     bench.touch();
-    assert_eq!(bench.load(), Some(stored), "another time, the same content");
+    let before = fs::read(bench.path()).expect("kept");
+    assert_eq!(
+        bench.kept().facts().as_ref(),
+        Some(&stored.0),
+        "another time, the same content"
+    );
+    let after = fs::read(bench.path()).expect("kept");
+    assert_ne!(
+        before, after,
+        "written anew: the next look need not read the source"
+    );
+    assert_eq!(bench.load(), Some(stored));
+    assert_eq!(fs::read(bench.path()).expect("kept"), after);
     write_atomic(&bench.source, &[b"CONTENT"]).expect("written");
     assert_eq!((bench.kept().facts(), bench.load()), (None, None));
+}
+
+#[test]
+fn a_change_that_keeps_size_and_time_is_seen() {
+    let bench = Bench::new();
+    let stored = bench.store();
+    let modified = fs::metadata(&bench.source)
+        .and_then(|metadata| metadata.modified())
+        .expect("a time");
+    let set = |content: &[u8]| {
+        let mut file = File::options().write(true).open(&bench.source).expect("writable");
+        file.write_all(content).expect("written");
+        file.set_modified(modified).expect("set");
+    };
+    // Later than the source's last change by more than the kernel's clock ticks.
+    std::thread::sleep(Duration::from_millis(20));
+    set(b"CONTENT");
+    assert_eq!((bench.kept().facts(), bench.load()), (None, None));
+    set(b"content");
+    assert_eq!(bench.load(), Some(stored));
+}
+
+#[test]
+fn to_reread_trusts_no_stamp() {
+    let mut bench = Bench::new();
+    let stored = bench.store();
+    let load_anew = |bench: &Bench| {
+        load(&Kept {
+            reread: true,
+            ..bench.kept()
+        })
+    };
+    assert_eq!(load_anew(&bench), Some(stored));
+    bench.origins = vec![Origin::Listing {
+        root: bench.folder.path().to_path_buf(),
+        files: vec![bench.source.clone()],
+    }];
+    let stored = bench.store();
+    assert_eq!(bench.load(), Some(stored));
+    assert_eq!(load_anew(&bench), None, "only decoding reads its files");
 }
 
 #[test]

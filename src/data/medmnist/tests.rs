@@ -2,6 +2,7 @@ use candle_core::Device;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
+use crate::data::kept::Keeping;
 use crate::data::{DatasetSettings, SplitKind, SplitOptions, split};
 use crate::files::write_atomic;
 
@@ -28,7 +29,7 @@ fn load(settings: &DatasetSettings, folder: &Path) -> Result<DataSet, DataError>
     Request {
         settings,
         data_dir: Some(folder),
-        cache_dir: None,
+        keeping: Keeping::default(),
     }
     .load()
 }

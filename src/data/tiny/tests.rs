@@ -4,6 +4,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data::DatasetSettings;
 use crate::data::fixtures::{Row, parquet, planes, png};
+use crate::data::kept::Keeping;
 use crate::files::write_atomic;
 
 const SCHEMA: &str = "message s { optional group image { optional binary bytes; optional binary path (UTF8); } optional int64 label; }";
@@ -27,7 +28,7 @@ impl Bench {
         let request = Request {
             settings: &settings,
             data_dir: Some(self.0.path()),
-            cache_dir: None,
+            keeping: Keeping::default(),
         };
         let set = request.load()?;
         assert_eq!(request.find()?.hash, set.hash);
