@@ -12,7 +12,7 @@
 //! | --- | --- | --- |
 //! | [`cli`] | commands; the only place that prints and reads the environment | everything |
 //! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
-//! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, result, seed |
+//! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, metrics, result, seed |
 //! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, process, manifest (`[slurm]`, `[resources]`) |
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, result |
 //! | [`event`] | the seam between schedule and user interface | result |

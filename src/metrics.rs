@@ -14,6 +14,9 @@
 
 use crate::result::{Confusion, Metrics};
 
+/// Raised when a definition or its arithmetic changes, so that models are evaluated anew.
+pub const VERSION: u32 = 1;
+
 /// Probabilities below this count as this in an ensemble's loss: the smallest normal f32, so that a true class to
 /// which every model gives 0 costs 87.3 nats instead of infinity, and nothing else changes.
 pub const PROBABILITY_FLOOR: f64 = f32::MIN_POSITIVE as f64;

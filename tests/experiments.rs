@@ -36,7 +36,7 @@ fn resolved(name: &str) -> Resolved {
 }
 
 fn planned(name: &str) -> Plan {
-    build(&resolved(name), &Inputs::default(), "cpu")
+    build(&resolved(name), &Inputs::default(), "cpu").expect("no name twice")
 }
 
 #[test]

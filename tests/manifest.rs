@@ -93,7 +93,7 @@ fn plan(text: &str, overrides: &[&str]) -> Plan {
         datasets: ids.map(|id| (id, "d1".into())).collect(),
         ..Inputs::default()
     };
-    build(&resolved, &inputs, "cpu")
+    build(&resolved, &inputs, "cpu").expect("no name twice")
 }
 
 /// Names of jobs without their hashes.

@@ -101,7 +101,7 @@ fn plan() -> Plan {
     let text = "name = \"t\"\nseeds = [1, 2]\n[dataset]\nname = \"digits\"\n[[fusion]]\nmethod = \"vanilla-averaging\"\n[[fusion]]\nmethod = \"ensemble\"\n";
     runner::result::write_atomic(&path, text.as_bytes()).expect("written");
     let layers = Layers::read(&path, Vec::new()).expect("readable");
-    build(&resolve(&layers).expect("sound"), &Inputs::default(), "cpu")
+    build(&resolve(&layers).expect("sound"), &Inputs::default(), "cpu").expect("no name twice")
 }
 
 struct Case {

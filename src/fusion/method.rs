@@ -9,6 +9,7 @@ use super::{
 };
 use crate::arch::Plan;
 use crate::importance::Importance;
+use crate::linalg::KMEANS_VERSION;
 
 /// How many models a method takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +217,16 @@ impl Method {
             Self::KfLinear(parameters) => Some(parameters.importance),
             Self::KfGradient(parameters) => Some(parameters.importance),
         }
+    }
+
+    /// Names and versions of the arithmetic that it shares with other methods.
+    pub fn shared_versions(&self) -> Vec<(&'static str, u32)> {
+        let score = self.importance().map(|score| (score.as_str(), score.version()));
+        let clusters = match self {
+            Self::KfLinear(_) | Self::KfGradient(_) => Some(("k-means", KMEANS_VERSION)),
+            _ => None,
+        };
+        score.into_iter().chain(clusters).collect()
     }
 
     /// Whether it looks at data, hence needs a fusion set.

@@ -64,6 +64,13 @@ impl Importance {
         }
     }
 
+    /// Raised when the score's arithmetic changes, so that what it was used for is computed anew.
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::Uniform | Self::Conductance | Self::Deeplift | Self::FeatureAblation => 1,
+        }
+    }
+
     /// Scores of every layer's or level's neurons on `images [N, C, H, W]` with `labels [N]` (u32), one list per layer.
     ///
     /// # Errors

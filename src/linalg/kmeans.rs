@@ -13,6 +13,9 @@ use faer::Mat;
 use super::LinalgError;
 use crate::gpu;
 
+/// Raised when the arithmetic changes, so that what it was used for is computed anew.
+pub const VERSION: u32 = 1;
+
 /// What is clustered.
 #[derive(Debug)]
 pub struct Points<'a> {

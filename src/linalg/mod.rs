@@ -22,7 +22,7 @@ mod transport;
 
 pub use assignment::assign;
 pub use error::LinalgError;
-pub use kmeans::{Clustering, Points, Rule, farthest_first, kmeans};
+pub use kmeans::{Clustering, Points, Rule, VERSION as KMEANS_VERSION, farthest_first, kmeans};
 pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares, Solution, eigen};
 pub use normal::NormalEquations;
 pub use products::{add_gram, add_product, gram, product};

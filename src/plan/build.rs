@@ -1,6 +1,6 @@
 //! The expansion of points and seeds into jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,8 +63,24 @@ pub fn fill(pattern: &str, settings: &Settings, seed: u64) -> String {
         .replace("{kind}", kind.as_str().unwrap_or_default())
 }
 
+/// Two jobs have the same name.
+#[derive(Debug, thiserror::Error)]
+#[error("two jobs of the plan have the name `{name}`, and with it the same files")]
+pub struct DuplicateName {
+    /// The name.
+    pub name: String,
+}
+
+/// Most bytes of a job's name: file systems take 255, and endings and temporary names need some.
+const LONGEST_NAME: usize = 167;
+/// Digits of the key at the end of a job's name.
+const KEY_DIGITS: usize = 16;
+
 /// Makes the jobs of a resolved manifest. `device` is the kind of device they will run on, `cpu` or `cuda`.
-pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
+///
+/// # Errors
+/// [`DuplicateName`], for two keys with the same readable part and the same first digits.
+pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Result<Plan, DuplicateName> {
     let mut builder = Builder {
         inputs,
         device,
@@ -96,7 +112,14 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
             }
         }
     }
-    builder.plan
+    check_names(builder.plan.jobs.iter().map(|job| job.name.as_str()))?;
+    Ok(builder.plan)
+}
+
+fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), DuplicateName> {
+    let mut known = HashSet::with_capacity(names.size_hint().0);
+    let twice = names.find(|name| !known.insert(*name));
+    twice.map_or(Ok(()), |name| Err(DuplicateName { name: name.into() }))
 }
 
 /// The models of one fusion.
@@ -276,6 +299,7 @@ impl Builder<'_> {
         job.key = key(&Identity {
             kind: job.kind(),
             version: job.task.version(),
+            shared_versions: &job.task.shared_versions(),
             settings: &settings,
             seed: job.seed,
             method_seed: job.method_seed,
@@ -294,13 +318,15 @@ impl Builder<'_> {
             let text = value.as_str().map_or_else(|| value.to_string(), String::from);
             name = format!("{name}-{leaf}={text}");
         }
-        name = format!("{name}-seed={}", job.seed);
+        let mut end = format!("-seed={}", job.seed);
         if let Some(method_seed) = job.method_seed.filter(|&seed| seed != 0) {
-            name = format!("{name}-method-seed={method_seed}");
+            end = format!("{end}-method-seed={method_seed}");
         }
+        end = format!("{end}-{}", &job.key[..KEY_DIGITS]);
+        // Long lists on axes are cut, seeds are not.
         let mut name = safe_name(&name);
-        name.truncate(150);
-        job.name = format!("{name}-{}", &job.key[..8]);
+        name.truncate(LONGEST_NAME - end.len());
+        job.name = name + &end;
         let position = self.plan.jobs.len();
         self.known.insert(job.key.clone(), position);
         self.plan.jobs.push(Arc::new(job));
@@ -354,5 +380,17 @@ impl Builder<'_> {
                 .cloned()
                 .unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_jobs_of_one_name_are_an_error() {
+        assert!(check_names(["a", "b"].into_iter()).is_ok());
+        let error = check_names(["a", "b", "a"].into_iter()).err();
+        assert_eq!(error.map(|error| error.name).as_deref(), Some("a"));
     }
 }

@@ -1,10 +1,13 @@
 //! The identity of a job: blake3 of canonical JSON.
 //!
 //! In the key: what the job does, all resolved settings that can change its numbers, the seeds, the content of its
-//! inputs (file hashes, and keys of the jobs it depends on), dtype, the kind of the device, and the version number of
-//! its arithmetic. Not in the key: the manifest's text, names and labels, paths, folders, the number of workers,
+//! inputs (file hashes, and keys of the jobs it depends on), dtype, the kind of the device, and the version numbers of
+//! its own arithmetic and of what it shares with others: importance scores, k-means, metrics (left out while they are 1,
+//! so that the first versions have the keys that they had before there were any). Not in the key: the manifest's text, names and labels, paths, folders, the number of workers,
 //! which of several equal devices, time limits. The settings are kept in the record, so that "why does this run
 //! again" is a difference of two JSON values.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -17,6 +20,8 @@ pub struct Identity<'a> {
     pub kind: Kind,
     /// Version of its arithmetic.
     pub version: u32,
+    /// Versions of arithmetic that it shares with other tasks, by name; only those above 1.
+    pub shared_versions: &'a BTreeMap<&'static str, u32>,
     /// Its settings, as canonical JSON.
     pub settings: &'a str,
     /// Seed of the base models.
@@ -48,7 +53,12 @@ pub fn key(identity: &Identity) -> String {
     hasher.update(before.trim_end_matches('}').as_bytes());
     hasher.update(b",\"settings\":");
     hasher.update(identity.settings.as_bytes());
-    hasher.update(format!(",\"version\":{}}}", identity.version).as_bytes());
+    hasher.update(format!(",\"version\":{}", identity.version).as_bytes());
+    if !identity.shared_versions.is_empty() {
+        let shared = json!(identity.shared_versions);
+        hasher.update(format!(",\"versions\":{}", canonical_json(&shared)).as_bytes());
+    }
+    hasher.update(b"}");
     hasher.finalize().to_hex().to_string()
 }
 
@@ -80,6 +90,36 @@ pub fn differences(old: &Value, new: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_shared_arithmetic_move_keys_only_above_1() {
+        let key_of = |versions: &[(&'static str, u32)]| {
+            key(&Identity {
+                kind: Kind::Fuse,
+                version: 2,
+                shared_versions: &versions.iter().copied().collect(),
+                settings: "{}",
+                seed: 1,
+                method_seed: Some(0),
+                model: None,
+                inputs: &[],
+                device: "cpu",
+            })
+        };
+        let whole = json!({
+            "device": "cpu", "dtype": "f32", "inputs": [], "kind": "fuse", "method-seed": 0, "model": null, "seed": 1,
+            "settings": {}, "version": 2,
+        });
+        let hash = |value: &Value| {
+            blake3::hash(canonical_json(value).as_bytes())
+                .to_hex()
+                .to_string()
+        };
+        assert_eq!(key_of(&[]), hash(&whole), "as before there were any");
+        let mut raised = whole.clone();
+        raised["versions"] = json!({ "conductance": 2, "k-means": 3 });
+        assert_eq!(key_of(&[("k-means", 3), ("conductance", 2)]), hash(&raised));
+    }
 
     #[test]
     fn a_difference_names_the_path_and_both_values() {

@@ -115,7 +115,7 @@ fn content_of_inputs_and_the_kind_of_device_are_in_the_key() {
     let with = |hash: &str, device: &str| {
         let mut inputs = Inputs::default();
         inputs.datasets.insert("digits".into(), hash.into());
-        let plan = build(&manifest, &inputs, device);
+        let plan = build(&manifest, &inputs, device).expect("no name twice");
         plan.jobs
             .iter()
             .map(|job| job.key.clone())
@@ -140,7 +140,7 @@ fn paths_of_models_are_not_in_the_key_their_content_is() {
             pattern.into(),
             vec![file(&format!("{pattern}/0")), file(&format!("{pattern}/1"))],
         );
-        let plan = build(&manifest, &inputs, "cpu");
+        let plan = build(&manifest, &inputs, "cpu").expect("no name twice");
         plan.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>()
     };
     assert_eq!(with("here", "h"), with("there", "h"));
