@@ -27,6 +27,7 @@ mod speed;
 mod steps;
 mod survival;
 mod training;
+mod trust;
 mod views;
 
 /// Two models, two seeds, three fusions each.

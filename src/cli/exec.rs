@@ -13,7 +13,7 @@ use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
 use super::clock;
 use super::kept::{self, Shown};
 use super::notify::notify;
-use super::planned::index;
+use super::planned::{index, relative};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::provenance;
@@ -34,7 +34,11 @@ pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
-    let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
+    let mode = setup::Mode {
+        place: args.executor,
+        reread: args.force.is_some(),
+    };
+    let experiment = setup::experiment_with(&args.manifest, global, mode)?;
     let mut selection = selection(args)?;
     if args.executor == Where::Slurm {
         slurm::refuse_local_options(args)?;
@@ -116,7 +120,9 @@ fn run_all(
     adopt(&experiment.plan, &store, &decisions)?;
     setup::refuse_foreign_results(&store, path, &experiment.manifest.name)?;
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
-    store.save_index(&index(&experiment.manifest, &experiment.plan, path))?;
+    store.retire(&experiment.plan.jobs.iter().map(|job| job.name.as_str()).collect())?;
+    let seen_from_there = relative(root, path);
+    store.save_index(&index(&experiment.manifest, &experiment.plan, seen_from_there))?;
     let before = before(&experiment.plan, &store, &decisions);
     if args.executor == Where::Slurm && !todo.is_empty() {
         let work = slurm::Work {
@@ -154,7 +160,10 @@ fn run_all(
     let store = store.with_ledger();
     // With nothing but failures there is no table to make; the failures have been shown.
     let tables: Vec<Shown> = match render_all(&store, &experiment.templates) {
-        Ok(rendered) => rendered.into_iter().map(Shown::from).collect(),
+        Ok(rendered) => {
+            let shown = rendered.into_iter().map(|table| Shown::of(table, store.root()));
+            shown.collect()
+        }
         Err(error) if summary.failed > 0 => {
             let _ = writeln!(std::io::stderr(), "warning: no table: {error}");
             Vec::new()
@@ -380,7 +389,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
-            "tables": tables.iter().flat_map(|table| &table.files).collect::<Vec<_>>(),
+            "tables": tables.iter().flat_map(|table| &table.files).map(|file| store.root().join(file)).collect::<Vec<_>>(),
         })
     };
     let mut out = std::io::stdout().lock();

@@ -130,6 +130,7 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
     }
     let folders = [
         store.records(),
+        store.earlier(),
         store.checkpoints(),
         store.predictions(),
         store.logs(),
@@ -230,16 +231,21 @@ struct Living {
 
 impl Living {
     fn add(&mut self, job: String) {
-        if let Some((_, hash)) = job.rsplit_once('-') {
+        if let Some(hash) = digits(&job) {
             self.hashes.insert(hash.to_string());
         }
         self.names.insert(job);
     }
 
     fn has(&self, job: &str) -> bool {
-        let hash = job.rsplit_once('-').map(|(_, hash)| hash);
-        self.names.contains(job) || hash.is_some_and(|hash| self.hashes.contains(hash))
+        self.names.contains(job) || digits(job).is_some_and(|hash| self.hashes.contains(hash))
     }
+}
+
+/// The first eight digits of the key at the end of a job's name: earlier versions had no more.
+fn digits(job: &str) -> Option<&str> {
+    let (_, hash) = job.rsplit_once('-')?;
+    Some(hash.get(..8).unwrap_or(hash))
 }
 
 /// A temporary file this old has no writer any more.

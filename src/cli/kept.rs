@@ -1,6 +1,6 @@
 //! Tables of a run that changed nothing: kept in the cache, so that they need not be made from all records again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Kept {
     schema: u32,
     /// Of all that went into it.
     fingerprint: String,
-    /// The files, and blake3 of their content.
+    /// The files, as seen from the results folder, and blake3 of their content.
     files: Vec<(PathBuf, String)>,
     /// The tables.
     pub tables: Vec<Shown>,
@@ -31,29 +31,27 @@ pub struct Shown {
     pub markdown: String,
     /// What is missing, one line each.
     pub warnings: Vec<String>,
-    /// The files written.
+    /// The files written, as seen from the results folder.
     pub files: Vec<PathBuf>,
 }
 
-impl From<Rendered> for Shown {
-    fn from(rendered: Rendered) -> Self {
+impl Shown {
+    /// A table in the results folder `root`.
+    pub fn of(rendered: Rendered, root: &Path) -> Self {
+        let inside = |file: PathBuf| file.strip_prefix(root).map(Path::to_path_buf).unwrap_or(file);
         Self {
             markdown: rendered.markdown,
             warnings: rendered.warnings,
-            files: rendered.files,
+            files: rendered.files.into_iter().map(inside).collect(),
         }
     }
 }
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Everything that index and tables are made of; nothing where a job's record was not found as it was last time, or where
 /// tables are made of more than records.
-pub fn fingerprint(
-    experiment: &Experiment,
-    path: &std::path::Path,
-    decisions: &[Decision],
-) -> Option<String> {
+pub fn fingerprint(experiment: &Experiment, path: &Path, decisions: &[Decision]) -> Option<String> {
     let reports = &experiment.manifest.reports;
     if reports
         .iter()
@@ -95,17 +93,18 @@ pub fn recall(store: &Store, fingerprint: &str) -> Option<Kept> {
     if kept.checksum != checksum(&kept.tables) {
         return None;
     }
-    let same = |(file, hash): &(PathBuf, String)| content_hash(file).as_ref() == Some(hash);
+    let same =
+        |(file, hash): &(PathBuf, String)| content_hash(&store.root().join(file)).as_ref() == Some(hash);
     (kept.schema == SCHEMA && kept.fingerprint == fingerprint && kept.files.iter().all(same)).then_some(kept)
 }
 
 /// Keeps the tables. Without them the next time takes longer, that is all.
 pub fn keep(store: &Store, fingerprint: String, tables: &[Shown]) {
     let written = tables.iter().flat_map(|table| table.files.clone());
-    let others = ["index.json", "summary.json"].map(|name| store.root().join(name));
+    let others = ["index.json", "summary.json"].map(PathBuf::from);
     let files: Option<Vec<_>> = written
         .chain(others)
-        .map(|file| content_hash(&file).map(|hash| (file, hash)))
+        .map(|file| content_hash(&store.root().join(&file)).map(|hash| (file, hash)))
         .collect();
     let Some(files) = files else { return };
     let kept = Kept {

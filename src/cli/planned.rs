@@ -1,6 +1,6 @@
 //! What an experiment's index will be, and whether the tables asked for fit it.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::provenance::manifest_hash;
 use crate::job::places;
@@ -9,13 +9,13 @@ use crate::plan::Plan;
 use crate::report::{ReportError, Summary, TableOptions, Templates, check_request};
 use crate::result::{Index, IndexEntry, SCHEMA, TableRequest};
 
-/// What there should be, by the plan.
-pub fn index(manifest: &Resolved, plan: &Plan, path: &Path) -> Index {
+/// What there should be, by the plan of the manifest at `path`, as seen from the results folder.
+pub fn index(manifest: &Resolved, plan: &Plan, path: String) -> Index {
     Index {
         schema: SCHEMA,
         experiment: manifest.name.clone(),
         dataset: datasets(manifest),
-        manifest: path.display().to_string(),
+        manifest: path,
         manifest_hash: manifest_hash(manifest),
         tables: manifest.reports.iter().map(request).collect(),
         jobs: plan
@@ -31,6 +31,21 @@ pub fn index(manifest: &Resolved, plan: &Plan, path: &Path) -> Index {
             })
             .collect(),
     }
+}
+
+/// A path as seen from a folder, so that both can be moved together; where either is not there, as it is.
+pub fn relative(folder: &Path, path: &Path) -> String {
+    let (Ok(from), Ok(to)) = (folder.canonicalize(), path.canonicalize()) else {
+        return path.display().to_string();
+    };
+    let shared = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let down = to.components().skip(shared);
+    up.chain(down).collect::<PathBuf>().display().to_string()
 }
 
 fn request(report: &ReportSettings) -> TableRequest {
@@ -61,7 +76,6 @@ fn datasets(manifest: &Resolved) -> String {
 pub fn table_problems(
     layers: &Layers,
     (manifest, plan): (&Resolved, &Plan),
-    path: &Path,
     templates: &Templates,
 ) -> Vec<Problem> {
     let along = |report: &ReportSettings| {
@@ -73,7 +87,7 @@ pub fn table_problems(
     if !manifest.reports.iter().any(asks) {
         return Vec::new();
     }
-    let summary = match Summary::from_records(&index(manifest, plan, path), &[]) {
+    let summary = match Summary::from_records(&index(manifest, plan, String::new()), &[]) {
         Ok(summary) => summary,
         Err(error) => return vec![Problem::new(super::error::chain(&error))],
     };

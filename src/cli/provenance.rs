@@ -12,24 +12,55 @@ pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance 
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let git_commit = git(folder, &["rev-parse", "HEAD"]);
-    let manifest_committed = git_commit.as_ref().and_then(|_| {
+    let manifest_commit = git(folder, &["rev-parse", "HEAD"]);
+    let manifest_committed = manifest_commit.as_ref().and_then(|_| {
         let name = path.file_name()?.to_str()?;
         let status = git(folder, &["status", "--porcelain", "--ignored", "--", name])?;
         Some(status.is_empty())
     });
     Provenance {
-        runner: env!("CARGO_PKG_VERSION").to_string(),
-        started: String::new(),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
             .ok()
             .map(|name| name.trim().to_string()),
-        device: device.to_string(),
-        peak_memory: None,
-        git_commit,
+        manifest_commit,
         manifest_committed,
         manifest_hash: manifest_hash(manifest),
+        ..program(device)
     }
+}
+
+/// The program and the device it computes on.
+pub fn program(device: &str) -> Provenance {
+    let features = [("cuda", cfg!(feature = "cuda"))];
+    let features = features.iter().filter(|(_, on)| *on);
+    Provenance {
+        runner: env!("CARGO_PKG_VERSION").to_string(),
+        commit: option_env!("RUNNER_BUILD_COMMIT").map(String::from),
+        dirty: option_env!("RUNNER_BUILD_DIRTY").map(|dirty| dirty == "true"),
+        features: features.map(|(name, _)| (*name).to_string()).collect(),
+        cpu: Some(cpu()),
+        device: device.to_string(),
+        ..Provenance::default()
+    }
+}
+
+/// Architecture and those of its extensions that some arithmetic of the program or of its libraries may use.
+#[cfg(target_arch = "x86_64")]
+pub fn cpu() -> String {
+    let extensions = [
+        ("avx", std::arch::is_x86_feature_detected!("avx")),
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ];
+    let found = extensions.iter().filter(|(_, there)| *there);
+    found.fold("x86_64".to_string(), |text, (name, _)| format!("{text} {name}"))
+}
+
+/// The architecture.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cpu() -> String {
+    std::env::consts::ARCH.to_string()
 }
 
 /// blake3 of the resolved manifest, without where its jobs run.

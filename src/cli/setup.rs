@@ -133,17 +133,26 @@ pub fn sets(global: &Global) -> Sets {
 
 /// Everything up to the plan; all that can be wrong before a job runs is found here.
 pub fn experiment(args: &ManifestArgs, global: &Global) -> Result<Experiment, CliError> {
-    experiment_on(args, global, Where::Local)
+    experiment_with(args, global, Mode::default())
 }
 
-/// The same for jobs that run somewhere else, on devices that need not be here.
-pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Result<Experiment, CliError> {
-    let here = match place {
+/// Where an experiment's jobs run, and how far the file system is trusted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mode {
+    /// Devices elsewhere need not be here.
+    pub place: Where,
+    /// Whether data sets are read even where nobody has touched them since they were read last.
+    pub reread: bool,
+}
+
+/// Like [`experiment`].
+pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Result<Experiment, CliError> {
+    let here = match mode.place {
         Where::Local => Some(device(&args.device)?),
         Where::Slurm => None,
     };
     let layers = layers(args)?;
-    let sets = sets(global);
+    let sets = sets(global).reread(mode.reread);
     // Each step adds to one report; only what a problem makes meaningless is left out.
     let (manifest, mut problems) = resolve_partly(&layers, &sets);
     let templates = Templates::load(Some(&global.templates));
@@ -179,8 +188,8 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
         None => (Device::Cpu, device_elsewhere(&args.device, &manifest)?),
     };
     let kind = device_name.split(':').next().unwrap_or_default();
-    let plan = build(&manifest, &inputs, kind);
-    let problems = table_problems(&layers, (&manifest, &plan), &args.manifest, &templates);
+    let plan = build(&manifest, &inputs, kind).map_err(|error| CliError::Internal(error.to_string()))?;
+    let problems = table_problems(&layers, (&manifest, &plan), &templates);
     if !problems.is_empty() {
         return Err(ManifestError {
             problems: in_order(problems),
@@ -404,7 +413,11 @@ pub fn refuse_foreign_results(store: &Store, manifest: &Path, name: &str) -> Res
     let Ok(index) = store.load_index() else {
         return Ok(());
     };
-    let theirs = Path::new(&index.manifest);
+    let theirs = index.manifest_path(store.root());
+    // As the user would write it.
+    let shown = theirs.canonicalize().unwrap_or_else(|_| theirs.clone());
+    let here = std::env::current_dir().unwrap_or_default();
+    let theirs = shown.strip_prefix(&here).unwrap_or(&shown);
     let same = |other: &Path| match (manifest.canonicalize(), other.canonicalize()) {
         (Ok(own), Ok(other)) => own == other,
         _ => true,

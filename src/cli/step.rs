@@ -20,7 +20,7 @@ use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inpu
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
-use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
+use crate::result::{Failure, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -62,7 +62,8 @@ impl Step {
         };
         let found = inputs::gather(&layers, &manifest, sets)?;
         let (device, device_name) = setup::device(&args.device)?;
-        let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
+        let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" })
+            .map_err(|error| CliError::Internal(error.to_string()))?;
         let (bases, others) = plan
             .jobs
             .into_iter()
@@ -82,11 +83,7 @@ impl Step {
                 checkpoint_every: limits.checkpoint().unwrap_or(CHECKPOINT_EVERY),
                 store,
                 data: Arc::new(DataCache::default()),
-                provenance: Provenance {
-                    runner: env!("CARGO_PKG_VERSION").into(),
-                    device: device_name,
-                    ..Provenance::default()
-                },
+                provenance: super::provenance::program(&device_name),
             },
             any_size,
             stop: exec::stop_flag()?,

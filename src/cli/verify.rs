@@ -21,7 +21,11 @@ use crate::schedule::{Costs, Decision, GRACE, Halt, Options, Reason, Selection, 
 
 /// Runs the command. The results themselves are only read.
 pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
-    let experiment = setup::experiment(&args.manifest, global)?;
+    let mode = setup::Mode {
+        reread: true,
+        ..setup::Mode::default()
+    };
+    let experiment = setup::experiment_with(&args.manifest, global, mode)?;
     let path = &args.manifest.manifest;
     let provenance = provenance(path, &experiment.manifest, &experiment.device_name);
     if provenance.manifest_committed != Some(true) && !args.allow_dirty {

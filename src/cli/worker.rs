@@ -11,7 +11,7 @@ use super::setup;
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute};
 use crate::plan::JobSpec;
-use crate::result::{Provenance, Status, Store, safe_name};
+use crate::result::{Status, Store, safe_name};
 use crate::schedule::{JobLog, Order};
 
 /// Runs the command.
@@ -50,11 +50,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
         timeout: None,
         checkpoint_every: CHECKPOINT_EVERY,
         data: Arc::new(DataCache::default()),
-        provenance: Provenance {
-            runner: env!("CARGO_PKG_VERSION").into(),
-            device: device_name,
-            ..Provenance::default()
-        },
+        provenance: super::provenance::program(&device_name),
         store,
     };
     let done = work(&spec, &resources, &AtomicBool::new(false));

@@ -45,8 +45,8 @@ pub fn page(
     let mut context = tera::Context::new();
     context.insert("experiment", &index.experiment);
     context.insert("dataset", &index.dataset);
-    context.insert("manifest", &index.manifest);
-    context.insert("manifest_link", &link(folder, Path::new(&index.manifest)));
+    context.insert("manifest", index.manifest.trim_start_matches("../"));
+    context.insert("manifest_link", &link(folder, &index.manifest_path(store.root())));
 
     let jobs: BTreeSet<&str> = index.jobs.iter().map(|entry| entry.job.as_str()).collect();
     let with = |status: Status| records.iter().filter(|record| record.status == status).count();
@@ -181,7 +181,7 @@ fn provenance(results: &Results) -> Vec<Value> {
         ),
         (
             "Git commit",
-            distinct(records().filter_map(|p| p.git_commit.clone()).collect()),
+            distinct(records().filter_map(|p| p.manifest_commit.clone()).collect()),
         ),
         (
             "Manifest committed as it was run",

@@ -1,6 +1,7 @@
 //! The index of an experiment: which records belong to its last plan, in the manifest's order.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +19,7 @@ pub struct Index {
     pub experiment: String,
     /// Name of the data set.
     pub dataset: String,
-    /// The manifest's path, as it was given.
+    /// The manifest's path as seen from the results folder; before 0.2, as it was given.
     #[serde(default)]
     pub manifest: String,
     /// blake3 of the resolved manifest.
@@ -34,6 +35,15 @@ pub struct Index {
 const CHECKSUM: &[u8] = b",\n  \"checksum\": \"";
 
 impl Index {
+    /// Where the manifest is, for an index in the folder `root`.
+    pub fn manifest_path(&self, root: &Path) -> PathBuf {
+        let seen_from_root = root.join(&self.manifest);
+        match seen_from_root.exists() {
+            true => seen_from_root,
+            false => PathBuf::from(&self.manifest),
+        }
+    }
+
     /// The content of `index.json`: a line per job, so that versions of it can be compared, and a checksum.
     pub(super) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let mut out = serde_json::to_vec_pretty(self)?;

@@ -1,6 +1,7 @@
 //! The record of one job: the unit of results, one JSON file each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,12 +105,47 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+/// What stands for the results folder in messages on the disk: a folder that holds its own path could not be moved.
+const ROOT: &str = "{results}/";
+
+impl Failure {
+    pub(super) fn without_root(&mut self, root: &Path) {
+        self.replace(&below(root), ROOT);
+    }
+
+    pub(super) fn with_root(&mut self, root: &Path) {
+        self.replace(ROOT, &below(root));
+    }
+
+    fn replace(&mut self, from: &str, to: &str) {
+        for text in self.chain.iter_mut().chain(&mut self.hint) {
+            *text = text.replace(from, to);
+        }
+    }
+}
+
+fn below(root: &Path) -> String {
+    format!("{}{}", root.display(), std::path::MAIN_SEPARATOR)
+}
+
 /// Where and when a record was made. Two runs of the same job may differ here and in `seconds`, nowhere else.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Provenance {
     /// Version of this program.
     pub runner: String,
+    /// The commit it was built from, where that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Whether its sources differed from that commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dirty: Option<bool>,
+    /// Its optional parts, such as `cuda`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Kind of the CPU: architecture, and the extensions that arithmetic may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Start, RFC 3339, UTC.
     pub started: String,
     /// Host name, where known.
@@ -120,9 +156,9 @@ pub struct Provenance {
     /// Peak resident memory of the whole process so far, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
-    /// Commit of the working directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub git_commit: Option<String>,
+    /// Commit of the repository that the manifest is in.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "git-commit")]
+    pub manifest_commit: Option<String>,
     /// Whether the manifest is committed and unchanged; `None` outside a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_committed: Option<bool>,
@@ -137,7 +173,7 @@ pub struct Record {
     pub schema: u32,
     /// Identity of the job: blake3 of its settings and inputs, 64 hex digits.
     pub key: String,
-    /// Readable name, ending in the first eight digits of the key; also the file's name.
+    /// Readable name, ending in the first 16 digits of the key; also the file's name.
     pub job: String,
     /// What it did.
     pub kind: Kind,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ impl Store {
             store.checkpoints(),
             store.logs(),
             store.predictions(),
+            store.earlier(),
             store.cache(),
         ] {
             sweep(&folder);
@@ -114,6 +116,10 @@ impl Store {
     pub fn records(&self) -> PathBuf {
         self.root.join("records")
     }
+    /// Records of earlier settings: see [`Store::retire`].
+    pub fn earlier(&self) -> PathBuf {
+        self.root.join("earlier")
+    }
     /// Where rendered tables are.
     pub fn tables(&self) -> PathBuf {
         self.root.join("tables")
@@ -152,14 +158,18 @@ impl Store {
     /// The jobs of which there are records. One listing: asking for each file takes an answer of the server each, where the
     /// folder is on one.
     pub fn recorded(&self) -> HashSet<String> {
-        let entries = fs::read_dir(self.records()).into_iter().flatten().flatten();
-        entries
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_string()))
-            .collect()
+        names(&self.records())
+    }
+    /// The jobs of which there are records in [`Store::earlier`].
+    pub fn retired(&self) -> HashSet<String> {
+        names(&self.earlier())
     }
     /// The record of `job`.
     pub fn record_path(&self, job: &str) -> PathBuf {
         self.records().join(format!("{job}.json"))
+    }
+    fn retired_path(&self, job: &str) -> PathBuf {
+        self.earlier().join(format!("{job}.json"))
     }
     /// The checkpoint of `job`.
     pub fn checkpoint_path(&self, job: &str) -> PathBuf {
@@ -179,7 +189,10 @@ impl Store {
     }
 
     /// Seals and writes a record.
-    pub fn save(&self, record: Record) -> Result<Record, StoreError> {
+    pub fn save(&self, mut record: Record) -> Result<Record, StoreError> {
+        if let Some(error) = &mut record.error {
+            error.without_root(&self.root);
+        }
         let record = record.seal();
         let path = self.record_path(&record.job);
         let bytes = pretty("record", &path, &record)?;
@@ -187,7 +200,15 @@ impl Store {
         if let Some(ledger) = &self.ledger {
             ledger.note(&record, &bytes, &path);
         }
-        Ok(record)
+        Ok(self.located(record))
+    }
+
+    /// The record with the paths in its messages as they are now.
+    fn located(&self, mut record: Record) -> Record {
+        if let Some(error) = &mut record.error {
+            error.with_root(&self.root);
+        }
+        record
     }
 
     /// What the ledger says of the record of a job, if it has this key and its file is the one that the ledger means.
@@ -243,28 +264,62 @@ impl Store {
                 (self.predictions_path(old), self.predictions_path(&new)),
                 (self.log_path(old), self.log_path(&new)),
             ] {
-                // None needs to be there: all live in the cache.
-                let _ = fs::rename(from, to);
+                match fs::rename(&from, to) {
+                    // None needs to be there: all live in the cache.
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(StoreError::io("rename", &from, error));
+                    }
+                    _ => {}
+                }
             }
         }
         let record = self.save(record)?;
-        if new != old {
-            let path = self.record_path(old);
-            fs::remove_file(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+        for path in [self.record_path(old), self.retired_path(old)] {
+            if path != self.record_path(&new) {
+                remove_if_there(&path)?;
+            }
         }
         Ok(record)
     }
 
+    /// Moves the records of all jobs but these out of `records/`, so that who reads that folder finds the current ones
+    /// alone. They are found again where they went when their settings come back.
+    pub fn retire(&self, current: &HashSet<&str>) -> Result<(), StoreError> {
+        let stale = self.recorded().into_iter();
+        let mut stale: Vec<String> = stale
+            .filter(|name| !current.contains(name.as_str()) && is_job_name(name))
+            .collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        stale.sort_unstable();
+        create_dir(&self.earlier())?;
+        for name in stale {
+            let (from, to) = (self.record_path(&name), self.retired_path(&name));
+            fs::rename(&from, to).map_err(|source| StoreError::io("rename", &from, source))?;
+        }
+        Ok(())
+    }
+
     /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
-        let path = self.record_path(job);
-        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        let mut path = self.record_path(job);
+        let mut read = fs::read(&path);
+        if read
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            && let Ok(bytes) = fs::read(self.retired_path(job))
+        {
+            path = self.retired_path(job);
+            read = Ok(bytes);
+        }
+        let bytes = read.map_err(|source| StoreError::io("read", &path, source))?;
         // Not a byte has changed since it was last checked.
         let known = self.ledger.as_ref().and_then(|ledger| ledger.get(job));
         if known.is_some_and(|known| known.hash == blake3::hash(&bytes))
             && let Ok(record) = serde_json::from_slice(&bytes)
         {
-            return Ok(record);
+            return Ok(self.located(record));
         }
         let parsed = Record::parse(&bytes);
         let schema = parsed
@@ -282,7 +337,7 @@ impl Store {
         if let Some(ledger) = &self.ledger {
             ledger.note(&record, &bytes, &path);
         }
-        Ok(record)
+        Ok(self.located(record))
     }
 
     /// What the disk knows of a job; a record of another key under the same name counts as missing.
@@ -290,9 +345,7 @@ impl Store {
         match self.load(job) {
             Ok(record) if record.key == key => Lookup::Found(Box::new(record)),
             Ok(_) => Lookup::Missing,
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Lookup::Missing
-            }
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Lookup::Missing,
             Err(error) => Lookup::Corrupt(error),
         }
     }
@@ -371,6 +424,27 @@ pub(super) fn check_schema(path: &Path, found: Option<u32>, bytes: &[u8]) -> Res
                 expected: SCHEMA,
             })
         }
+        _ => Ok(()),
+    }
+}
+
+/// Names of the records in a folder.
+fn names(folder: &Path) -> HashSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_string()))
+        .collect()
+}
+
+/// Whether a name ends as those of jobs do, in digits of a key: what else lies among the records is the user's.
+fn is_job_name(name: &str) -> bool {
+    let digits = name.rsplit_once('-').map_or("", |(_, digits)| digits);
+    matches!(digits.len(), 8 | 16) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path, error)),
         _ => Ok(()),
     }
 }

@@ -65,7 +65,8 @@ pub struct Decision {
     pub recorded_as: Option<String>,
     /// What the ledger says of that record, where it was found to be true.
     pub known: Option<Known>,
-    /// Whether that record says another name, label or place on the axes than the plan; [`adopt`] corrects it.
+    /// Whether that record says another name, label or place on the axes than the plan, or was set aside; [`adopt`]
+    /// corrects it.
     pub moved: bool,
 }
 
@@ -220,10 +221,13 @@ struct Success {
 }
 
 impl Success {
-    fn of(record: &Record, job: &JobSpec) -> Self {
+    fn of(store: &Store, record: &Record, job: &JobSpec) -> Self {
+        let moved = record.job != job.name
+            || Place::from(record) != current(record, job)
+            || !store.record_path(&record.job).exists();
         Self {
             job: record.job.clone(),
-            moved: record.job != job.name || Place::from(record) != current(record, job),
+            moved,
             known: None,
         }
     }
@@ -268,7 +272,7 @@ fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> 
         });
     }
     let reason = match store.lookup(&job.name, &job.key) {
-        Lookup::Found(record) => return of(record.status, &|| Success::of(&record, job)),
+        Lookup::Found(record) => return of(record.status, &|| Success::of(store, &record, job)),
         Lookup::Corrupt(error) => match error {
             StoreError::Schema { found, expected, .. } if found > u64::from(expected) => {
                 Reason::Newer(error.to_string())
@@ -276,7 +280,7 @@ fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> 
             _ => Reason::Corrupt(error.to_string()),
         },
         Lookup::Missing => match earlier().same_key(store, job) {
-            Some(record) => return of(record.status, &|| Success::of(&record, job)),
+            Some(record) => return of(record.status, &|| Success::of(store, &record, job)),
             None => earlier().changed(store, job),
         },
     };
@@ -286,11 +290,19 @@ fn look<'a>(store: &Store, earlier: &dyn Fn() -> &'a Earlier, job: &JobSpec) -> 
     }
 }
 
+/// Digits of the key in the names of versions before 0.2; later ones have more.
+const DIGITS: usize = 8;
+
+/// What names of records are looked up by: the first digits of the key, or all there is.
+fn digits(hash: &str) -> &str {
+    hash.get(..DIGITS).unwrap_or(hash)
+}
+
 /// Names of the records on disk, for jobs that have none under their own name.
 struct Earlier {
-    /// By what stands before the short hash.
+    /// By what stands before the digits of the key.
     by_stem: BTreeMap<String, BTreeSet<String>>,
-    /// By the short hash.
+    /// By the first [`DIGITS`] of them.
     by_hash: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -300,16 +312,11 @@ impl Earlier {
             by_stem: BTreeMap::new(),
             by_hash: BTreeMap::new(),
         };
-        for entry in std::fs::read_dir(store.records()).into_iter().flatten().flatten() {
-            let file = entry.file_name().to_string_lossy().into_owned();
-            if let Some((stem, hash)) = file.strip_suffix(".json").and_then(|name| name.rsplit_once('-')) {
-                let name = format!("{stem}-{hash}");
-                earlier
-                    .by_stem
-                    .entry(stem.to_string())
-                    .or_default()
-                    .insert(name.clone());
-                earlier.by_hash.entry(hash.to_string()).or_default().insert(name);
+        for name in store.recorded().into_iter().chain(store.retired()) {
+            if let Some((stem, hash)) = name.rsplit_once('-') {
+                let (stem, hash) = (stem.to_string(), digits(hash).to_string());
+                earlier.by_stem.entry(stem).or_default().insert(name.clone());
+                earlier.by_hash.entry(hash).or_default().insert(name);
             }
         }
         earlier
@@ -318,7 +325,7 @@ impl Earlier {
     /// A record of the same job under another name.
     fn same_key(&self, store: &Store, job: &JobSpec) -> Option<Box<Record>> {
         let (_, hash) = job.name.rsplit_once('-')?;
-        let names = self.by_hash.get(hash).into_iter().flatten();
+        let names = self.by_hash.get(digits(hash)).into_iter().flatten();
         names
             .filter(|name| **name != job.name)
             .find_map(|name| match store.lookup(name, &job.key) {

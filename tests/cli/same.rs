@@ -59,7 +59,8 @@ fn a_worker_writes_the_record_that_exec_writes() {
         &manifest,
         &gather(&layers, &manifest, &runner::data::Sets::default()).expect("inputs"),
         "cpu",
-    );
+    )
+    .expect("no name twice");
     std::fs::remove_dir_all(bench.path("results")).expect("removed");
     for job in plan.jobs.iter().take(5) {
         bench.write("job.json", &serde_json::to_string(job).expect("JSON"));

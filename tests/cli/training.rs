@@ -132,7 +132,11 @@ fn the_network_before_a_divergence_is_kept_and_can_be_used() {
     let cause = record["error"]["chain"][1].as_str().expect("a cause");
     assert!(cause.contains("not finite in epoch 6, step "), "{cause}");
     let hint = record["error"]["hint"].as_str().expect("a hint");
-    let path = hint.split('`').nth(1).expect("a path").to_owned();
+    let path = hint
+        .split('`')
+        .nth(1)
+        .expect("a path")
+        .replace("{results}", "results/tiny");
     assert!(hint.starts_with("the network after the last epoch that was good is kept in"));
     let shown = bench.run(&[
         "evaluate",

@@ -79,9 +79,10 @@ pub struct ExecArgs {
 }
 
 /// Where jobs run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Where {
     /// On this machine.
+    #[default]
     Local,
     /// On the nodes of a Slurm cluster.
     Slurm,
