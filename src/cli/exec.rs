@@ -20,6 +20,7 @@ use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use super::slurm;
 use super::step::failed;
+use super::warnings;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources};
 use crate::plan::Plan;
 use crate::report::render_all;
@@ -36,6 +37,7 @@ pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
     let mut selection = selection(args)?;
+    warnings::show(&experiment.manifest.warnings);
     if args.executor == Where::Slurm {
         slurm::refuse_local_options(args)?;
     }
@@ -380,6 +382,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
+            "warnings": warnings::document(&experiment.manifest.warnings),
             "tables": tables.iter().flat_map(|table| &table.files).collect::<Vec<_>>(),
         })
     };

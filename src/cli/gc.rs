@@ -117,6 +117,7 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
             manifest: PathBuf::from(experiment),
             overrides: Vec::new(),
             set: Vec::new(),
+            unset: Vec::new(),
             device: "cpu".into(),
         };
         for job in setup::experiment(&manifest, global)?.plan.jobs {

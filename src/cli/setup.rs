@@ -68,6 +68,9 @@ pub struct Experiment {
 /// Reads the layers of configuration.
 pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
     let mut overrides = environment()?;
+    for key in &args.unset {
+        overrides.push(Override::unset(key, "--unset "));
+    }
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
     }
@@ -339,6 +342,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
             manifest: PathBuf::from(experiment),
             overrides: Vec::new(),
             set: Vec::new(),
+            unset: Vec::new(),
             device: "auto".into(),
         };
         // The name alone is needed: a manifest with mistakes in it can still have results.

@@ -1,10 +1,11 @@
 //! Problems of a manifest, and their form on a terminal.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Where in a file a problem is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location {
     /// The file, as the user named it.
     pub file: PathBuf,
@@ -19,7 +20,7 @@ pub struct Location {
 }
 
 /// One thing to mend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// What is wrong.
     pub message: String,
@@ -101,9 +102,10 @@ impl fmt::Display for ManifestError {
 
 /// The problems without repetitions, in the order of the text; those that have no place in it come first.
 pub fn in_order(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut known = HashSet::new();
     let mut unique: Vec<Problem> = Vec::new();
     for problem in problems {
-        if !unique.contains(&problem) {
+        if known.insert(problem.clone()) {
             unique.push(problem);
         }
     }

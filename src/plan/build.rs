@@ -1,6 +1,6 @@
 //! The expansion of points and seeds into jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,12 +73,18 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Plan {
         settings: HashMap::new(),
     };
     for point in &manifest.points {
+        let seeds: Vec<HashSet<u64>> = point
+            .fusions
+            .iter()
+            .map(|fusion| fusion.seeds.iter().copied().collect())
+            .collect();
         for &seed in &point.seeds {
             let mut made = Made {
                 bases: builder.bases(point, seed),
                 fusions: Vec::new(),
             };
-            for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
+            let fusions = point.fusions.iter().zip(&seeds);
+            for (fusion, _) in fusions.filter(|(_, seeds)| seeds.contains(&seed)) {
                 for pick in picks(fusion, &point.settings) {
                     // A method without randomness would give the same again.
                     let method_seeds = match fusion.method.is_random() {
