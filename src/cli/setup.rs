@@ -8,6 +8,7 @@ use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs, Where};
 use super::planned::table_problems;
 use crate::data::Sets;
+use crate::files::natural;
 use crate::gpu;
 use crate::job::inputs;
 use crate::manifest::{
@@ -331,7 +332,7 @@ pub fn with_results(global: &Global) -> Vec<String> {
         .filter(|entry| entry.path().join("index.json").is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    names.sort_unstable();
+    names.sort_by(|a, b| natural(a, b));
     names
 }
 

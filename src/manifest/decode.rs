@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::adjust::Moved;
 use super::axes::Axis;
+use super::overrides::ENVIRONMENT;
 use super::{Layers, Problem};
 
 /// Reads one section; the axes' choice tells which element of a list an error is about.
@@ -90,7 +91,7 @@ impl<'a> Decoder<'a> {
                                     format!("{section} lacks the key `{name}`"),
                                 )
                                 .hint(format!(
-                                    "add `{name} = ...`; `runner schema` and docs/manifest.md list all keys"
+                                    "add `{name} = ...`; `runner schema --markdown` explains all keys"
                                 )),
                         );
                     }
@@ -234,9 +235,13 @@ fn schema_of<T: JsonSchema>() -> Rc<Json> {
 /// An unknown key, with the nearest valid one.
 pub(super) fn unknown_key(layers: &Layers, at: &[String], valid: &[&str]) -> Problem {
     let name = at.last().map_or("", String::as_str);
-    layers
-        .problem(at, true, format!("unknown key `{name}`"))
-        .hint(or_else(suggestion(name, valid), layers.way_out(at)))
+    let problem = layers.problem(at, true, format!("unknown key `{name}`"));
+    let other = match &problem.origin {
+        // Other programs have variables of that beginning, too.
+        Some(origin) if origin.starts_with(ENVIRONMENT) => Some("unset the variable, if it is another program's".to_string()),
+        _ => layers.way_out(at),
+    };
+    problem.hint(or_else(suggestion(name, valid), other))
 }
 
 /// A hint, and what else can be done.

@@ -279,11 +279,16 @@ impl Reader {
 }
 
 fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceFile, Dict), ManifestError> {
+    let missing = match &extended_at {
+        Some(_) => Some("paths of `extends` start from the folder of the manifest that has them"),
+        None if Path::new("experiments").is_dir() => Some("`experiments/` holds the manifests that come with the project"),
+        None => Some("paths start from the folder `runner` is started in"),
+    };
     let unreadable = |source: std::io::Error| Problem {
         location: extended_at,
-        hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
-            "check the path; `experiments/` holds the manifests that come with the project".to_string()
-        }),
+        hint: missing
+            .filter(|_| source.kind() == std::io::ErrorKind::NotFound)
+            .map(String::from),
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     };
     // A device or a pipe may never end.

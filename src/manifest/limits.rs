@@ -30,7 +30,7 @@ pub(super) struct Work {
 #[derive(Default)]
 pub(super) struct Size {
     points: u64,
-    jobs: u64,
+    included: u64,
 }
 
 impl Work {
@@ -52,7 +52,7 @@ impl Work {
     }
 
     /// Jobs of one point and seed with so many models.
-    fn jobs(&self, models: u64) -> u64 {
+    pub(super) fn jobs(&self, models: u64) -> u64 {
         let fusions = self.fusions.values().map(|(selection, number)| match selection {
             Selection::All | Selection::First(_) => *number,
             Selection::Groups(groups) => {
@@ -65,7 +65,7 @@ impl Work {
 }
 
 impl Resolver<'_> {
-    /// Whether the axes, on top of what was expanded before, make more than can be meant, which is a problem.
+    /// Whether the axes make more than can be meant, which is a problem; the points on top of those made before.
     pub(super) fn too_many(
         &mut self,
         axes: &[Axis],
@@ -84,9 +84,8 @@ impl Resolver<'_> {
         // What is fine-tuned is a job of its own.
         let jobs = jobs.saturating_mul(1 + u64::from(dict.contains_key(FINETUNE)));
         size.points = size.points.saturating_add(points);
-        size.jobs = size.jobs.saturating_add(jobs);
-        let (number, limit, what) = if size.jobs > MAX_JOBS {
-            (size.jobs, MAX_JOBS, "jobs")
+        let (number, limit, what) = if jobs > MAX_JOBS {
+            (jobs, MAX_JOBS, "jobs")
         } else if size.points > MAX_POINTS {
             (size.points, MAX_POINTS, "combinations of axes")
         } else {
@@ -104,22 +103,29 @@ impl Resolver<'_> {
             add(work.listed, "fusions");
             add(work.method_seeds, "method seeds");
         }
-        let number = match number {
-            u64::MAX => "more than 10^19".to_string(),
-            number => number.to_string(),
-        };
-        let message = format!(
-            "the manifest makes {number} {what}, and {limit} is the limit: {}",
-            factors.join(" x ")
-        );
         let longest = axes.iter().max_by_key(|axis| axis.values.len());
         let at = match longest.filter(|axis| axis.values.len() >= seeds) {
             Some(axis) => axis.path.clone(),
             None => vec!["seeds".to_string()],
         };
+        let factors = factors.join(" x ");
+        let message = format!("the manifest makes {} {what}, and {limit} is the limit: {factors}", shown(number));
         let problem = self.layers.problem(&at, true, message);
         self.problems
             .push(problem.hint("give fewer values, divide it into several manifests, or list single combinations as `[[include]]`"));
+        true
+    }
+
+    /// Counts the jobs that an `[[include]]` adds; whether all of them are more than can be meant, which is a problem.
+    pub(super) fn too_many_included(&mut self, path: &[String], jobs: u64, size: &mut Size) -> bool {
+        size.included = size.included.saturating_add(jobs);
+        if size.included <= MAX_JOBS {
+            return false;
+        }
+        let message = format!("the `[[include]]` up to this one add more than {MAX_JOBS} jobs, which is the limit");
+        let problem = self.layers.problem(path, true, message);
+        self.problems
+            .push(problem.hint("divide the manifest into several"));
         true
     }
 
@@ -130,13 +136,21 @@ impl Resolver<'_> {
             return false;
         }
         let message = format!(
-            "the manifest makes {number} fusions, and {MAX_POINTS} is the limit: {}",
+            "the manifest makes {} fusions, and {MAX_POINTS} is the limit: {}",
+            shown(number),
             factors(axes).join(" x ")
         );
         let problem = self.layers.problem(path, true, message);
         self.problems
             .push(problem.hint("give fewer values, or divide it into several manifests"));
         true
+    }
+}
+
+fn shown(number: u64) -> String {
+    match number {
+        u64::MAX => "more than 10^19".to_string(),
+        number => number.to_string(),
     }
 }
 

@@ -8,6 +8,9 @@ use super::wanted::Wanted;
 /// What is wrong with an integer that TOML does not have.
 pub(super) const TOO_LARGE: &str = "an integer is too large: the largest is 9223372036854775807";
 
+/// How the origin of a value begins that a variable gave.
+pub(super) const ENVIRONMENT: &str = "environment variable ";
+
 /// Deepest key.
 const MAX_DEPTH: usize = 32;
 
@@ -60,7 +63,7 @@ impl Override {
         Some(Self {
             path,
             value: value.to_string(),
-            origin: format!("environment variable {variable}"),
+            origin: format!("{ENVIRONMENT}{variable}"),
         })
     }
 

@@ -98,12 +98,20 @@ impl Resolver<'_> {
             for added in self.expand_points(dict, &seeds, Some(&fixed), &mut points.adjustments, work, size) {
                 let next = points.all.len();
                 let position = *known.entry(identity(&added)).or_insert(next);
-                if position == next {
-                    points.included[number] = true;
+                let models = added.settings.split.parts as u64;
+                let new = if position == next {
                     points.all.push(added);
+                    seeds.len()
                 } else {
-                    let point = &mut points.all[position];
-                    points.included[number] |= growing.extend(position, &mut point.seeds, &added.seeds);
+                    let known = &mut points.all[position].seeds;
+                    let before = known.len();
+                    growing.extend(position, known, &added.seeds);
+                    known.len() - before
+                };
+                points.included[number] |= new > 0;
+                let each = if selector.is_base_only() { work.jobs(models) } else { models };
+                if self.too_many_included(&path, each.saturating_mul(new as u64), size) {
+                    return;
                 }
             }
         }

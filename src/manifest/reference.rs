@@ -62,6 +62,10 @@ unset = [\"base.optimizer\", \"exclude\"]
 [base]
 optimizer = { name = \"adam\" }      # nothing of the other manifest's optimiser, such as its momentum, is left
 ```
+
+A manifest makes at most 1,000,000 jobs, of at most 100,000 combinations of axes and as many fusions; what multiplies to more
+is refused before it is expanded. `runner check` and `exec` warn of what can be done and surely is not meant: `[[exclude]]`,
+`[[include]]` and `[adjust]` without effect, an axis with a value twice, a warm-up that is not shorter than the training.
 ";
 
 const SELECTORS: &str = "

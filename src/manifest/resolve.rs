@@ -206,11 +206,14 @@ impl Resolver<'_> {
             None => Some(Dict::new()),
             Some(_) => {
                 let at = [key.to_string()];
-                self.problems.push(self.layers.problem(
-                    &at,
-                    true,
-                    format!("`{key}` must be a table, `[{key}]`"),
-                ));
+                let problem = self
+                    .layers
+                    .problem(&at, true, format!("`{key}` must be a table, `[{key}]`"));
+                let hint = match self.layers.dict.get(key).and_then(Value::as_str) {
+                    Some(name) if key == "dataset" => Some(format!("for example `dataset = {{ name = \"{name}\" }}`")),
+                    _ => None,
+                };
+                self.problems.push(Problem { hint, ..problem });
                 None
             }
         }
