@@ -20,6 +20,7 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
     let mut read: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
+    let mut divided = BTreeSet::new();
     for point in &manifest.points {
         let settings = &point.settings;
         let id = settings.dataset.id();
@@ -48,11 +49,14 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
         };
         let what = (settings.dataset.name.as_str(), &info);
         let uses_set = point.fusions.iter().any(|fusion| fusion.method.uses_fusion_set());
-        if uses_set {
-            check_fusion_set(layers, settings, &info, &mut problems);
-            problems.extend(pool_too_small(layers, point, &info, sets));
+        // Many points have the same parts.
+        if divided.insert(division(point)) {
+            if uses_set {
+                check_fusion_set(layers, settings, &info, &mut problems);
+                problems.extend(pool_too_small(layers, point, &info, sets));
+            }
+            problems.extend(parts_too_small(layers, point, &info, sets));
         }
-        problems.extend(parts_too_small(layers, point, &info, sets));
         let given = [&settings.base.models, &settings.fusion_set.file];
         let paths = given.into_iter().flatten().flat_map(|paths| paths.lines());
         for path in paths.filter(|path| files::has_own_braces(path)) {
@@ -83,6 +87,18 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     } else {
         Err(ManifestError { problems })
     }
+}
+
+/// All that the sizes of parts and of fusion sets depend on, as text.
+fn division(point: &Point) -> String {
+    let settings = &point.settings;
+    let fusions = point.fusions.iter();
+    let selections: BTreeSet<String> = fusions
+        .map(|fusion| format!("{:?} {}", fusion.selection, fusion.method.uses_fusion_set()))
+        .collect();
+    let base = (settings.base.models.is_some(), settings.base.order);
+    let of_point = (&settings.dataset, &settings.split, &settings.fusion_set, base);
+    format!("{of_point:?} {selections:?} {:?}", point.seeds)
 }
 
 /// Hash of a recorded fusion set whose images fit the data set.

@@ -1,5 +1,6 @@
 //! `[adjust.NAME]`: other values where others hold, such as the epochs of a training by the number of parts.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -213,7 +214,7 @@ impl Resolver<'_> {
                 } else {
                     moved_keys(std::slice::from_ref(name), keys, &at, &mut adjusted.moved);
                     let section = adjusted.dict.entry(name.clone());
-                    merge(section.or_insert_with(|| Value::from(Dict::new())), value);
+                    merge(section.or_insert_with(|| Value::from(Dict::new())), value.clone());
                 }
             }
         }
@@ -263,10 +264,13 @@ impl Resolver<'_> {
         Some((Selector { terms: base }, Selector { terms: fusion }))
     }
 
-    /// Warns of adjustments that change nothing, when all points are made.
+    /// Warns of adjustments that change nothing, when all points are made. In extended manifests they may be for others.
     pub(super) fn warn_of_adjustments(&mut self, adjustments: &Adjustments, fusions: &[FusionPoint]) {
         let listed: BTreeSet<&str> = fusions.iter().map(|fusion| fusion.method.name()).collect();
         for (number, adjustment) in adjustments.all.iter().enumerate() {
+            if self.layers.is_shared(&adjustment.at) {
+                continue;
+            }
             let at = |key: &str| [adjustment.at.as_slice(), &[key.to_string()]].concat();
             if !adjustments.held.contains(&number) {
                 let warning = self.layers.problem(&at(WHEN), false, "this `when` never holds");
@@ -329,7 +333,7 @@ impl Resolver<'_> {
                     self.adjusted_methods.insert(own.at.clone());
                 }
                 moved_keys(&fusion.entry, &own.keys, &own.at, &mut moved);
-                merge(&mut dict, &Value::from(own.keys.clone()));
+                merge(&mut dict, Value::from(own.keys.clone()));
             }
             if let (false, Value::Dict(_, dict)) = (moved.is_empty(), dict) {
                 let decoder = Decoder {
@@ -377,13 +381,18 @@ fn moved_keys(own: &[String], keys: &Dict, at: &[String], moved: &mut Vec<Moved>
 }
 
 /// Puts `above` over `below`, table by table; lists are replaced as a whole.
-pub(super) fn merge(below: &mut Value, above: &Value) {
+pub(super) fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Dict(_, below), Value::Dict(_, above)) => {
             for (key, value) in above {
-                merge(below.entry(key.clone()).or_insert_with(|| value.clone()), value);
+                match below.entry(key) {
+                    Entry::Vacant(place) => {
+                        place.insert(value);
+                    }
+                    Entry::Occupied(mut place) => merge(place.get_mut(), value),
+                }
             }
         }
-        (below, above) => *below = above.clone(),
+        (below, above) => *below = above,
     }
 }

@@ -12,6 +12,7 @@ use super::select::{Selector, Target};
 /// All `[[exclude]]`: those that concern base models, too, and the others.
 #[derive(Default)]
 struct Excludes {
+    number: usize,
     bases: Index,
     fusions: Index,
 }
@@ -94,6 +95,9 @@ impl Resolver<'_> {
         self.warn_of_excludes(&excludes);
         for (i, _) in included.iter().enumerate().filter(|(_, added)| !**added) {
             let at = ["include".to_string(), i.to_string()];
+            if self.layers.is_shared(&at) {
+                continue;
+            }
             let warning = self.layers.problem(&at, false, "this `[[include]]` adds nothing");
             self.warnings
                 .push(warning.hint("the manifest has these combinations anyway: leave it out, or correct its values"));
@@ -104,8 +108,12 @@ impl Resolver<'_> {
     }
 
     fn excludes(&mut self, settings: &Json) -> Excludes {
-        let mut all = Excludes::default();
-        for (i, (path, dict)) in self.entries("exclude").into_iter().enumerate() {
+        let entries = self.entries("exclude");
+        let mut all = Excludes {
+            number: entries.len(),
+            ..Excludes::default()
+        };
+        for (i, (path, dict)) in entries.into_iter().enumerate() {
             let Some(selector) = Selector::parse(self.layers, &path, &dict, settings, self.problems) else {
                 continue;
             };
@@ -145,13 +153,17 @@ impl Resolver<'_> {
         }
     }
 
+    /// What drops nothing; in an extended manifest it may be for others.
     fn warn_of_excludes(&mut self, excludes: &Excludes) {
-        let mut drops = vec![false; self.entries("exclude").len()];
+        let mut drops = vec![false; excludes.number];
         for i in excludes.bases.met().chain(excludes.fusions.met()) {
             drops[i] = true;
         }
         for (i, _) in drops.iter().enumerate().filter(|(_, drops)| !**drops) {
             let at = ["exclude".to_string(), i.to_string()];
+            if self.layers.is_shared(&at) {
+                continue;
+            }
             let warning = self.layers.problem(&at, false, "this `[[exclude]]` drops nothing");
             self.warnings
                 .push(warning.hint("no combination has all these values: leave it out, or correct them"));

@@ -247,6 +247,7 @@ pub(super) fn unknown_key(layers: &Layers, at: &[String], valid: &[&str]) -> Pro
 /// A hint, and what else can be done.
 pub(super) fn or_else(hint: String, other: Option<String>) -> String {
     match other {
+        Some(other) if hint.ends_with('?') => format!("{hint} Or {other}"),
         Some(other) => format!("{hint}; or {other}"),
         None => hint,
     }

@@ -91,7 +91,7 @@ impl Layers {
                     }
                 }
             }
-            merge(&mut merged, &Value::from(dict));
+            merge(&mut merged, Value::from(dict));
         }
         let mut dict = merged.into_dict().unwrap_or_default();
         warnings.extend(overrides::put_all(&mut dict, &overrides)?);
@@ -152,6 +152,13 @@ impl Layers {
             }
         }
         best
+    }
+
+    /// Whether the value at `path` stands in an extended manifest, which others may extend, too.
+    pub(super) fn is_shared(&self, path: &[String]) -> bool {
+        let given = self.overrides.iter().any(|item| path.starts_with(&item.path));
+        let layer = self.place(path).map_or(0, |(layer, _)| layer);
+        !given && (1..self.manifests).contains(&layer)
     }
 
     /// How a key that stands in an extended manifest is taken away, for hints; nothing where it stands elsewhere.

@@ -238,7 +238,7 @@ impl Resolver<'_> {
         let other_models = match dict.contains_key(OTHER_MODELS) {
             true => {
                 let mut keys = Value::from(section("model"));
-                merge(&mut keys, &Value::from(section(OTHER_MODELS)));
+                merge(&mut keys, Value::from(section(OTHER_MODELS)));
                 let keys = keys.into_dict().unwrap_or_default();
                 Some(architecture(&decoder, OTHER_MODELS, keys, problems)?)
             }

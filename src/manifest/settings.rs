@@ -127,20 +127,22 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Epochs of training by default.
 const EPOCHS: usize = 25;
 
-/// Epochs of warm-up by default: in a shorter training than 50 epochs, 5 would be a good part of it, or all.
-const fn warmup(epochs: usize) -> usize {
-    if epochs < 50 { epochs / 10 } else { 5 }
-}
+/// Most epochs of warm-up by default: in a training of less than 50 epochs they would be a good part of it, or all.
+const WARMUP: usize = 5;
 
 /// `[base]` with the epochs of warm-up that its epochs ask for, where it does not say.
 pub(super) fn with_warmup(mut base: Dict) -> Dict {
+    // Imported models are not trained: their manifests mean what they always did.
+    if base.contains_key("models") {
+        return base;
+    }
     let epochs = match base.get("epochs") {
         None => Some(EPOCHS),
         // What is no number is reported when the section is read.
-        Some(epochs) => epochs.deserialize().ok(),
+        Some(epochs) => epochs.deserialize::<usize>().ok(),
     };
     if let Some(epochs) = epochs {
-        let default = || Value::from(warmup(epochs) as u64);
+        let default = || Value::from(WARMUP.min(epochs / 10));
         base.entry("warmup-epochs".to_string()).or_insert_with(default);
     }
     base
@@ -159,7 +161,7 @@ impl Default for BaseSettings {
             batch_size: 128,
             accumulate: 1,
             optimizer: OptimizerSettings::default(),
-            warmup_epochs: warmup(EPOCHS),
+            warmup_epochs: WARMUP,
             schedule: Schedule::default(),
             min_lr: 1e-5,
             clip_norm: None,

@@ -66,12 +66,7 @@ impl Wanted {
 
     /// The value that `text` is: in quotes always text; otherwise by what is wanted.
     pub fn read(&self, text: &str) -> Result<Value, String> {
-        let parsed = match text.parse::<Toml>() {
-            Err(error) if error.message().contains("integer number overflow") && !self.only_text() => {
-                return Err(TOO_LARGE.to_string());
-            }
-            parsed => parsed.ok(),
-        };
+        let parsed = self.parse(text)?;
         let is_list = self.takes(&["array"]);
         if self.only_text() && !is_list {
             return Ok(match &parsed {
@@ -82,17 +77,7 @@ impl Wanted {
         }
         let value = match parsed {
             Some(value) => self.value(&value),
-            None if text.contains(',') => {
-                let items = self.items();
-                let each = |item: &str| match item.trim().parse::<Toml>() {
-                    Ok(value) => items.value(&value),
-                    Err(_) => Value::from(item.trim()),
-                };
-                match format!("[{text}]").parse::<Toml>() {
-                    Ok(value) => self.value(&value),
-                    Err(_) => list(text.split(',').map(each).collect()),
-                }
-            }
+            None if text.contains(',') => self.separated(text)?,
             None => Value::from(text),
         };
         // One text where only a list of texts is wanted.
@@ -103,6 +88,29 @@ impl Wanted {
             _ if lone => list(vec![Value::from(text)]),
             value => value,
         })
+    }
+
+    /// The TOML value, if it is one.
+    fn parse(&self, text: &str) -> Result<Option<Toml>, String> {
+        match text.parse() {
+            Err(error) if is_overflow(&error) && !self.only_text() => Err(TOO_LARGE.to_string()),
+            parsed => Ok(parsed.ok()),
+        }
+    }
+
+    /// A list without its brackets, or without quotes in it.
+    fn separated(&self, text: &str) -> Result<Value, String> {
+        if let Some(value) = self.parse(&format!("[{text}]"))? {
+            return Ok(self.value(&value));
+        }
+        let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let items = self.items();
+        let each = |item: &str| match items.parse(item.trim())? {
+            Some(value) => Ok(items.value(&value)),
+            None => Ok(Value::from(item.trim())),
+        };
+        let items: Result<_, String> = inner.unwrap_or(text).split(',').map(each).collect();
+        Ok(list(items?))
     }
 
     fn value(&self, value: &Toml) -> Value {
@@ -130,6 +138,10 @@ impl Wanted {
             false => value,
         }
     }
+}
+
+fn is_overflow(error: &toml_edit::TomlError) -> bool {
+    error.message().contains("integer number overflow")
 }
 
 /// The forms that a schema allows, each by itself.

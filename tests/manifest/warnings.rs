@@ -45,41 +45,41 @@ fn excludes_includes_and_adjusts_that_have_no_effect() {
     assert_snapshot!(warnings(&text, &[]).join("\n\n"), @r#"
     this `[[exclude]]` drops nothing
       --> m.toml:12:1
-       |
-    12 | [[exclude]]
-       | ^^^^^^^^^^^
+        |
+     12 | [[exclude]]
+        | ^^^^^^^^^^^
 
     hint: no combination has all these values: leave it out, or correct them
 
     this `when` never holds
       --> m.toml:17:8
-       |
-    17 | when = { parts = 16 }
-       |        ^^^^^^^^^^^^^^
+        |
+     17 | when = { parts = 16 }
+        |        ^^^^^^^^^^^^^^
 
     hint: no combination has all these values: leave the adjustment out, or correct them
 
     no `[[fusion]]` has the method `kf-linear`
       --> m.toml:21:1
-       |
-    21 | kf-linear.tries = 3
-       | ^^^^^^^^^
+        |
+     21 | kf-linear.tries = 3
+        | ^^^^^^^^^
 
     hint: leave the adjustment out, or correct it
 
     this `when` fits no fusion by `kf-gradient`
       --> m.toml:24:8
-       |
-    24 | when = { kmeans-runs = 3 }
-       |        ^^^^^^^^^^^^^^^^^^^
+        |
+     24 | when = { kmeans-runs = 3 }
+        |        ^^^^^^^^^^^^^^^^^^^
 
     hint: leave the adjustment out, or correct it
 
     this `[[include]]` adds nothing
       --> m.toml:27:1
-       |
-    27 | [[include]]
-       | ^^^^^^^^^^^
+        |
+     27 | [[include]]
+        | ^^^^^^^^^^^
 
     hint: the manifest has these combinations anyway: leave it out, or correct its values
     "#);
@@ -116,7 +116,7 @@ fn an_axis_with_a_value_twice() {
     let hidden = format!("{SWEEP}[model]\nhidden = [[8], [16], [8]]\n");
     assert_warns(&hidden, &[], &[["`model.hidden` has the value [8] twice", "m.toml:13:"]]);
     let finetune = format!("{SWEEP}[finetune]\nlr = [1e-3, 1e-4, 0.001]\nepochs = 3\n");
-    assert_warns(&finetune, &[], &[["`finetune.lr` has the value 0.001 twice", "m.toml:13:20"]]);
+    assert_warns(&finetune, &[], &[["`finetune.lr` has the value 0.001 twice", "m.toml:13:19"]]);
 }
 
 #[test]
@@ -158,9 +158,20 @@ fn the_warm_up_is_a_tenth_of_the_training_by_default_and_at_most_5() {
     let of = |text: &str| -> Vec<usize> {
         resolved(text, &[]).points.iter().map(|point| point.settings.base.warmup_epochs).collect()
     };
-    assert_eq!(of(&both), [1, 3, 5, 5]);
+    assert_eq!(of(&both), [1, 5, 3, 5]);
     let full = toml::to_string(&resolved(&both, &[]).manifest).expect("TOML");
-    assert_eq!(of(&full), [1, 3, 5, 5], "{full}");
+    assert_eq!(of(&full), [1, 5, 3, 5], "{full}");
+}
+
+/// What is shared may be for other manifests.
+#[test]
+fn what_stands_in_an_extended_manifest_is_not_warned_of() {
+    let folder = folder("extends = \"common.toml\"\nname = \"t\"\n[split]\nparts = 2\n");
+    let common = format!("{SWEEP}[[exclude]]\nparts = 8\n[adjust.a]\nwhen = {{ parts = 4 }}\nbase.epochs = 3\n");
+    write(folder.path(), "common.toml", common);
+    let read = |overrides| resolve(&Layers::read(&folder.path().join("m.toml"), overrides).expect("readable")).expect("sound");
+    assert_eq!(read(Vec::new()).warnings, []);
+    assert_eq!(read(vec![set("exclude.0.parts=16")]).warnings.len(), 1);
 }
 
 /// The manifests of the project mean what they say.
