@@ -6,6 +6,7 @@
 //! way; after a power failure a file that was not settled may be missing or torn, so what is written this way carries a
 //! checksum.
 
+mod names;
 mod stamp;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
+
+pub use names::{brackets, has_own_braces, matching, natural, natural_paths};
 
 use crate::process::Process;
 

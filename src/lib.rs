@@ -14,7 +14,7 @@
 //! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
 //! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, metrics, result, seed |
 //! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, process, manifest (`[slurm]`, `[resources]`) |
-//! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, result |
+//! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, result, files |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store, claims | files, process |
 //! | [`report`] | statistics, tables, figures, pages | result |
@@ -29,7 +29,7 @@
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | gpu |
 //! | [`seed`] | generators by purpose | nothing of ours |
-//! | [`files`] | atomic writes | process |
+//! | [`files`] | atomic writes; patterns and the order of names | process |
 //! | [`process`] | who this process is among all that share a folder | nothing of ours |
 
 pub mod arch;

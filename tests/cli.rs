@@ -13,6 +13,7 @@ use tempfile::TempDir;
 mod checkpoints;
 mod failures;
 mod fetch;
+mod given;
 mod groups;
 mod inferred;
 mod interrupt;

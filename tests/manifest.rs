@@ -14,12 +14,15 @@ mod files;
 mod groups;
 mod keys;
 mod layers;
+mod limits;
 mod plans;
 mod problems;
 mod seams;
 mod sequential;
 mod sizes;
 mod training;
+mod values;
+mod warnings;
 
 /// The start of most manifests here; what is under test begins at line 5.
 const DIGITS: &str = "name = \"t\"\n\n[dataset]\nname = \"digits\"\n";

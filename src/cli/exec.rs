@@ -20,6 +20,7 @@ use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use super::slurm;
 use super::step::failed;
+use super::warnings;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources};
 use crate::plan::Plan;
 use crate::report::render_all;
@@ -40,6 +41,7 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     };
     let experiment = setup::experiment_with(&args.manifest, global, mode)?;
     let mut selection = selection(args)?;
+    warnings::show(&experiment.manifest.warnings);
     if args.executor == Where::Slurm {
         slurm::refuse_local_options(args)?;
     }
@@ -389,6 +391,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
+            "warnings": warnings::document(&experiment.manifest.warnings),
             "tables": tables.iter().flat_map(|table| &table.files).map(|file| store.root().join(file)).collect::<Vec<_>>(),
         })
     };

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::args::{GcArgs, Global, ManifestArgs, StepFormat};
 use super::{CliError, setup};
-use crate::files::{self, TEMPORARY};
+use crate::files::{self, TEMPORARY, natural_paths};
 use crate::result::{Claims, Owner, Store, StoreError, Survey, Timing};
 use crate::schedule::slurm::Queue;
 
@@ -117,6 +117,7 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
             manifest: PathBuf::from(experiment),
             overrides: Vec::new(),
             set: Vec::new(),
+            unset: Vec::new(),
             device: "cpu".into(),
         };
         for job in setup::experiment(&manifest, global)?.plan.jobs {
@@ -136,7 +137,7 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
         store.logs(),
     ];
     stale.extend(folders.iter().flat_map(|folder| stale_in(folder, &living)));
-    stale.sort_by(|a, b| a.path.cmp(&b.path));
+    stale.sort_by(|a, b| natural_paths(&a.path, &b.path));
     if !args.dry_run {
         for found in &stale {
             remove(found, claims.as_deref())?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::CliError;
 use super::args::{Global, LogsArgs};
+use crate::files::natural_paths;
 use crate::result::Store;
 
 /// Runs the command.
@@ -61,7 +62,7 @@ fn find(args: &LogsArgs, global: &Global) -> Result<PathBuf, CliError> {
     if found.is_empty() {
         found = outdated;
     }
-    found.sort();
+    found.sort_by(|a, b| natural_paths(a, b));
     match found.as_slice() {
         [] => Err(CliError::usage(
             format!("no job has a log named like `{}`", args.job),

@@ -43,6 +43,7 @@ mod task;
 mod threads;
 mod train;
 mod verify;
+mod warnings;
 mod watch;
 mod worker;
 

@@ -8,6 +8,7 @@ use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs, Where};
 use super::planned::table_problems;
 use crate::data::Sets;
+use crate::files::natural;
 use crate::gpu;
 use crate::job::inputs;
 use crate::manifest::{
@@ -68,6 +69,9 @@ pub struct Experiment {
 /// Reads the layers of configuration.
 pub fn layers(args: &ManifestArgs) -> Result<Layers, CliError> {
     let mut overrides = environment()?;
+    for key in &args.unset {
+        overrides.push(Override::unset(key, "--unset "));
+    }
     for text in &args.set {
         overrides.push(Override::parse(text, "--set ")?);
     }
@@ -337,7 +341,7 @@ pub fn with_results(global: &Global) -> Vec<String> {
         .filter(|entry| entry.path().join("index.json").is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    names.sort_unstable();
+    names.sort_by(|a, b| natural(a, b));
     names
 }
 
@@ -348,6 +352,7 @@ pub fn store_of(experiment: &str, global: &Global) -> Result<Store, CliError> {
             manifest: PathBuf::from(experiment),
             overrides: Vec::new(),
             set: Vec::new(),
+            unset: Vec::new(),
             device: "auto".into(),
         };
         // The name alone is needed: a manifest with mistakes in it can still have results.

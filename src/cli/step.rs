@@ -16,6 +16,7 @@ use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
+use crate::files;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
@@ -272,14 +273,14 @@ fn layers(
 ) -> Result<Layers, CliError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for pattern in models.iter().flat_map(|models| models.lines()) {
-        let before = paths.len();
-        let found = glob::glob(pattern);
+        let hint = || files::brackets(pattern).unwrap_or_else(|| HINT.to_string());
+        let found = files::matching(pattern);
         let found =
-            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), HINT))?;
-        paths.extend(found.flatten());
-        if paths.len() == before {
-            return Err(CliError::usage(format!("no file matches `{pattern}`"), HINT));
+            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), hint()))?;
+        if found.is_empty() {
+            return Err(CliError::usage(format!("no file matches `{pattern}`"), hint()));
         }
+        paths.extend(found);
     }
     let given = |path: &str, value: String, origin: String| Override {
         path: path.split('.').map(String::from).collect(),

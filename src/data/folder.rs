@@ -15,7 +15,8 @@ const DEEPEST: usize = 8;
 /// Files with their classes.
 pub(super) type Labelled = Vec<(PathBuf, u32)>;
 
-/// The classes of a training folder: its folders, sorted by their bytes, as torchvision's `ImageFolder` does.
+/// The classes of a training folder: its folders, sorted by their bytes, as torchvision's `ImageFolder` does, `10` before
+/// `2`: labels are those of networks trained there, and part of the data's hash.
 pub(super) fn classes(train: &Path) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();
     for entry in entries(train)? {

@@ -67,17 +67,19 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Own<'a>, DataError> {
             false => Err(missing(&format!("`{}`", name_of(&path)), folder)),
         };
     }
-    let pattern = settings.name.contains(['*', '?', '[']) || is_parquet(&path);
+    // A folder that exists is no pattern, whatever its name.
+    let pattern = !path.is_dir() && (settings.name.contains(['*', '?', '[']) || is_parquet(&path));
     if !pattern && !path.is_dir() {
         return Err(missing(&format!("the folder `{}`", name_of(&path)), folder));
     }
     let (home, form) = if pattern {
-        let found = glob::glob(&path.to_string_lossy()).map_err(|error| DataError::Impossible {
+        let found = crate::files::matching(&path.to_string_lossy()).map_err(|error| DataError::Impossible {
             what: "load the data set",
             problem: format!("`{}` is no pattern: {error}", settings.name),
         })?;
-        // What cannot be looked into has nothing for us.
-        let files: Vec<PathBuf> = found.flatten().filter(|path| is_parquet(path)).collect();
+        let mut files: Vec<PathBuf> = found.into_iter().filter(|path| is_parquet(path)).collect();
+        // The order of rows is part of the data's hash, and so of keys: it stays that of text.
+        files.sort_unstable();
         let home = files
             .first()
             .and_then(|path| path.parent())
@@ -153,7 +155,8 @@ fn parquet(files: &[PathBuf]) -> Form {
     Form::Parquet(PARTS.map(of))
 }
 
-/// Those of a folder, and of its folders `train`, `test` and `data`, sorted.
+/// Those of a folder, and of its folders `train`, `test` and `data`, sorted as text, as the order of rows is part of the
+/// data's hash.
 fn parquet_files(folder: &Path) -> Vec<PathBuf> {
     let folders = ["", "train", "test", "data"].map(|inner| super::source::join(folder, inner));
     let files = folders.iter().flat_map(|folder| {

@@ -187,8 +187,8 @@ impl JobError {
                 "the network after the last epoch that was good is kept in `{}`",
                 path.display()
             )),
-            Self::Timeout { .. } => Some("raise `resources.timeout` in the manifest".into()),
-            Self::Memory { .. } => Some("raise `resources.memory` in the manifest".into()),
+            Self::Timeout { .. } => Some("raise `resources.timeout`".into()),
+            Self::Memory { .. } => Some("raise `resources.memory`".into()),
             Self::Worker { .. } => Some(
                 "`runner logs JOB` shows how far it came; the system ends processes when it runs out of memory (`dmesg`)".into(),
             ),

@@ -4,21 +4,23 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::model_file::{self, number};
+use super::model_file;
 use crate::arch::{Network, State};
 use crate::checkpoint::CheckpointError;
 use crate::data::{self, DataError, DataSetInfo, Sets};
+use crate::files;
 use crate::manifest::{
     FusionPool, Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings,
 };
-use crate::plan::{Inputs, ModelFile, draw, fill};
+use crate::plan::{Inputs, ModelFile, draw};
 
 /// Reads and checks everything the manifest refers to, and hashes it. All problems in one report.
 pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Inputs, ManifestError> {
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
-    let mut files: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
+    let mut read: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
+    let mut divided = BTreeSet::new();
     for point in &manifest.points {
         let settings = &point.settings;
         let id = settings.dataset.id();
@@ -47,21 +49,29 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
         };
         let what = (settings.dataset.name.as_str(), &info);
         let uses_set = point.fusions.iter().any(|fusion| fusion.method.uses_fusion_set());
-        if uses_set {
-            check_fusion_set(layers, settings, &info, &mut problems);
-            problems.extend(pool_too_small(layers, point, &info, sets));
+        // Many points have the same parts.
+        if divided.insert(division(point)) {
+            if uses_set {
+                check_fusion_set(layers, settings, &info, &mut problems);
+                problems.extend(pool_too_small(layers, point, &info, sets));
+            }
+            problems.extend(parts_too_small(layers, point, &info, sets));
         }
-        problems.extend(parts_too_small(layers, point, &info, sets));
+        let given = [&settings.base.models, &settings.fusion_set.file];
+        let paths = given.into_iter().flatten().flat_map(|paths| paths.lines());
+        for path in paths.filter(|path| files::has_own_braces(path)) {
+            inputs.literal.insert(path.to_string());
+        }
         for &seed in &point.seeds {
             if let Some(pattern) = &settings.base.models {
-                let filled = fill(pattern, settings, seed);
+                let filled = inputs.fill(pattern, settings, seed);
                 if let Entry::Vacant(entry) = inputs.models.entry(filled) {
-                    let found = models(layers, entry.key(), settings, &info, &mut files, &mut problems);
+                    let found = models(layers, entry.key(), settings, &info, &mut read, &mut problems);
                     entry.insert(found);
                 }
             }
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
-                let filled = fill(pattern, settings, seed);
+                let filled = inputs.fill(pattern, settings, seed);
                 if let Entry::Vacant(entry) = inputs.fusion_sets.entry(filled) {
                     let hash = recorded_set(entry.key(), what).unwrap_or_else(|message| {
                         problems.push(at(layers, &["fusion-set", "file"], message));
@@ -77,6 +87,18 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     } else {
         Err(ManifestError { problems })
     }
+}
+
+/// All that the sizes of parts and of fusion sets depend on, as text.
+fn division(point: &Point) -> String {
+    let settings = &point.settings;
+    let fusions = point.fusions.iter();
+    let selections: BTreeSet<String> = fusions
+        .map(|fusion| format!("{:?} {}", fusion.selection, fusion.method.uses_fusion_set()))
+        .collect();
+    let base = (settings.base.models.is_some(), settings.base.order);
+    let of_point = (&settings.dataset, &settings.split, &settings.fusion_set, base);
+    format!("{of_point:?} {selections:?} {:?}", point.seeds)
 }
 
 /// Hash of a recorded fusion set whose images fit the data set.
@@ -232,27 +254,27 @@ impl Unreadable {
     }
 }
 
-/// The files of one pattern, in the order of the numbers in their names, each checked against `[model]`.
+/// The files of the patterns, one a line, those of each in natural order; each file is checked against `[model]`.
 fn models(
     layers: &Layers,
     pattern: &str,
     settings: &Settings,
     info: &DataSetInfo,
-    files: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
+    read: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
     let mut paths: Vec<PathBuf> = Vec::new();
     for line in pattern.lines().filter(|line| !line.trim().is_empty()) {
-        let mut matched: Vec<PathBuf> = match glob::glob(line) {
-            Ok(paths) => paths.flatten().collect(),
+        match files::matching(line) {
+            Ok(mut matched) => paths.append(&mut matched),
             Err(error) => {
-                problems.push(at(layers, &key, format!("`{line}` is not a pattern: {error}")));
+                let problem = at(layers, &key, format!("`{line}` is not a pattern: {error}"));
+                let hint = files::brackets(line);
+                problems.push(Problem { hint, ..problem });
                 return Vec::new();
             }
-        };
-        matched.sort_by_key(|path| (number(path), path.clone()));
-        paths.append(&mut matched);
+        }
     }
     let parts = settings.split.parts;
     if paths.len() != parts {
@@ -261,11 +283,8 @@ fn models(
             paths.len()
         );
         let hint = match paths.len() {
-            0 => {
-                "paths are relative to the folder `runner` is started in; put the files there (`example-base-models/README.md` \
-                 says where the paper's are), or drop `models`, and they are trained here"
-            }
-            _ => "one file per part",
+            0 => no_file(pattern),
+            number => format!("one file per part: `parts = {number}` in `[split]` takes all of them"),
         };
         problems.push(at(layers, &key, message).hint(hint));
         return Vec::new();
@@ -273,7 +292,7 @@ fn models(
     let mut found = Vec::new();
     for (model, path) in paths.into_iter().enumerate() {
         let architecture = settings.network(model);
-        let read = files.entry(path.clone()).or_insert_with(|| {
+        let read = read.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
             Ok((file.hash, file.tensors))
         });
@@ -312,6 +331,22 @@ fn models(
         }
     }
     found
+}
+
+/// What to do where no file matches.
+fn no_file(pattern: &str) -> String {
+    let published = match pattern.starts_with("example-base-models") {
+        true => " (`example-base-models/README.md` says where the paper's are)",
+        false => "",
+    };
+    let hint = format!(
+        "paths are relative to the folder `runner` is started in; put the files there{published}, or drop `models`, and they are \
+         trained here"
+    );
+    match files::brackets(pattern) {
+        Some(brackets) => format!("{brackets}; {hint}"),
+        None => hint,
+    }
 }
 
 fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {

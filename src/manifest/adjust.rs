@@ -1,10 +1,16 @@
 //! `[adjust.NAME]`: other values where others hold, such as the epochs of a training by the number of parts.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::axes::{self, Axis, Choice};
 use super::decode::{Decoder, unknown_key};
+use super::matching::{Facts, FusionFacts, Index};
 use super::recipe::FINETUNE;
 use super::resolve::{FusionPoint, Resolver, method};
 use super::select::{SECTIONS, Selector, Target};
@@ -17,8 +23,32 @@ const WHEN: &str = "when";
 /// A key's own path, and the path where its value was given instead.
 pub(super) type Moved = (Vec<String>, Vec<String>);
 
+/// All `[adjust.NAME]`.
+#[derive(Default)]
+pub(super) struct Adjustments {
+    all: Vec<Adjustment>,
+    /// Their conditions as read for points that have the same keys.
+    read: HashMap<String, Rc<Conditions>>,
+    /// Which of them held at a point.
+    held: BTreeSet<usize>,
+}
+
+impl Adjustments {
+    /// Whether any of them sets the key, which is two names.
+    pub fn set(&self, [section, key]: [&str; 2]) -> bool {
+        let mut sections = self.all.iter().filter_map(|one| one.set.get(section)?.as_dict());
+        sections.any(|keys| keys.contains_key(key))
+    }
+}
+
+/// What the adjustments ask of points, and of the fusions there.
+struct Conditions {
+    of_points: Index,
+    of_fusions: Vec<Option<Selector>>,
+}
+
 /// One `[adjust.NAME]`.
-pub(super) struct Adjustment {
+struct Adjustment {
     /// Its path.
     at: Vec<String>,
     /// Where it holds; everywhere without.
@@ -33,8 +63,8 @@ pub(super) struct MethodKeys {
     name: String,
     keys: Dict,
     at: Vec<String>,
-    /// What the fusion has to be, besides of the method.
-    when: Selector,
+    /// What the fusion has to be, besides of the method; nothing where any will do.
+    when: Option<Arc<Index>>,
 }
 
 /// What holds at one point.
@@ -52,7 +82,7 @@ pub(super) struct Adjusted {
 
 impl Resolver<'_> {
     /// Reads all `[adjust.NAME]`, in the order of their names, as far as that can be done without a point.
-    pub(super) fn adjustments(&mut self) -> Vec<Adjustment> {
+    pub(super) fn adjustments(&mut self) -> Adjustments {
         let methods = METHODS.iter().map(|info| info.name);
         let valid: Vec<&str> = [WHEN, FINETUNE, OTHER_MODELS]
             .into_iter()
@@ -123,14 +153,17 @@ impl Resolver<'_> {
                 all.push(Adjustment { at, when, set });
             }
         }
-        all
+        Adjustments {
+            all,
+            ..Adjustments::default()
+        }
     }
 
     /// The sections as they are at one point, the last adjustment on top. Whether one holds depends on the values that
     /// the point had without any.
     pub(super) fn adjusted(
         &mut self,
-        adjustments: &[Adjustment],
+        adjustments: &mut Adjustments,
         dict: Dict,
         (found, choice): (&[Axis], &Choice),
     ) -> Adjusted {
@@ -138,19 +171,31 @@ impl Resolver<'_> {
             dict,
             ..Adjusted::default()
         };
-        if adjustments.is_empty() {
+        if adjustments.all.is_empty() {
             return adjusted;
         }
         // What cannot be read is reported when it is read for good.
-        let before = self.problems.len();
+        let before = [self.problems.len(), self.warnings.len()];
         let plain = self.settings(&adjusted.dict, (found, choice), &[]);
-        self.problems.truncate(before);
+        self.problems.truncate(before[0]);
+        self.warnings.truncate(before[1]);
         let Some(plain) = plain else { return adjusted };
         let json = serde_json::to_value(&plain).unwrap_or(Json::Null);
-        for adjustment in adjustments {
-            let Some(when) = self.condition(adjustment, &json) else {
-                continue;
-            };
+        let conditions = self.conditions(adjustments, &json);
+        let facts = Facts {
+            settings: &json,
+            seed: 0,
+            fusion: None,
+        };
+        for number in conditions.of_points.all(&facts) {
+            let adjustment = &adjustments.all[number];
+            adjustments.held.insert(number);
+            let when = conditions.of_fusions[number].as_ref();
+            let asks = when.filter(|when| !when.terms.is_empty()).map(|when| {
+                let mut index = Index::default();
+                index.add(0, when);
+                Arc::new(index)
+            });
             for (name, value) in &adjustment.set {
                 let Value::Dict(_, keys) = value else { continue };
                 let at = [adjustment.at.as_slice(), std::slice::from_ref(name)].concat();
@@ -159,9 +204,9 @@ impl Resolver<'_> {
                         name: name.clone(),
                         keys: keys.clone(),
                         at,
-                        when: when.clone(),
+                        when: asks.clone(),
                     });
-                } else if !when.terms.is_empty() {
+                } else if asks.is_some() {
                     let message = "`when` speaks of fusions, but this is set for models, too";
                     let problem = self.layers.problem(&at, true, message);
                     self.problems
@@ -169,7 +214,7 @@ impl Resolver<'_> {
                 } else {
                     moved_keys(std::slice::from_ref(name), keys, &at, &mut adjusted.moved);
                     let section = adjusted.dict.entry(name.clone());
-                    merge(section.or_insert_with(|| Value::from(Dict::new())), value);
+                    merge(section.or_insert_with(|| Value::from(Dict::new())), value.clone());
                 }
             }
         }
@@ -177,10 +222,33 @@ impl Resolver<'_> {
         adjusted
     }
 
-    /// What the adjustment asks of fusions; `None` where it does not hold at the point.
-    fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<Selector> {
+    /// Reads the conditions, once for all points of the same keys.
+    fn conditions(&mut self, adjustments: &mut Adjustments, settings: &Json) -> Rc<Conditions> {
+        let keys = keys_of(settings);
+        if let Some(known) = adjustments.read.get(&keys) {
+            return known.clone();
+        }
+        let mut conditions = Conditions {
+            of_points: Index::default(),
+            of_fusions: Vec::with_capacity(adjustments.all.len()),
+        };
+        for (number, adjustment) in adjustments.all.iter().enumerate() {
+            let read = self.condition(adjustment, settings);
+            if let Some((of_points, _)) = &read {
+                conditions.of_points.add(number, of_points);
+            }
+            conditions.of_fusions.push(read.map(|(_, of_fusions)| of_fusions));
+        }
+        let conditions = Rc::new(conditions);
+        adjustments.read.insert(keys, conditions.clone());
+        conditions
+    }
+
+    /// What the adjustment asks of points, and of fusions; `None` where it cannot be read.
+    fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<(Selector, Selector)> {
         let Some(when) = &adjustment.when else {
-            return Some(Selector { terms: Vec::new() });
+            let always = Selector { terms: Vec::new() };
+            return Some((always.clone(), always));
         };
         let at = [adjustment.at.as_slice(), &[WHEN.to_string()]].concat();
         let selector = Selector::parse(self.layers, &at, when, settings, self.problems)?;
@@ -193,9 +261,44 @@ impl Resolver<'_> {
             self.problems.push(self.layers.problem(&at, false, message));
             return None;
         }
-        Selector { terms: base }
-            .matches(settings, 0, None)
-            .then_some(Selector { terms: fusion })
+        Some((Selector { terms: base }, Selector { terms: fusion }))
+    }
+
+    /// Warns of adjustments that change nothing, when all points are made. In extended manifests they may be for others.
+    pub(super) fn warn_of_adjustments(&mut self, adjustments: &Adjustments, fusions: &[FusionPoint]) {
+        let listed: BTreeSet<&str> = fusions.iter().map(|fusion| fusion.method.name()).collect();
+        for (number, adjustment) in adjustments.all.iter().enumerate() {
+            if self.layers.is_shared(&adjustment.at) {
+                continue;
+            }
+            let at = |key: &str| [adjustment.at.as_slice(), &[key.to_string()]].concat();
+            if !adjustments.held.contains(&number) {
+                let warning = self.layers.problem(&at(WHEN), false, "this `when` never holds");
+                self.warnings
+                    .push(warning.hint("no combination has all these values: leave the adjustment out, or correct them"));
+                continue;
+            }
+            let methods = adjustment.set.keys().filter(|name| METHODS.iter().any(|info| info.name == *name));
+            for name in methods {
+                let place = at(name);
+                if self.adjusted_methods.contains(&place) {
+                    continue;
+                }
+                let warning = match listed.contains(name.as_str()) {
+                    true => self.layers.problem(
+                        &at(WHEN),
+                        false,
+                        format!("this `when` fits no fusion by `{name}`"),
+                    ),
+                    false => {
+                        let message = format!("no `[[fusion]]` has the method `{name}`");
+                        self.layers.problem(&place, true, message)
+                    }
+                };
+                self.warnings
+                    .push(warning.hint("leave the adjustment out, or correct it"));
+            }
+        }
     }
 
     /// The fusions with the parameters that a point's adjustments give them.
@@ -204,17 +307,33 @@ impl Resolver<'_> {
         keys: &[MethodKeys],
         fusions: &[FusionPoint],
     ) -> Vec<FusionPoint> {
+        if keys.is_empty() {
+            return fusions.to_vec();
+        }
+        let mut by_name: HashMap<&str, Vec<&MethodKeys>> = HashMap::new();
+        for own in keys {
+            by_name.entry(&own.name).or_default().push(own);
+        }
         let mut all: Vec<FusionPoint> = Vec::with_capacity(fusions.len());
+        let mut known = BTreeSet::new();
         for fusion in fusions {
             let mut changed = fusion.clone();
             let name = fusion.method.name();
             let mut dict = Value::from(fusion.given.clone());
             let mut moved = Vec::new();
-            let asked =
-                |own: &&MethodKeys| own.name == name && own.when.matches(&Json::Null, 0, Some(fusion));
-            for own in keys.iter().filter(asked) {
+            let about = FusionFacts::of(fusion);
+            let facts = Facts {
+                settings: &Json::Null,
+                seed: 0,
+                fusion: Some(&about),
+            };
+            let asked = |own: &&&MethodKeys| own.when.as_ref().is_none_or(|when| when.any(&facts));
+            for own in by_name.get(name).into_iter().flatten().filter(asked) {
+                if !self.adjusted_methods.contains(&own.at) {
+                    self.adjusted_methods.insert(own.at.clone());
+                }
                 moved_keys(&fusion.entry, &own.keys, &own.at, &mut moved);
-                merge(&mut dict, &Value::from(own.keys.clone()));
+                merge(&mut dict, Value::from(own.keys.clone()));
             }
             if let (false, Value::Dict(_, dict)) = (moved.is_empty(), dict) {
                 let decoder = Decoder {
@@ -227,11 +346,25 @@ impl Resolver<'_> {
                 }
             }
             // What told two fusions apart may be set to one value for both.
-            if !all.iter().any(|other| other.is_same(&changed)) {
+            if known.insert(changed.identity()) {
                 all.push(changed);
             }
         }
         all
+    }
+}
+
+/// The keys of settings, and of what kind their values are: a selector that can be read for one can be for the other.
+fn keys_of(settings: &Json) -> String {
+    match settings {
+        Json::Object(fields) => {
+            let field = |(key, value): (&String, &Json)| format!("{key}={}", keys_of(value));
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+        }
+        Json::Number(_) => "number".to_string(),
+        Json::String(_) => "text".to_string(),
+        Json::Bool(_) => "bool".to_string(),
+        Json::Null | Json::Array(_) => String::new(),
     }
 }
 
@@ -248,13 +381,18 @@ fn moved_keys(own: &[String], keys: &Dict, at: &[String], moved: &mut Vec<Moved>
 }
 
 /// Puts `above` over `below`, table by table; lists are replaced as a whole.
-pub(super) fn merge(below: &mut Value, above: &Value) {
+pub(super) fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Dict(_, below), Value::Dict(_, above)) => {
             for (key, value) in above {
-                merge(below.entry(key.clone()).or_insert_with(|| value.clone()), value);
+                match below.entry(key) {
+                    Entry::Vacant(place) => {
+                        place.insert(value);
+                    }
+                    Entry::Occupied(mut place) => merge(place.get_mut(), value),
+                }
             }
         }
-        (below, above) => *below = above.clone(),
+        (below, above) => *below = above,
     }
 }

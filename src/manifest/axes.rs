@@ -1,9 +1,11 @@
 //! Axes: a list where a single value belongs multiplies the points.
 
+use std::collections::HashSet;
+
 use figment::value::{Dict, Value};
 
-use super::Layers;
-use super::Problem;
+use super::matching::comparable;
+use super::{Layers, Problem};
 
 /// Keys that are lists by nature, and how deeply nested. Only a list of such lists is an axis there.
 const LISTS: &[(&str, usize)] = &[
@@ -95,6 +97,15 @@ fn depth(value: &Value) -> usize {
         Value::Array(_, items) => 1 + items.first().map_or(0, depth),
         _ => 0,
     }
+}
+
+/// Positions of the values that stand on the axis before.
+pub(super) fn repetitions(values: &[Value]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let json = |value: &Value| serde_json::to_value(value).unwrap_or_default();
+    let repeated = |(_, value): &(usize, &Value)| !seen.insert(comparable(&json(value)));
+    let entries = values.iter().enumerate();
+    entries.filter(repeated).map(|(i, _)| i).collect()
 }
 
 /// All combinations, the last axis fastest.

@@ -1,5 +1,7 @@
 //! `first` and `groups` of a `[[fusion]]`: reading them, and what groups bring along.
 
+use std::collections::HashSet;
+
 use figment::value::{Dict, Value};
 
 use super::decode::Decoder;
@@ -169,6 +171,10 @@ impl Resolver<'_> {
 /// Puts the baselines of groups before the first fusion of the same groups, unless they are listed themselves.
 pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
     let mut all: Vec<FusionPoint> = Vec::with_capacity(listed.len());
+    let mut known: HashSet<String> = match listed.iter().any(|fusion| !fusion.with.is_empty()) {
+        true => listed.iter().map(FusionPoint::identity).collect(),
+        false => HashSet::new(),
+    };
     for fusion in listed {
         for baseline in &fusion.with {
             let implied = FusionPoint {
@@ -179,7 +185,7 @@ pub(super) fn with_baselines(listed: &[FusionPoint]) -> Vec<FusionPoint> {
                 size_at: None,
                 ..fusion.clone()
             };
-            if !listed.iter().chain(&all).any(|other| other.is_same(&implied)) {
+            if known.insert(implied.identity()) {
                 all.push(implied);
             }
         }

@@ -1,105 +1,173 @@
 //! Which fusions run at which points and seeds: `[[exclude]]`, `[[include]]`, arity, coordinates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
+use super::matching::{Facts, FusionFacts, Index};
 use super::resolve::{FusionPoint, Point, Resolver};
 use super::select::{Selector, Target};
 
+/// All `[[exclude]]`: those that concern base models, too, and the others.
+#[derive(Default)]
+struct Excludes {
+    number: usize,
+    bases: Index,
+    fusions: Index,
+}
+
+/// Lists of seeds that grow, each by its number: a seed stands in a list once.
+#[derive(Default)]
+pub(super) struct Growing(HashMap<usize, HashSet<u64>>);
+
+impl Growing {
+    /// Appends the seeds that the list lacks; whether there were any.
+    pub fn extend(&mut self, number: usize, list: &mut Vec<u64>, seeds: &[u64]) -> bool {
+        let before = list.len();
+        let known = self.0.entry(number).or_insert_with(|| list.iter().copied().collect());
+        list.extend(seeds.iter().copied().filter(|seed| known.insert(*seed)));
+        list.len() > before
+    }
+}
+
 impl Resolver<'_> {
     /// Fusions at points, less what is excluded, plus what is included, checked for arity; then the coordinates.
+    /// `included` says which `[[include]]` have added something already.
     pub(super) fn combine(
         &mut self,
         mut points: Vec<Point>,
         fusions: &[FusionPoint],
         seeds: &[u64],
+        mut included: Vec<bool>,
     ) -> Vec<Point> {
         let json: Vec<Json> = points
             .iter()
             .map(|p| serde_json::to_value(&*p.settings).unwrap_or(Json::Null))
             .collect();
         let Some(first) = json.first() else { return points };
-        let mut excludes = Vec::new();
-        for (path, dict) in self.entries("exclude") {
-            excludes.extend(Selector::parse(self.layers, &path, &dict, first, self.problems));
-        }
+        let excludes = self.excludes(first);
+        let mut by_base = Index::default();
         let mut includes = Vec::new();
         for (path, dict) in self.entries("include") {
             // Problems of these were reported when the points were made.
-            if let Some(selector) = Selector::parse(self.layers, &path, &dict, first, &mut Vec::new()) {
+            let selector = Selector::parse(self.layers, &path, &dict, first, &mut Vec::new());
+            includes.push(selector.map(|selector| {
+                by_base.add(includes.len(), &selector.base());
                 let extra = self.included_fusions(&path, &selector, fusions);
-                includes.push((selector, extra));
-            }
+                (seeds_of(&selector, seeds), extra)
+            }));
         }
+        included.resize(includes.len(), false);
         for (point, settings) in points.iter_mut().zip(&json) {
-            let dropped = |seed: u64, fusion: Option<&FusionPoint>| {
-                excludes
-                    .iter()
-                    .any(|e| (fusion.is_some() || e.is_base_only()) && e.matches(settings, seed, fusion))
+            self.without_excluded(point, settings, fusions, &excludes);
+            let base = Facts {
+                settings,
+                seed: 0,
+                fusion: None,
             };
-            point.seeds.retain(|&seed| !dropped(seed, None));
-            for fusion in &self.adjusted_fusions(&point.methods, fusions) {
-                let seeds: Vec<u64> = point
-                    .listed
-                    .iter()
-                    .copied()
-                    .filter(|&seed| !dropped(seed, Some(fusion)))
-                    .collect();
-                point.fusions.push(FusionPoint {
-                    seeds,
-                    ..fusion.clone()
-                });
-            }
-            for (selector, extra) in &includes {
-                let base = Selector {
-                    terms: selector
-                        .terms
-                        .iter()
-                        .filter(|(t, _)| matches!(t, Target::Base(_)))
-                        .cloned()
-                        .collect(),
-                };
-                if !base.matches(settings, 0, None) {
+            let mut known: HashMap<String, usize> = HashMap::new();
+            let mut growing = Growing::default();
+            for number in by_base.all(&base) {
+                let Some((seeds, extra)) = &includes[number] else {
                     continue;
+                };
+                if known.is_empty() {
+                    known.extend(point.fusions.iter().enumerate().map(|(i, fusion)| (fusion.identity(), i)));
                 }
-                let seeds = seeds_of(selector, seeds);
-                for fusion in &self.adjusted_fusions(&point.methods, extra) {
-                    match point.fusions.iter_mut().find(|f| f.is_same(fusion)) {
-                        None => point.fusions.push(FusionPoint {
-                            seeds: seeds.clone(),
-                            ..fusion.clone()
-                        }),
-                        Some(known) => {
-                            known.seeds.extend(
-                                seeds
-                                    .iter()
-                                    .filter(|s| !known.seeds.contains(s))
-                                    .copied()
-                                    .collect::<Vec<_>>(),
-                            );
-                        }
+                for fusion in self.adjusted_fusions(&point.methods, extra) {
+                    let next = point.fusions.len();
+                    let position = *known.entry(fusion.identity()).or_insert(next);
+                    if position == next {
+                        let seeds = Vec::new();
+                        point.fusions.push(FusionPoint { seeds, ..fusion });
                     }
+                    included[number] |= growing.extend(position, &mut point.fusions[position].seeds, seeds);
                 }
             }
             point.fusions.retain(|fusion| !fusion.seeds.is_empty());
-            for seed in point
-                .fusions
-                .iter()
-                .flat_map(|fusion| fusion.seeds.clone())
-                .collect::<BTreeSet<_>>()
-            {
-                if !point.seeds.contains(&seed) {
-                    point.seeds.push(seed);
-                }
-            }
+            let of_fusions: BTreeSet<u64> = point.fusions.iter().flat_map(|fusion| &fusion.seeds).copied().collect();
+            let of_fusions: Vec<u64> = of_fusions.into_iter().collect();
+            Growing::default().extend(0, &mut point.seeds, &of_fusions);
             self.check_models(point);
             self.check_networks(point);
+        }
+        self.warn_of_excludes(&excludes);
+        for (i, _) in included.iter().enumerate().filter(|(_, added)| !**added) {
+            let at = ["include".to_string(), i.to_string()];
+            if self.layers.is_shared(&at) {
+                continue;
+            }
+            let warning = self.layers.problem(&at, false, "this `[[include]]` adds nothing");
+            self.warnings
+                .push(warning.hint("the manifest has these combinations anyway: leave it out, or correct its values"));
         }
         points.retain(|point| !point.seeds.is_empty());
         coordinates(&mut points);
         points
+    }
+
+    fn excludes(&mut self, settings: &Json) -> Excludes {
+        let entries = self.entries("exclude");
+        let mut all = Excludes {
+            number: entries.len(),
+            ..Excludes::default()
+        };
+        for (i, (path, dict)) in entries.into_iter().enumerate() {
+            let Some(selector) = Selector::parse(self.layers, &path, &dict, settings, self.problems) else {
+                continue;
+            };
+            match selector.is_base_only() {
+                true => all.bases.add(i, &selector),
+                false => all.fusions.add(i, &selector),
+            }
+        }
+        all
+    }
+
+    /// Takes the excluded seeds from the point, and gives it the listed fusions with the seeds that are left to each.
+    fn without_excluded(&mut self, point: &mut Point, settings: &Json, fusions: &[FusionPoint], excludes: &Excludes) {
+        let of_base = |seed| Facts {
+            settings,
+            seed,
+            fusion: None,
+        };
+        let seeds = std::mem::take(&mut point.seeds);
+        let (gone, left): (Vec<u64>, Vec<u64>) = match excludes.bases.is_empty() {
+            true => (Vec::new(), seeds),
+            false => seeds.into_iter().partition(|&seed| excludes.bases.any(&of_base(seed))),
+        };
+        point.seeds = left;
+        let gone: HashSet<u64> = gone.into_iter().collect();
+        for fusion in self.adjusted_fusions(&point.methods, fusions) {
+            let about = (!excludes.fusions.is_empty()).then(|| FusionFacts::of(&fusion));
+            let dropped = |seed| {
+                let facts = Facts {
+                    fusion: about.as_ref(),
+                    ..of_base(seed)
+                };
+                excludes.fusions.any(&facts) || gone.contains(&seed)
+            };
+            let seeds = point.listed.iter().copied().filter(|&seed| !dropped(seed)).collect();
+            point.fusions.push(FusionPoint { seeds, ..fusion });
+        }
+    }
+
+    /// What drops nothing; in an extended manifest it may be for others.
+    fn warn_of_excludes(&mut self, excludes: &Excludes) {
+        let mut drops = vec![false; excludes.number];
+        for i in excludes.bases.met().chain(excludes.fusions.met()) {
+            drops[i] = true;
+        }
+        for (i, _) in drops.iter().enumerate().filter(|(_, drops)| !**drops) {
+            let at = ["exclude".to_string(), i.to_string()];
+            if self.layers.is_shared(&at) {
+                continue;
+            }
+            let warning = self.layers.problem(&at, false, "this `[[exclude]]` drops nothing");
+            self.warnings
+                .push(warning.hint("no combination has all these values: leave it out, or correct them"));
+        }
     }
 
     /// The fusions an `[[include]]` adds: those of the method it names with its parameters set, or all.
@@ -143,7 +211,7 @@ impl Resolver<'_> {
                 return listed;
             }
         }
-        self.fusion_entry(path, &dict)
+        self.fusion_entry(path, &dict, fusions.len())
     }
 }
 
@@ -177,20 +245,18 @@ fn coordinates(points: &mut [Point]) {
     // A parameter that depends on the point alone is no coordinate: the point has its own.
     let mut varying: BTreeSet<(&'static str, String)> = BTreeSet::new();
     for point in points.iter() {
-        let mut seen: BTreeMap<&'static str, Vec<Json>> = BTreeMap::new();
+        let mut firsts: BTreeMap<&'static str, Json> = BTreeMap::new();
         for fusion in &point.fusions {
+            let name = fusion.method.name();
             let value = serde_json::to_value(&fusion.method).unwrap_or(Json::Null);
-            let variants = seen.entry(fusion.method.name()).or_default();
-            if !variants.contains(&value) {
-                variants.push(value);
-            }
-        }
-        for (name, variants) in seen.iter().filter(|(_, variants)| variants.len() > 1) {
-            let keys = variants
-                .iter()
-                .flat_map(|variant| variant.as_object().into_iter().flatten());
-            for (key, value) in keys {
-                if key != "importance" && variants.iter().any(|other| other[key.as_str()] != *value) {
+            // All are equal where each equals the first.
+            let Some(first) = firsts.get(name) else {
+                firsts.insert(name, value);
+                continue;
+            };
+            let fields = [first, &value].into_iter().filter_map(Json::as_object);
+            for key in fields.flat_map(|fields| fields.keys()) {
+                if key != "importance" && first[key.as_str()] != value[key.as_str()] {
                     varying.insert((name, key.clone()));
                 }
             }

@@ -18,6 +18,7 @@ pub(super) fn complete(
     method_seeds: &[u64],
     reports: &[ReportSettings],
     resources: &ResourceSettings,
+    adjusts_epochs: bool,
 ) -> Json {
     let mut full = points
         .first()
@@ -26,6 +27,12 @@ pub(super) fn complete(
     let given = serde_json::to_value(dict).unwrap_or(Json::Null);
     for section in SECTIONS {
         merge(&mut full[section], &given[section]);
+    }
+    // It follows from the epochs, which differ from point to point.
+    if given["base"]["warmup-epochs"].is_null() && (given["base"]["epochs"].is_array() || adjusts_epochs)
+        && let Some(base) = full["base"].as_object_mut()
+    {
+        base.remove("warmup-epochs");
     }
     if !given["model-set"].is_null() {
         merge(&mut full["model-set"], &given["model-set"]);

@@ -1,5 +1,10 @@
 //! From an untyped dictionary to a typed section, collecting every problem on the way.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -9,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::adjust::Moved;
 use super::axes::Axis;
+use super::overrides::ENVIRONMENT;
 use super::{Layers, Problem};
 
 /// Reads one section; the axes' choice tells which element of a list an error is about.
@@ -85,7 +91,7 @@ impl<'a> Decoder<'a> {
                                     format!("{section} lacks the key `{name}`"),
                                 )
                                 .hint(format!(
-                                    "add `{name} = ...`; `runner schema` and docs/manifest.md list all keys"
+                                    "add `{name} = ...`; `runner schema --markdown` explains all keys"
                                 )),
                         );
                     }
@@ -119,10 +125,15 @@ impl<'a> Decoder<'a> {
             other => format!("`{name}`: {other}"),
         };
         let problem = self.layers.problem(&self.with_element(at), false, message);
-        match kind {
-            Kind::UnknownVariant(found, valid) => problem.hint(suggestion(found, valid)),
-            _ => problem,
-        }
+        let key = at.last().map_or("", String::as_str);
+        let hint = match kind {
+            Kind::UnknownVariant(found, valid) => Some(suggestion(found, valid)),
+            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+                other_form(key, found, expected)
+            }
+            _ => None,
+        };
+        Problem { hint, ..problem }
     }
 
     /// Where the value stands, if not where it belongs.
@@ -151,10 +162,7 @@ impl<'a> Decoder<'a> {
         path: &[String],
         problems: &mut Vec<Problem>,
     ) {
-        let generator = SchemaSettings::draft2020_12()
-            .with(|settings| settings.inline_subschemas = true)
-            .into_generator();
-        let schema = generator.into_root_schema_for::<T>().to_value();
+        let schema = schema_of::<T>();
         let value = serde_json::to_value(typed).unwrap_or(Json::Null);
         self.walk_ranges((&schema, &schema), &value, path, problems);
     }
@@ -210,12 +218,39 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// A type's schema, made once.
+fn schema_of<T: JsonSchema>() -> Rc<Json> {
+    thread_local! {
+        static MADE: RefCell<HashMap<Cow<'static, str>, Rc<Json>>> = RefCell::default();
+    }
+    let make = || {
+        let generator = SchemaSettings::draft2020_12()
+            .with(|settings| settings.inline_subschemas = true)
+            .into_generator();
+        Rc::new(generator.into_root_schema_for::<T>().to_value())
+    };
+    MADE.with_borrow_mut(|made| made.entry(T::schema_id()).or_insert_with(make).clone())
+}
+
 /// An unknown key, with the nearest valid one.
 pub(super) fn unknown_key(layers: &Layers, at: &[String], valid: &[&str]) -> Problem {
     let name = at.last().map_or("", String::as_str);
-    layers
-        .problem(at, true, format!("unknown key `{name}`"))
-        .hint(suggestion(name, valid))
+    let problem = layers.problem(at, true, format!("unknown key `{name}`"));
+    let other = match &problem.origin {
+        // Other programs have variables of that beginning, too.
+        Some(origin) if origin.starts_with(ENVIRONMENT) => Some("unset the variable, if it is another program's".to_string()),
+        _ => layers.way_out(at),
+    };
+    problem.hint(or_else(suggestion(name, valid), other))
+}
+
+/// A hint, and what else can be done.
+pub(super) fn or_else(hint: String, other: Option<String>) -> String {
+    match other {
+        Some(other) if hint.ends_with('?') => format!("{hint} Or {other}"),
+        Some(other) => format!("{hint}; or {other}"),
+        None => hint,
+    }
 }
 
 /// "did you mean ...?" or the list of what there is.
@@ -254,12 +289,35 @@ pub fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
+/// How a value of another type is written so that it is of the right one.
+fn other_form(key: &str, found: &Actual, expected: &str) -> Option<String> {
+    let is_number = plain_type(expected).contains("number");
+    match (found, plain_type(expected).as_str()) {
+        (Actual::Float(value), "a whole number, 0 or more") if value.fract() == 0.0 && *value >= 0.0 => {
+            Some(format!("{value:?} has a decimal point or an exponent: write `{value}`"))
+        }
+        (Actual::Str(text), _) if is_number => {
+            let number: f64 = text.trim().parse().ok().filter(|number: &f64| number.is_finite())?;
+            Some(format!("write `{number}`, without quotes"))
+        }
+        (Actual::Bool(_) | Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_), "text") => {
+            Some(format!("text stands in quotes: `{key} = \"{}\"`", plain_value(found)))
+        }
+        (Actual::Bool(_) | Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_), "a list") => {
+            Some(format!("write `{key} = [{}]`", plain_value(found)))
+        }
+        _ => None,
+    }
+}
+
 /// Rust's names of types in words a user knows.
 fn plain_type(expected: &str) -> String {
     match expected {
         "usize" | "u64" | "u32" => "a whole number, 0 or more".to_string(),
         "f64" | "f32" => "a number".to_string(),
         "a boolean" => "true or false".to_string(),
+        "a string" | "path string" => "text".to_string(),
+        "a sequence" => "a list".to_string(),
         other => other
             .strip_prefix("struct ")
             .map_or_else(|| other.to_string(), |_| "a table".to_string()),
@@ -272,7 +330,7 @@ fn plain_value(found: &Actual) -> String {
         Actual::Bool(value) => value.to_string(),
         Actual::Unsigned(value) => value.to_string(),
         Actual::Signed(value) => value.to_string(),
-        Actual::Float(value) => value.to_string(),
+        Actual::Float(value) => format!("{value:?}"),
         Actual::Str(text) => format!("\"{text}\""),
         Actual::Seq => "a list".to_string(),
         Actual::Map => "a table".to_string(),

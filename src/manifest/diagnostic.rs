@@ -1,10 +1,11 @@
 //! Problems of a manifest, and their form on a terminal.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Where in a file a problem is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location {
     /// The file, as the user named it.
     pub file: PathBuf,
@@ -18,8 +19,37 @@ pub struct Location {
     pub width: usize,
 }
 
+/// Most characters of a line that are shown, and of those before the place.
+const MAX_SHOWN: usize = 160;
+const MAX_BEFORE: usize = 60;
+
+impl Location {
+    /// The line, the column in it, and the characters to underline: of a long line, such as one with thousands of
+    /// seeds, what is around the place.
+    fn shown(&self) -> (String, usize, usize) {
+        let column = self.column.max(1);
+        if self.text.chars().nth(MAX_SHOWN).is_none() {
+            return (self.text.clone(), column, self.width);
+        }
+        let start = (column - 1).saturating_sub(MAX_BEFORE);
+        let mut part: String = self.text.chars().skip(start).take(MAX_SHOWN).collect();
+        let column = match start {
+            0 => column,
+            start => {
+                part.insert_str(0, "... ");
+                column - start + 4
+            }
+        };
+        if self.text.chars().nth(start + MAX_SHOWN).is_some() {
+            part.push_str(" ...");
+        }
+        let most = (part.chars().count() + 1).saturating_sub(column);
+        (part, column, self.width.min(most))
+    }
+}
+
 /// One thing to mend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// What is wrong.
     pub message: String,
@@ -57,11 +87,12 @@ impl fmt::Display for Problem {
             write!(f, "\n  --> {}:{}:{}", at.file.display(), at.line, at.column)?;
             let number = at.line.to_string();
             let pad = " ".repeat(number.len());
-            write!(f, "\n {pad} |\n {number} | {}", at.text)?;
+            let (text, column, width) = at.shown();
+            write!(f, "\n {pad} |\n {number} | {text}")?;
             // Tabs stay tabs, so that the marks stand below what they mark.
-            let before = at.text.chars().take(at.column.saturating_sub(1));
+            let before = text.chars().take(column - 1);
             let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            write!(f, "\n {pad} | {indent}{}", "^".repeat(at.width.max(1)))?;
+            write!(f, "\n {pad} | {indent}{}", "^".repeat(width.max(1)))?;
         } else if let Some(origin) = &self.origin {
             write!(f, "\n  --> {origin}")?;
         }
@@ -101,9 +132,10 @@ impl fmt::Display for ManifestError {
 
 /// The problems without repetitions, in the order of the text; those that have no place in it come first.
 pub fn in_order(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut known = HashSet::new();
     let mut unique: Vec<Problem> = Vec::new();
     for problem in problems {
-        if !unique.contains(&problem) {
+        if known.insert(problem.clone()) {
             unique.push(problem);
         }
     }

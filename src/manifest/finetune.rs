@@ -11,6 +11,9 @@ use crate::train::{OptimizerKind, OptimizerSettings, Schedule, ScheduleKind, Sel
 /// Keys that take one value or a list of them.
 pub(super) const LISTS: [&str; 3] = ["of", "lr", "epochs"];
 
+/// Most pairs of a learning rate and a number of epochs.
+const MAX_PAIRS: usize = 10_000;
+
 /// Which models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -171,7 +174,15 @@ impl FinetuneSettings {
                 "give at least one value, or leave the key out for its default",
             ));
         }
-        if self.grid().len() > 1 {
+        let pairs = self.lr.len().saturating_mul(self.epochs.len());
+        if pairs > MAX_PAIRS {
+            return Some((
+                "lr",
+                "and `finetune.epochs` make more than 10,000 pairs to try, each of them a training",
+                "give fewer values",
+            ));
+        }
+        if pairs > 1 {
             if self.select == Select::Last {
                 let hint = "`validation` and `test` tell which pair of `lr` and `epochs` is the best";
                 return Some((

@@ -1,5 +1,7 @@
 //! What depends on several keys of a point at once.
 
+use std::collections::HashSet;
+
 use super::decode::Decoder;
 use super::points::MODEL_SET;
 use super::resolve::Resolver;
@@ -28,8 +30,9 @@ impl Resolver<'_> {
             self.problems
                 .push(problem.hint("for example `seeds = [1, 2, 3, 4, 5, 6, 7, 8]`"));
         }
+        let mut known = HashSet::new();
         for (i, seed) in set.seeds.iter().enumerate() {
-            if set.seeds[..i].contains(seed) {
+            if !known.insert(seed) {
                 let at = [seeds.as_slice(), &[i.to_string()]].concat();
                 let message = format!("seed {seed} stands twice in `model-set.seeds`");
                 self.problems.push(

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::fusion::{Ensemble, Method, VanillaAveraging};
 
 /// Most groups of one fusion: beyond, it is a mistake that would only eat memory.
-const MAX_GROUPS: u64 = 10_000;
+pub(super) const MAX_GROUPS: u64 = 10_000;
 
 /// `groups = { size = 2, sample = 30, seed = 0 }` as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-use figment::providers::Serialized;
-use figment::value::{Dict, Tag, Value};
+use figment::value::{Dict, Value};
 
+use super::adjust::merge;
+use super::encoding;
 use super::locate::{SourceFile, location_of_span};
+use super::overrides::{self, Override, dotted};
 use super::slurm::{USER_KEYS, user_problem};
 use super::{Location, ManifestError, Problem, ResourceSettings};
 
@@ -21,74 +22,20 @@ const MAX_EXTENDS: usize = 8;
 /// Most files in all; lists of manifests that extend lists would soon be without end.
 const MAX_FILES: usize = 64;
 
-/// One value given outside the manifest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Override {
-    /// Key path, such as `["base", "optimizer", "lr"]`; a number indexes a list.
-    pub path: Vec<String>,
-    /// Its value as TOML, or plain text.
-    pub value: String,
-    /// How the user gave it, for messages: `--set base.epochs=3`, `environment variable RUNNER_BASE__EPOCHS`.
-    pub origin: String,
-}
-
-impl Override {
-    /// Reads `a.b=v`. `a=1,2` means the list `[1, 2]`.
-    pub fn parse(text: &str, origin: &str) -> Result<Self, Problem> {
-        let (path, value) = text.split_once('=').ok_or_else(|| {
-            Problem::new(format!("`{text}` is not of the form `key=value`"))
-                .hint("for example `--set base.epochs=3`, or `split.parts=2,4` for an axis")
-        })?;
-        let path: Vec<String> = path.split('.').map(|part| part.trim().to_string()).collect();
-        if path.iter().any(String::is_empty) {
-            return Err(Problem::new(format!("`{text}` has an empty key")));
-        }
-        Ok(Self {
-            path,
-            value: value.trim().to_string(),
-            origin: format!("{origin}{text}"),
-        })
-    }
-
-    /// `RUNNER_BASE__BATCH_SIZE` sets `base.batch-size`: `__` separates keys, `_` stands for `-`.
-    pub fn from_environment(variable: &str, value: &str) -> Option<Self> {
-        let name = variable.strip_prefix("RUNNER_")?;
-        let path = name
-            .split("__")
-            .map(|part| part.to_lowercase().replace('_', "-"))
-            .collect();
-        Some(Self {
-            path,
-            value: value.to_string(),
-            origin: format!("environment variable {variable}"),
-        })
-    }
-
-    fn as_value(&self) -> Value {
-        let toml = |text: &str| -> Option<Value> {
-            let dict: Dict = toml::from_str(&format!("v = {text}")).ok()?;
-            dict.get("v").cloned()
-        };
-        let scalar = |text: &str| toml(text).unwrap_or_else(|| Value::from(text));
-        match toml(&self.value) {
-            Some(value) => value,
-            None if self.value.contains(',') => {
-                let items: Vec<Value> = self.value.split(',').map(|item| scalar(item.trim())).collect();
-                Value::Array(Tag::Default, items)
-            }
-            None => Value::from(self.value.as_str()),
-        }
-    }
-}
-
 /// The merged dictionary, and the texts it came from.
 #[derive(Debug)]
 pub struct Layers {
     /// All layers as one.
     pub(super) dict: Dict,
-    /// The manifest first, then what it extends.
+    /// The manifest first, then what it extends, then the user's own settings.
     files: Vec<SourceFile>,
+    /// How many of the files are manifests.
+    manifests: usize,
+    /// For each file the keys that it takes away from those after it.
+    unset: Vec<Vec<Vec<String>>>,
     overrides: Vec<Override>,
+    /// What is surely not meant, and no error.
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Layers {
@@ -105,7 +52,7 @@ impl Layers {
     ) -> Result<Self, ManifestError> {
         let mut reader = Reader::default();
         reader.read(path, None, &mut Vec::new())?;
-        let Reader { mut files, mut dicts } = reader;
+        let manifests = reader.files.len();
         if let Some(user) = user.filter(|user| user.exists()) {
             let (file, dict) = read_file(user, None)?;
             if let Some(key) = dict.keys().find(|key| !USER_KEYS.contains(&key.as_str())) {
@@ -115,30 +62,59 @@ impl Layers {
                 }
                 .into());
             }
-            files.push(file);
-            dicts.push(dict);
+            reader.push(file, dict)?;
         }
-        let figment = dicts.into_iter().rev().fold(Figment::new(), |figment, dict| {
-            figment.merge(Serialized::defaults(dict))
-        });
-        let mut dict = figment
-            .extract::<Dict>()
-            .map_err(|error| Problem::new(error.to_string()))?;
-        put_all(&mut dict, &overrides)?;
+        let Reader { files, dicts, unset } = reader;
+        let mut warnings = Vec::new();
+        let mut merged = Value::from(Dict::new());
+        for (layer, dict) in dicts.into_iter().enumerate().rev() {
+            for (i, path) in unset[layer].iter().enumerate() {
+                // Of a single key, there is no element.
+                let at = ["unset".to_string(), i.to_string()];
+                let file = &files[layer];
+                let location = || file.locate(&at[..file.depth(&at)], false);
+                let Value::Dict(_, below) = &mut merged else {
+                    break;
+                };
+                match overrides::unset(below, path) {
+                    Ok(true) => {}
+                    Ok(false) => warnings.push(Problem {
+                        location: location(),
+                        ..overrides::nothing_unset(path)
+                    }),
+                    Err(message) => {
+                        return Err(Problem {
+                            location: location(),
+                            ..Problem::new(message)
+                        }
+                        .into());
+                    }
+                }
+            }
+            merge(&mut merged, Value::from(dict));
+        }
+        let mut dict = merged.into_dict().unwrap_or_default();
+        warnings.extend(overrides::put_all(&mut dict, &overrides)?);
         Ok(Self {
             dict,
             files,
+            manifests,
+            unset,
             overrides,
+            warnings,
         })
     }
 
     /// Overrides on top of a dictionary that stands in no file, for commands that need no manifest.
     pub fn in_memory(mut dict: Dict, overrides: Vec<Override>) -> Result<Self, ManifestError> {
-        put_all(&mut dict, &overrides)?;
+        let warnings = overrides::put_all(&mut dict, &overrides)?;
         Ok(Self {
             dict,
             files: Vec::new(),
+            manifests: 0,
+            unset: Vec::new(),
             overrides,
+            warnings,
         })
     }
 
@@ -154,15 +130,54 @@ impl Layers {
             problem.origin = Some(item.origin.clone());
             return problem;
         }
-        let best = self
-            .files
-            .iter()
-            .map(|file| (file.depth(path), file))
-            .reduce(|best, next| if next.0 > best.0 { next } else { best });
-        if let Some((depth, file)) = best {
-            problem.location = file.locate(&path[..depth], at_key && depth == path.len());
+        if let Some((layer, depth)) = self.place(path) {
+            problem.location = self.files[layer].locate(&path[..depth], at_key && depth == path.len());
         }
         problem
+    }
+
+    /// The file that says most of the path, and how much of it. What a file takes away does not count below it.
+    fn place(&self, path: &[String]) -> Option<(usize, usize)> {
+        let mut most = path.len();
+        let mut best: Option<(usize, usize)> = None;
+        for (layer, file) in self.files.iter().enumerate() {
+            let depth = file.depth(path).min(most);
+            if best.is_none_or(|(_, known)| depth > known) {
+                best = Some((layer, depth));
+            }
+            for taken in self.unset.get(layer).into_iter().flatten() {
+                if path.starts_with(taken) {
+                    most = most.min(taken.len() - 1);
+                }
+            }
+        }
+        best
+    }
+
+    /// Whether the value at `path` stands in an extended manifest, which others may extend, too.
+    pub(super) fn is_shared(&self, path: &[String]) -> bool {
+        let given = self.overrides.iter().any(|item| path.starts_with(&item.path));
+        let layer = self.place(path).map_or(0, |(layer, _)| layer);
+        !given && (1..self.manifests).contains(&layer)
+    }
+
+    /// How a key that stands in an extended manifest is taken away, for hints; nothing where it stands elsewhere.
+    pub(super) fn way_out(&self, path: &[String]) -> Option<String> {
+        let given = |item: &Override| path.starts_with(&item.path);
+        if self.overrides.iter().any(given) {
+            return None;
+        }
+        // An entry of a list is taken away with the list.
+        let entry = path.iter().position(|part| part.parse::<usize>().is_ok());
+        let path = &path[..entry.unwrap_or(path.len())];
+        let (layer, _) = self.place(path).filter(|(_, depth)| *depth == path.len())?;
+        (1..self.manifests).contains(&layer).then(|| {
+            format!(
+                "`unset = [\"{}\"]` in `{}` takes the key away, for this manifest alone",
+                dotted(path),
+                self.path().display()
+            )
+        })
     }
 
     /// The merged manifest as it was given, without defaults.
@@ -189,14 +204,30 @@ impl Layers {
     }
 }
 
-/// Manifests read so far, those that win first.
+/// Files read so far, those that win first.
 #[derive(Default)]
 struct Reader {
     files: Vec<SourceFile>,
     dicts: Vec<Dict>,
+    unset: Vec<Vec<Vec<String>>>,
 }
 
 impl Reader {
+    /// Adds a file below all others.
+    fn push(&mut self, file: SourceFile, mut dict: Dict) -> Result<(), Problem> {
+        let keys = match dict.remove("unset") {
+            None => Vec::new(),
+            Some(keys) => overrides::keys(&keys).map_err(|problem| Problem {
+                location: file.locate(&["unset".to_string()], false),
+                ..problem
+            })?,
+        };
+        self.files.push(file);
+        self.dicts.push(dict);
+        self.unset.push(keys);
+        Ok(())
+    }
+
     /// Reads one manifest, then what it extends, the last of a list first. `above` are those that led here.
     fn read(
         &mut self,
@@ -210,8 +241,10 @@ impl Reader {
                 "`extends` goes in a circle: `{}` is extended already",
                 path.display()
             )
-        } else if above.len() > MAX_EXTENDS || self.files.len() > MAX_FILES {
-            format!("more than {MAX_EXTENDS} manifests extend each other")
+        } else if above.len() > MAX_EXTENDS {
+            format!("`extends` goes on for more than {MAX_EXTENDS} manifests, one after the other")
+        } else if self.files.len() >= MAX_FILES {
+            format!("the manifest extends more than {MAX_FILES} others")
         } else {
             String::new()
         };
@@ -242,8 +275,7 @@ impl Reader {
             };
             next.push((path.parent().unwrap_or(Path::new("")).join(base), at));
         }
-        self.files.push(file);
-        self.dicts.push(dict);
+        self.push(file, dict)?;
         above.push(real);
         for (path, at) in next.into_iter().rev() {
             self.read(&path, at, above)?;
@@ -254,27 +286,35 @@ impl Reader {
 }
 
 fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceFile, Dict), ManifestError> {
+    let missing = match &extended_at {
+        Some(_) => Some("paths of `extends` start from the folder of the manifest that has them"),
+        None if Path::new("experiments").is_dir() => Some("`experiments/` holds the manifests that come with the project"),
+        None => Some("paths start from the folder `runner` is started in"),
+    };
     let unreadable = |source: std::io::Error| Problem {
         location: extended_at,
-        hint: (source.kind() == std::io::ErrorKind::NotFound).then(|| {
-            "check the path; `experiments/` holds the manifests that come with the project".to_string()
-        }),
+        hint: missing
+            .filter(|_| source.kind() == std::io::ErrorKind::NotFound)
+            .map(String::from),
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     };
     // A device or a pipe may never end.
-    let text = File::open(path)
+    let bytes = File::open(path)
         .and_then(|file| {
-            let mut text = String::new();
-            file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-            Ok(text)
+            let mut bytes = Vec::new();
+            file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
         })
         .map_err(unreadable)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(Problem::new(format!("`{}` is too large for a manifest", path.display())).into());
+    if bytes.len() as u64 > MAX_BYTES {
+        let limit = MAX_BYTES >> 20;
+        let message = format!("`{}` is too large for a manifest, at most {limit} MB", path.display());
+        return Err(Problem::new(message).into());
     }
+    let text = encoding::text(path, bytes)?;
     let syntax = |message: &str, span: Option<std::ops::Range<usize>>| Problem {
         location: span.map(|span| Box::new(location_of_span(path, &text, &span))),
-        ..Problem::new(format!("this is not valid TOML: {}", message.replace('\n', ", ")))
+        ..Problem::new(format!("this is not valid TOML: {}", plain(message)))
     };
     let file = SourceFile::parse(PathBuf::from(path), text.clone())
         .map_err(|error| syntax(error.message(), error.span()))?;
@@ -282,51 +322,10 @@ fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceF
     Ok((file, dict))
 }
 
-fn put_all(dict: &mut Dict, overrides: &[Override]) -> Result<(), Problem> {
-    for item in overrides {
-        set(dict, &item.path, item.as_value()).map_err(|message| Problem {
-            origin: Some(item.origin.clone()),
-            ..Problem::new(message)
-        })?;
-    }
-    Ok(())
-}
-
-/// Sets the value at `path`, making tables on the way.
-fn set(dict: &mut Dict, path: &[String], value: Value) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else {
-        return Ok(());
-    };
-    if rest.is_empty() {
-        dict.insert(first.clone(), value);
-        return Ok(());
-    }
-    let entry = dict
-        .entry(first.clone())
-        .or_insert_with(|| Value::from(Dict::new()));
-    match entry {
-        Value::Dict(_, inner) => set(inner, rest, value),
-        Value::Array(_, items) => {
-            let len = items.len();
-            let item = rest[0]
-                .parse::<usize>()
-                .ok()
-                .and_then(|i| items.get_mut(i))
-                .ok_or_else(|| {
-                    format!(
-                        "`{first}` is a list of {len}: `{}` is not one of its positions (from 0)",
-                        rest[0]
-                    )
-                })?;
-            match item {
-                Value::Dict(_, inner) if rest.len() > 1 => set(inner, &rest[1..], value),
-                _ if rest.len() == 1 => {
-                    *item = value;
-                    Ok(())
-                }
-                _ => Err(format!("`{first}.{}` is not a table", rest[0])),
-            }
-        }
-        _ => Err(format!("`{first}` is a value, not a table")),
+/// The parser's message on one line, in the user's words.
+fn plain(message: &str) -> String {
+    match message.contains("integer number overflow") {
+        true => overrides::TOO_LARGE.to_string(),
+        false => message.replace('\n', ", "),
     }
 }

@@ -1,5 +1,6 @@
 //! From a key path to a place in a TOML text.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ pub(super) struct SourceFile {
     pub path: PathBuf,
     text: String,
     document: Document<String>,
+    /// Where lines begin: a manifest of many mistakes is long.
+    lines: OnceCell<Vec<usize>>,
 }
 
 #[derive(Clone, Copy)]
@@ -25,7 +28,12 @@ enum Node<'a> {
 impl SourceFile {
     pub fn parse(path: PathBuf, text: String) -> Result<Self, TomlError> {
         let document = Document::parse(text.clone())?;
-        Ok(Self { path, text, document })
+        Ok(Self {
+            path,
+            text,
+            document,
+            lines: OnceCell::new(),
+        })
     }
 
     /// How many leading components of `path` exist here.
@@ -44,7 +52,11 @@ impl SourceFile {
             Node::Value(value) => value.span(),
         });
         span.filter(|_| !path.is_empty())
-            .map(|span| Box::new(location_of_span(&self.path, &self.text, &span)))
+            .map(|span| Box::new(location(&self.path, &self.text, &span, self.lines())))
+    }
+
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| line_starts(&self.text))
     }
 
     fn node(&self, path: &[String]) -> Option<Node<'_>> {
@@ -80,12 +92,23 @@ fn step<'a>(node: Node<'a>, part: &str) -> Option<Node<'a>> {
     }
 }
 
+/// The place of a part of a text.
 pub(super) fn location_of_span(path: &Path, text: &str, span: &Range<usize>) -> Location {
+    location(path, text, span, &line_starts(text))
+}
+
+fn line_starts(text: &str) -> Vec<usize> {
+    let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+    std::iter::once(0).chain(ends).collect()
+}
+
+fn location(path: &Path, text: &str, span: &Range<usize>, lines: &[usize]) -> Location {
     let mut start = span.start.min(text.len());
     while !text.is_char_boundary(start) {
         start -= 1;
     }
-    let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
+    let line = lines.partition_point(|&line| line <= start);
+    let line_start = lines[line - 1];
     let line_text = text[line_start..].lines().next().unwrap_or("");
     let column = text[line_start..start].chars().count() + 1;
     let end = span
@@ -94,7 +117,7 @@ pub(super) fn location_of_span(path: &Path, text: &str, span: &Range<usize>) -> 
     let width = text.get(start..end).map_or(1, |marked| marked.chars().count());
     Location {
         file: path.to_path_buf(),
-        line: text[..start].matches('\n').count() + 1,
+        line,
         column,
         text: line_text.to_string(),
         width,

@@ -1,28 +1,39 @@
 //! The points of the base axes: sections read, one combination of values at a time.
 
+use std::collections::HashMap;
+
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
-use super::adjust::{Adjustment, Moved, merge};
+use super::adjust::{Adjustments, Moved, merge};
 use super::axes::{self, Axis, Choice};
-use super::combine::seeds_of;
+use super::combine::{Growing, seeds_of};
 use super::decode::{Decoder, suggestion};
 use super::finetune::completed;
+use super::limits::{Size, Work};
 use super::recipe::{FINETUNE, check_recipe, finetune};
 use super::resolve::{Point, Resolver};
 use super::select::{SECTIONS, Selector, Target};
+use super::settings::with_warmup;
 use super::{ModelSetSettings, OTHER_MODELS, Problem, Settings};
 use crate::arch::{ARCHITECTURES, Architecture, DecodeSettings};
 
 /// The section of models with seeds of their own; most manifests have none.
 pub(super) const MODEL_SET: &str = "model-set";
 
-/// Most combinations of axes: beyond, it is a mistake that would only eat memory.
-const MAX_POINTS: usize = 100_000;
+/// The points of a manifest.
+pub(super) struct Points {
+    /// In order, those of `[[include]]` last.
+    pub all: Vec<Point>,
+    /// Which `[[include]]` made points, or added seeds to one.
+    pub included: Vec<bool>,
+    /// What changed them.
+    pub adjustments: Adjustments,
+}
 
 impl Resolver<'_> {
     /// All combinations of the base axes, before include and exclude. `None` where a section cannot be read at all.
-    pub(super) fn points(&mut self, seeds: &[u64]) -> Option<Vec<Point>> {
+    pub(super) fn points(&mut self, seeds: &[u64], work: &Work) -> Option<Points> {
         if !self.layers.dict.contains_key("dataset") {
             self.problems.push(
                 Problem::new(format!(
@@ -44,11 +55,33 @@ impl Resolver<'_> {
         if self.layers.dict.contains_key(FINETUNE) {
             dict.insert(FINETUNE.into(), Value::from(completed(self.dict_at(FINETUNE)?)));
         }
-        let adjustments = self.adjustments();
-        let mut points = self.expand_points(&dict, seeds, None, &adjustments);
-        for (path, include) in self.entries("include") {
-            let Some(first) = points.first() else { break };
-            let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
+        let mut adjustments = self.adjustments();
+        let mut size = Size::default();
+        let all = self.expand_points(&dict, seeds, None, &mut adjustments, work, &mut size);
+        let mut points = Points {
+            all,
+            included: Vec::new(),
+            adjustments,
+        };
+        self.include(&dict, seeds, &mut points, work, &mut size);
+        Some(points)
+    }
+
+    /// Adds the points of every `[[include]]`, or their seeds to points that are there.
+    fn include(&mut self, dict: &Dict, seeds: &[u64], points: &mut Points, work: &Work, size: &mut Size) {
+        let entries = self.entries("include");
+        let Some(first) = points.all.first().filter(|_| !entries.is_empty()) else {
+            return;
+        };
+        let settings = serde_json::to_value(&*first.settings).unwrap_or(Json::Null);
+        let identity = |point: &Point| serde_json::to_string(&*point.settings).unwrap_or_default();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for (i, point) in points.all.iter().enumerate() {
+            known.entry(identity(point)).or_insert(i);
+        }
+        let mut growing = Growing::default();
+        points.included = vec![false; entries.len()];
+        for (number, (path, include)) in entries.into_iter().enumerate() {
             let Some(selector) = Selector::parse(self.layers, &path, &include, &settings, self.problems)
             else {
                 continue;
@@ -62,20 +95,26 @@ impl Resolver<'_> {
                 })
                 .collect();
             let seeds = seeds_of(&selector, seeds);
-            for added in self.expand_points(&dict, &seeds, Some(&fixed), &adjustments) {
-                match points.iter_mut().find(|point| point.settings == added.settings) {
-                    None => points.push(added),
-                    Some(point) => {
-                        for seed in added.seeds {
-                            if !point.seeds.contains(&seed) {
-                                point.seeds.push(seed);
-                            }
-                        }
-                    }
+            for added in self.expand_points(dict, &seeds, Some(&fixed), &mut points.adjustments, work, size) {
+                let next = points.all.len();
+                let position = *known.entry(identity(&added)).or_insert(next);
+                let models = added.settings.split.parts as u64;
+                let new = if position == next {
+                    points.all.push(added);
+                    seeds.len()
+                } else {
+                    let known = &mut points.all[position].seeds;
+                    let before = known.len();
+                    growing.extend(position, known, &added.seeds);
+                    known.len() - before
+                };
+                points.included[number] |= new > 0;
+                let each = if selector.is_base_only() { work.jobs(models) } else { models };
+                if self.too_many_included(&path, each.saturating_mul(new as u64), size) {
+                    return;
                 }
             }
         }
-        Some(points)
     }
 
     fn expand_points(
@@ -83,7 +122,9 @@ impl Resolver<'_> {
         dict: &Dict,
         seeds: &[u64],
         include: Option<&[(Vec<String>, Value)]>,
-        adjustments: &[Adjustment],
+        adjustments: &mut Adjustments,
+        work: &Work,
+        size: &mut Size,
     ) -> Vec<Point> {
         let mut dict = dict.clone();
         let fixed_by_include = include.is_some();
@@ -99,9 +140,10 @@ impl Resolver<'_> {
             self.problems,
         );
         let mut points = Vec::new();
-        if self.too_many(&found) {
-            return Vec::new();
+        if self.too_many(&found, seeds.len(), &dict, work, size) {
+            return points;
         }
+        self.warn_of_repetitions(&found);
         for choice in axes::combinations(&found) {
             let before = self.problems.len();
             let fixed = axes::fix(&dict, &found, &choice, 0);
@@ -131,29 +173,6 @@ impl Resolver<'_> {
             }
         }
         points
-    }
-
-    /// Whether the axes have more combinations than can be meant, which is a problem.
-    pub(super) fn too_many(&mut self, axes: &[Axis]) -> bool {
-        let size = axes
-            .iter()
-            .map(|axis| axis.values.len())
-            .try_fold(1usize, usize::checked_mul);
-        let too_many = size.is_none_or(|size| size > MAX_POINTS);
-        if too_many {
-            let names: Vec<String> = axes
-                .iter()
-                .map(|axis| format!("`{}` ({} values)", axis.path.join("."), axis.values.len()))
-                .collect();
-            self.problems.push(
-                Problem::new(format!(
-                    "there are more than {MAX_POINTS} combinations of {}",
-                    names.join(", ")
-                ))
-                .hint("make several manifests of it, or list single combinations as `[[include]]`"),
-            );
-        }
-        too_many
     }
 
     /// Reads the sections of one point.
@@ -202,7 +221,8 @@ impl Resolver<'_> {
         let before = problems.len();
         let split = decoder.decode::<super::SplitSettings>(section("split"), &path("split"), problems);
         let split_is_sound = problems.len() == before;
-        let base = decoder.decode::<super::BaseSettings>(section("base"), &path("base"), problems);
+        let base = with_warmup(section("base"));
+        let base = decoder.decode::<super::BaseSettings>(base, &path("base"), problems);
         if let Some(base) = base.as_ref().filter(|_| problems.len() == before) {
             check_recipe(
                 &decoder,
@@ -218,7 +238,7 @@ impl Resolver<'_> {
         let other_models = match dict.contains_key(OTHER_MODELS) {
             true => {
                 let mut keys = Value::from(section("model"));
-                merge(&mut keys, &Value::from(section(OTHER_MODELS)));
+                merge(&mut keys, Value::from(section(OTHER_MODELS)));
                 let keys = keys.into_dict().unwrap_or_default();
                 Some(architecture(&decoder, OTHER_MODELS, keys, problems)?)
             }
@@ -260,6 +280,7 @@ impl Resolver<'_> {
             self.check_size(&settings, &decoder);
         }
         self.check_fusion_set(&settings);
+        self.warn_of_training(&settings, &decoder);
         Some(settings)
     }
 }

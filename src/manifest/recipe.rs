@@ -3,7 +3,7 @@
 use figment::value::Dict;
 use serde_json::Value as Json;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, or_else};
 use super::{FinetuneSettings, Problem};
 use crate::data::Augmentation;
 use crate::train::{OptimizerSettings, Schedule};
@@ -49,8 +49,9 @@ pub(super) fn check_recipe(
             .chain(keys)
             .map(ToString::to_string)
             .collect();
-        let problem = decoder.layers.problem(&decoder.with_element(&at), true, message);
-        problems.push(problem.hint(hint));
+        let place = decoder.with_element(&at);
+        let problem = decoder.layers.problem(&place, true, message);
+        problems.push(problem.hint(or_else(hint.to_string(), decoder.layers.way_out(&place))));
     };
     if let Some(key) = optimizer.foreign() {
         let kind = name(serde_json::to_value(optimizer.name).unwrap_or(Json::Null));

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::schema::{json_schema, which_models, with_axes};
+use super::schema::{schema, methods as method_tables, which_models, with_axes};
 use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 
 /// All keys at the top, in the order of the page.
-pub(super) const TOP_KEYS: [&str; 21] = [
+pub(super) const TOP_KEYS: [&str; 22] = [
     "name",
     "description",
     "extends",
+    "unset",
     "seeds",
     "method-seeds",
     "dataset",
@@ -46,8 +47,25 @@ becomes an axis by a list of lists: `hidden = [[64], [64, 32]]`.
 Later layers win: defaults, the user's own settings (`[slurm]`, `[resources]` and `[notify]` in
 `~/.config/runner/config.toml`, or the file that `RUNNER_CONFIG` names), the files named by `extends`, the manifest,
 environment variables
-(`RUNNER_BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--set KEY=VALUE`, trailing
-`KEY=VALUE` (`split.parts=2,4` for a list).
+(`RUNNER_BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--unset KEY`, `--set KEY=VALUE`,
+trailing `KEY=VALUE` (`split.parts=2,4` for a list). Outside of files a value needs no quotes: a key that takes text
+takes `2024`, `true` and `echo a, b` as they are (where text can be a list, `,` separates its entries); quotes are TOML's.
+
+Tables of two layers are merged key by key; lists are replaced as a whole. A manifest takes keys away from those that it
+extends with `unset`; then its own keys are set. On the command line the same is `--unset base.optimizer`, and a table
+in braces replaces the whole: `base.optimizer={name=\"adam\"}`.
+
+```toml
+extends = \"sgd.toml\"
+unset = [\"base.optimizer\", \"exclude\"]
+
+[base]
+optimizer = { name = \"adam\" }      # nothing of the other manifest's optimiser, such as its momentum, is left
+```
+
+A manifest makes at most 1,000,000 jobs, of at most 100,000 combinations of axes and as many fusions; what multiplies to more
+is refused before it is expanded. `runner check` and `exec` warn of what can be done and surely is not meant: `[[exclude]]`,
+`[[include]]` and `[adjust]` without effect, an axis with a value twice, a warm-up that is not shorter than the training.
 ";
 
 const SELECTORS: &str = "
@@ -209,25 +227,20 @@ pub fn markdown(schema: &Value) -> String {
 
 /// The names a setting takes, such as `["split", "kind"]`; empty where it takes no names.
 pub(super) fn choices_of_setting(path: &[String]) -> Vec<String> {
-    let schema = json_schema();
     if path == ["model", "architecture"] {
         return ARCHITECTURES.iter().map(|info| info.name.to_string()).collect();
     }
     names(
         path.iter()
-            .fold(&schema, |schema, key| &schema["properties"][key.as_str()]),
+            .fold(schema(), |schema, key| &schema["properties"][key.as_str()]),
     )
 }
 
 /// The names a parameter of any fusion method takes; empty where it takes no names.
 pub(super) fn choices_of_parameter(name: &str) -> Vec<String> {
-    let schema = json_schema();
-    let methods = schema["properties"]["fusion"]["items"]["anyOf"].as_array();
-    let mut found: Vec<String> = Vec::new();
-    for method in methods.into_iter().flatten() {
-        found.extend(names(&method["properties"][name]));
-    }
-    found
+    method_tables()
+        .flat_map(|(_, method)| names(&method["properties"][name]))
+        .collect()
 }
 
 fn names(property: &Value) -> Vec<String> {
@@ -246,11 +259,7 @@ fn names(property: &Value) -> Vec<String> {
 
 /// What the reference page says about one method; `None` for an unknown name.
 pub fn method_markdown(name: &str) -> Option<String> {
-    let schema = json_schema();
-    let methods = schema["properties"]["fusion"]["items"]["anyOf"].as_array()?;
-    let table = methods
-        .iter()
-        .find(|table| table["properties"]["method"]["const"] == name)?;
+    let (_, table) = method_tables().find(|(method, _)| *method == name)?;
     Some(section("[[fusion]]", table).trim_start().to_string())
 }
 

@@ -1,6 +1,6 @@
 //! The expansion of a manifest into points, and all the checks that need nothing but its text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
@@ -12,6 +12,7 @@ use super::complete::complete;
 use super::decode::{Decoder, suggestion, unknown_key};
 use super::diagnostic::in_order;
 use super::groups::{Baseline, Selection};
+use super::limits::Work;
 use super::reference::TOP_KEYS;
 use super::slurm::SlurmSettings;
 use super::{Layers, ManifestError, NotifySettings, Problem, ReportSettings, ResourceSettings, Settings};
@@ -39,6 +40,8 @@ pub struct Resolved {
     pub notify: NotifySettings,
     /// The whole manifest with defaults, axes unexpanded.
     pub manifest: Json,
+    /// What can be done and surely is not meant, in the order of the text.
+    pub warnings: Vec<Problem>,
 }
 
 /// One combination of the base axes, and the fusions to run there.
@@ -86,9 +89,9 @@ pub struct FusionPoint {
 }
 
 impl FusionPoint {
-    /// Whether the two are the same jobs.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.method == other.method && self.selection == other.selection
+    /// What its jobs depend on: two of the same identity are the same jobs.
+    pub(super) fn identity(&self) -> String {
+        serde_json::to_string(&(&self.method, self.selection.axis())).unwrap_or_default()
     }
 }
 
@@ -108,10 +111,16 @@ pub fn resolve_partly(layers: &Layers, sets: &Sets) -> (Option<Resolved>, Vec<Pr
         layers,
         sets,
         problems: &mut problems,
+        warnings: layers.warnings.clone(),
+        adjusted_methods: BTreeSet::new(),
     }
     .run();
     if let Some(resolved) = &mut resolved {
         resolved.points.retain(|point| point.sound);
+        // Of points that are missing, much would seem to have no effect.
+        if !problems.is_empty() {
+            resolved.warnings = Vec::new();
+        }
     }
     // One mistake shows up at every point of the axes; it is one problem.
     (resolved, in_order(problems))
@@ -121,6 +130,9 @@ pub(super) struct Resolver<'a> {
     pub layers: &'a Layers,
     pub sets: &'a Sets,
     pub problems: &'a mut Vec<Problem>,
+    pub warnings: Vec<Problem>,
+    /// Where adjustments of methods stand that changed some fusion.
+    pub adjusted_methods: BTreeSet<Vec<String>>,
 }
 
 impl Resolver<'_> {
@@ -140,9 +152,11 @@ impl Resolver<'_> {
         self.check_slurm(&slurm);
         let notify = self.table::<NotifySettings>("notify").unwrap_or_default();
         let reports = self.reports();
-        let points = self.points(&seeds);
         let fusions = self.fusions();
-        let points = self.combine(points?, &fusions, &seeds);
+        let points = self.points(&seeds, &Work::of(&fusions, &method_seeds))?;
+        let adjustments = points.adjustments;
+        let points = self.combine(points.all, &fusions, &seeds, points.included);
+        self.warn_of_adjustments(&adjustments, &fusions);
         let resources = resources.unwrap_or_default();
         self.check_resources(&resources);
         if points.iter().all(|point| point.seeds.is_empty()) && self.problems.is_empty() {
@@ -158,6 +172,7 @@ impl Resolver<'_> {
             &method_seeds,
             &reports,
             &resources,
+            adjustments.set(["base", "epochs"]),
         );
         if slurm != SlurmSettings::default() {
             manifest["slurm"] = serde_json::to_value(&slurm).unwrap_or(Json::Null);
@@ -172,6 +187,7 @@ impl Resolver<'_> {
             slurm,
             notify,
             manifest,
+            warnings: in_order(std::mem::take(&mut self.warnings)),
         })
     }
 
@@ -190,11 +206,14 @@ impl Resolver<'_> {
             None => Some(Dict::new()),
             Some(_) => {
                 let at = [key.to_string()];
-                self.problems.push(self.layers.problem(
-                    &at,
-                    true,
-                    format!("`{key}` must be a table, `[{key}]`"),
-                ));
+                let problem = self
+                    .layers
+                    .problem(&at, true, format!("`{key}` must be a table, `[{key}]`"));
+                let hint = match self.layers.dict.get(key).and_then(Value::as_str) {
+                    Some(name) if key == "dataset" => Some(format!("for example `dataset = {{ name = \"{name}\" }}`")),
+                    _ => None,
+                };
+                self.problems.push(Problem { hint, ..problem });
                 None
             }
         }
@@ -223,10 +242,12 @@ impl Resolver<'_> {
     /// All combinations of the fusion entries' own axes.
     fn fusions(&mut self) -> Vec<FusionPoint> {
         let mut fusions: Vec<FusionPoint> = Vec::new();
+        let mut known = HashSet::new();
+        let mut labels: HashMap<String, Vec<String>> = HashMap::new();
         for (path, dict) in self.entries("fusion") {
-            for fusion in self.fusion_entry(&path, &dict) {
+            for fusion in self.fusion_entry(&path, &dict, fusions.len()) {
                 // Labels are no part of a job's identity: the second would be the same job and vanish from the table.
-                if fusions.iter().any(|other| other.is_same(&fusion)) {
+                if !known.insert(fusion.identity()) {
                     let at = [path.as_slice(), &["method".to_string()]].concat();
                     let message = format!(
                         "`{}` is listed twice with the same settings",
@@ -237,17 +258,12 @@ impl Resolver<'_> {
                             .problem(&at, false, message)
                             .hint("drop one of the two"),
                     );
-                } else if fusion.label.is_some()
-                    && fusions
-                        .iter()
-                        .any(|other| other.label == fusion.label && other.entry != fusion.entry)
+                } else if let Some(label) = &fusion.label
+                    && *labels.entry(label.clone()).or_insert_with(|| fusion.entry.clone()) != fusion.entry
                 {
                     let mut at = path.clone();
                     at.push("label".into());
-                    let message = format!(
-                        "two fusions have the label `{}`",
-                        fusion.label.as_deref().unwrap_or_default()
-                    );
+                    let message = format!("two fusions have the label `{label}`");
                     self.problems.push(
                         self.layers
                             .problem(&at, false, message)
@@ -261,7 +277,8 @@ impl Resolver<'_> {
         with_baselines(&fusions)
     }
 
-    pub(super) fn fusion_entry(&mut self, path: &[String], dict: &Dict) -> Vec<FusionPoint> {
+    /// The fusions of one entry; `before` is how many others there are.
+    pub(super) fn fusion_entry(&mut self, path: &[String], dict: &Dict, before: usize) -> Vec<FusionPoint> {
         let mut dict = dict.clone();
         let names: Vec<&str> = METHODS.iter().map(|info| info.name).collect();
         let at = |key: &str| [path, &[key.to_string()]].concat();
@@ -309,7 +326,7 @@ impl Resolver<'_> {
             self.problems,
         );
         let mut points = Vec::new();
-        if self.too_many(&found) {
+        if self.too_many_fusions(path, &found, before) {
             return points;
         }
         for choice in axes::combinations(&found) {

@@ -1,5 +1,7 @@
 //! The manifest's JSON Schema, generated from the types.
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -15,6 +17,20 @@ use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
 use crate::fusion::{
     Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
 };
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
+
+/// The JSON Schema of manifests, made once.
+pub(super) fn schema() -> &'static Value {
+    &SCHEMA
+}
+
+/// The fusion methods' names and schemas.
+pub(super) fn methods() -> impl Iterator<Item = (&'static str, &'static Value)> {
+    let tables = schema()["properties"]["fusion"]["items"]["anyOf"].as_array();
+    let named = |table: &'static Value| Some((table["properties"]["method"]["const"].as_str()?, table));
+    tables.into_iter().flatten().filter_map(named)
+}
 
 /// The JSON Schema of manifests.
 pub fn json_schema() -> Value {
@@ -69,6 +85,7 @@ pub fn json_schema() -> Value {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "Name of the experiment; results are written to `results/<name>/`." },
             "description": { "type": "string", "description": "For readers; nothing depends on it." },
             "extends": one_or_more("Another manifest, relative to this one, whose keys hold where this one has none; of a list of manifests, the last one wins. Lists are replaced as a whole."),
+            "unset": one_or_more("Keys of the extended manifests to take away, such as `[\"base.optimizer\", \"exclude\"]`; those of this manifest are set afterwards."),
             "seeds": seeds("Seeds of the base models: split, initialisation, batches, fusion set. Default: `[1]`."),
             "method-seeds": seeds("Seeds of the fusion's own randomness; a method without any runs once. Default: `[0]`."),
             "dataset": with_axes(plain::<DatasetSettings>()),

@@ -4,9 +4,7 @@ use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::decode::suggestion;
-use super::groups::Selection;
 use super::reference::{choices_of_parameter, choices_of_setting};
-use super::resolve::FusionPoint;
 use super::{Layers, Problem};
 use crate::fusion::METHODS;
 
@@ -17,7 +15,7 @@ const FIRST: &str = "first";
 const GROUP_SIZE: &str = "groups.size";
 
 /// What a key of a selector speaks of.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
     /// The base models' seed.
     Seed,
@@ -92,39 +90,19 @@ impl Selector {
         sound.then_some(Self { terms })
     }
 
+    /// What it says of base models.
+    pub fn base(&self) -> Self {
+        let of_bases = |(target, _): &&(Target, Value)| matches!(target, Target::Base(_));
+        Self {
+            terms: self.terms.iter().filter(of_bases).cloned().collect(),
+        }
+    }
+
     /// Whether it speaks of base models only, so that it concerns training jobs too.
     pub fn is_base_only(&self) -> bool {
         self.terms
             .iter()
             .all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
-    }
-
-    /// Whether all terms hold. `fusion` is absent for base models.
-    pub fn matches(&self, settings: &Json, seed: u64, fusion: Option<&FusionPoint>) -> bool {
-        let method = fusion.map(|fusion| &fusion.method);
-        let parameters = method.map(|method| serde_json::to_value(method).unwrap_or(Json::Null));
-        self.terms.iter().all(|(target, wanted)| {
-            let actual = match target {
-                Target::Seed => Json::from(seed),
-                Target::Method => method.map_or(Json::Null, |method| Json::from(method.name())),
-                Target::Base(path) => path
-                    .iter()
-                    .fold(settings, |value, key| &value[key.as_str()])
-                    .clone(),
-                Target::First => match fusion.map(|fusion| fusion.selection) {
-                    Some(Selection::First(n)) => Json::from(n),
-                    _ => Json::Null,
-                },
-                Target::GroupSize => match fusion.map(|fusion| fusion.selection) {
-                    Some(Selection::Groups(groups)) => Json::from(groups.size),
-                    _ => Json::Null,
-                },
-                Target::Parameter(name) => parameters
-                    .as_ref()
-                    .map_or(Json::Null, |p| p[name.as_str()].clone()),
-            };
-            fits(wanted, &actual)
-        })
     }
 }
 
@@ -212,14 +190,4 @@ fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
                 .contains(&key)
                 .then(|| Target::Parameter(key.to_string()))
         })
-}
-
-/// Equal, or one of the listed; 4 and 4.0 are the same number.
-fn fits(wanted: &Value, actual: &Json) -> bool {
-    let equal = |wanted: &Json| match (wanted.as_f64(), actual.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
-        _ => wanted == actual,
-    };
-    let wanted = serde_json::to_value(wanted).unwrap_or(Json::Null);
-    equal(&wanted) || wanted.as_array().is_some_and(|any| any.iter().any(equal))
 }

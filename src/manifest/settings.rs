@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
+use figment::value::{Dict, Value};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::FinetuneSettings;
@@ -66,9 +67,9 @@ pub enum ModelOrder {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BaseSettings {
     /// Import instead of training: a glob pattern of PyTorch files or safetensors, one file per part, relative to the
-    /// working directory; or several patterns, one a line.
-    /// `{parts}`, `{seed}` and `{kind}` are filled in; the files of a pattern are ordered by the number in their name,
-    /// `model_2` before `model_10`.
+    /// working directory; or several patterns, one a line. `{parts}`, `{seed}` and `{kind}` are filled in. A path that
+    /// exists as it is written is taken as it is. The files of a pattern are in natural order: where two paths first
+    /// differ, numbers compare as numbers, `part2-mnist` before `part10-mnist`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
     /// Epochs of training.
@@ -84,6 +85,8 @@ pub struct BaseSettings {
     /// The optimiser.
     pub optimizer: OptimizerSettings,
     /// Epochs over which the learning rate rises linearly from 0 (epoch 0 has learning rate 0); `schedule` afterwards.
+    /// Default: a tenth of `epochs`, at most 5.
+    #[schemars(transform = without_default)]
     pub warmup_epochs: usize,
     /// How the learning rate goes on after the warm-up.
     #[serde(skip_serializing_if = "is_default")]
@@ -121,15 +124,44 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Epochs of training by default.
+const EPOCHS: usize = 25;
+
+/// Most epochs of warm-up by default: in a training of less than 50 epochs they would be a good part of it, or all.
+const WARMUP: usize = 5;
+
+/// `[base]` with the epochs of warm-up that its epochs ask for, where it does not say.
+pub(super) fn with_warmup(mut base: Dict) -> Dict {
+    // Imported models are not trained: their manifests mean what they always did.
+    if base.contains_key("models") {
+        return base;
+    }
+    let epochs = match base.get("epochs") {
+        None => Some(EPOCHS),
+        // What is no number is reported when the section is read.
+        Some(epochs) => epochs.deserialize::<usize>().ok(),
+    };
+    if let Some(epochs) = epochs {
+        let default = || Value::from(WARMUP.min(epochs / 10));
+        base.entry("warmup-epochs".to_string()).or_insert_with(default);
+    }
+    base
+}
+
+/// The default depends on another key: the text tells it.
+fn without_default(schema: &mut Schema) {
+    schema.remove("default");
+}
+
 impl Default for BaseSettings {
     fn default() -> Self {
         Self {
             models: None,
-            epochs: 25,
+            epochs: EPOCHS,
             batch_size: 128,
             accumulate: 1,
             optimizer: OptimizerSettings::default(),
-            warmup_epochs: 5,
+            warmup_epochs: WARMUP,
             schedule: Schedule::default(),
             min_lr: 1e-5,
             clip_norm: None,

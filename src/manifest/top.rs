@@ -1,5 +1,7 @@
 //! The keys that stand above the sections: name, seeds, reports.
 
+use std::collections::HashSet;
+
 use figment::value::Value;
 
 use super::decode::Decoder;
@@ -12,6 +14,12 @@ impl Resolver<'_> {
         let hint = "for example `name = \"mnist-non-iid\"`; results are written to `results/<name>/`";
         match self.layers.dict.get("name") {
             Some(Value::String(_, name)) if is_folder_name(name) => Some(name.clone()),
+            Some(Value::Num(_, number)) => {
+                let problem = self.layers.problem(&path, false, "`name` must be text, not a number");
+                let number = serde_json::to_value(number).unwrap_or_default();
+                self.problems.push(problem.hint(format!("text stands in quotes: `name = \"{number}\"`")));
+                None
+            }
             Some(_) => {
                 let message = "`name` must be made of letters, digits, `-`, `_` and `.`, and begin with a letter or digit";
                 self.problems
@@ -48,8 +56,9 @@ impl Resolver<'_> {
                     .hint("give at least one seed"),
             );
         }
+        let mut known = HashSet::new();
         for (i, seed) in seeds.iter().enumerate() {
-            if seeds[..i].contains(seed) {
+            if !known.insert(seed) {
                 let at = [key.to_string(), i.to_string()];
                 self.problems.push(self.layers.problem(
                     &at,

@@ -1,6 +1,6 @@
 //! The expansion of points and seeds into jobs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +30,19 @@ pub struct Inputs {
     pub models: BTreeMap<String, Vec<ModelFile>>,
     /// Hash of each filled-in `fusion-set.file`.
     pub fusion_sets: BTreeMap<String, String>,
+    /// Paths whose braces are those of names that exist.
+    pub literal: BTreeSet<String>,
+}
+
+impl Inputs {
+    /// Fills `{parts}`, `{seed}` and `{kind}` into paths, one a line; names that have braces themselves stay as they are.
+    pub fn fill(&self, paths: &str, settings: &Settings, seed: u64) -> String {
+        let line = |path: &str| match self.literal.contains(path) {
+            true => path.to_string(),
+            false => fill(path, settings, seed),
+        };
+        paths.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// Jobs in manifest order, each after those it needs.
@@ -55,7 +68,7 @@ impl Plan {
 }
 
 /// Fills `{parts}`, `{seed}` and `{kind}` into a path.
-pub fn fill(pattern: &str, settings: &Settings, seed: u64) -> String {
+fn fill(pattern: &str, settings: &Settings, seed: u64) -> String {
     let kind = serde_json::to_value(settings.split.kind).unwrap_or(Value::Null);
     pattern
         .replace("{parts}", &settings.split.parts.to_string())
@@ -89,12 +102,18 @@ pub fn build(manifest: &Resolved, inputs: &Inputs, device: &str) -> Result<Plan,
         settings: HashMap::new(),
     };
     for point in &manifest.points {
+        let seeds: Vec<HashSet<u64>> = point
+            .fusions
+            .iter()
+            .map(|fusion| fusion.seeds.iter().copied().collect())
+            .collect();
         for &seed in &point.seeds {
             let mut made = Made {
                 bases: builder.bases(point, seed),
                 fusions: Vec::new(),
             };
-            for fusion in point.fusions.iter().filter(|fusion| fusion.seeds.contains(&seed)) {
+            let fusions = point.fusions.iter().zip(&seeds);
+            for (fusion, _) in fusions.filter(|(_, seeds)| seeds.contains(&seed)) {
                 for pick in picks(fusion, &point.settings) {
                     // A method without randomness would give the same again.
                     let method_seeds = match fusion.method.is_random() {
@@ -179,7 +198,7 @@ impl Builder<'_> {
         let files = settings.base.models.as_deref().map(|pattern| {
             self.inputs
                 .models
-                .get(&fill(pattern, settings, seed))
+                .get(&self.inputs.fill(pattern, settings, seed))
                 .cloned()
                 .unwrap_or_default()
         });
@@ -243,7 +262,7 @@ impl Builder<'_> {
         let mut inputs = vec![self.dataset(settings)];
         let mut file = None;
         if let (true, Some(pattern)) = (fusion.method.uses_fusion_set(), &settings.fusion_set.file) {
-            let path = fill(pattern, settings, seed);
+            let path = self.inputs.fill(pattern, settings, seed);
             inputs.push(Input {
                 role: "fusion-set".into(),
                 hash: self.inputs.fusion_sets.get(&path).cloned().unwrap_or_default(),

@@ -10,7 +10,7 @@ mod groups;
 pub mod key;
 mod spec;
 
-pub use build::{DuplicateName, Inputs, ModelFile, Plan, build, fill};
+pub use build::{DuplicateName, Inputs, ModelFile, Plan, build};
 pub use filter::Filter;
 pub use groups::draw;
 pub use spec::{

@@ -108,6 +108,7 @@ impl Summary {
 
 /// Computes the statistics of a group.
 fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportError> {
+    // Models by their names as text: sums in another order would differ in their last digits from summaries there are.
     finished.sort_by_key(|record| (record.seed, record.method_seed, &record.models));
     let seeds = |record: &Record| (record.seed, record.method_seed);
     // What is fused is worth saying wherever it is not all there is.

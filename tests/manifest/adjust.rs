@@ -314,6 +314,6 @@ fn of_several_manifests_the_last_one_wins() {
      1 | extends = ["c.toml", "d.toml"]
        |                      ^^^^^^^^
 
-    hint: check the path; `experiments/` holds the manifests that come with the project
+    hint: paths of `extends` start from the folder of the manifest that has them
     "#);
 }

@@ -108,7 +108,7 @@ fn models_that_are_missing() {
      7 | models = "nowhere/split-by-{parts}/seed{seed}/model_*.pt"
        |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    hint: paths are relative to the folder `runner` is started in; put the files there (`example-base-models/README.md` says where the paper's are), or drop `models`, and they are trained here
+    hint: paths are relative to the folder `runner` is started in; put the files there, or drop `models`, and they are trained here
     "#);
 }
 
@@ -218,7 +218,7 @@ fn extends_what_is_not_there() {
      1 | extends = "base.toml"
        |           ^^^^^^^^^^^
 
-    hint: check the path; `experiments/` holds the manifests that come with the project
+    hint: paths of `extends` start from the folder of the manifest that has them
     "#);
     assert_snapshot!(report("extends = 3\nname = \"t\"\n"), @r#"
     error: `extends` must be the path of a manifest, or a list of them
@@ -322,6 +322,6 @@ fn problem_of_an_environment_variable() {
     error: unknown key `data-set`
       --> environment variable RUNNER_DATA_SET
 
-    hint: did you mean `dataset`?
+    hint: did you mean `dataset`? Or unset the variable, if it is another program's
     "#);
 }

@@ -356,7 +356,7 @@ fn keys_and_values_that_groups_do_not_have() {
      12 | groups = { sample = 2 }
         | ^^^^^^
 
-    hint: add `size = ...`; `runner schema` and docs/manifest.md list all keys
+    hint: add `size = ...`; `runner schema --markdown` explains all keys
 
     error: `groups` must be a table
       --> m.toml:16:10

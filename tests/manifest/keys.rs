@@ -51,7 +51,7 @@ fn every_setting_that_can_change_a_number_is_in_the_key() {
         "base.clip-norm=1.0",
         "base.augment=[\"flip\"]",
         "base.select=test",
-        "base.warmup-epochs=0",
+        "base.warmup-epochs=2",
         "base.min-lr=0",
         "base.label-smoothing=0.1",
         "base.select=last",

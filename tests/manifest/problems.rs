@@ -26,7 +26,7 @@ fn unknown_section() {
      6 | [trainig]
        |  ^^^^^^^
 
-    hint: one of `name`, `description`, `extends`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `slurm`, `notify`, `report`
+    hint: one of `name`, `description`, `extends`, `unset`, `seeds`, `method-seeds`, `dataset`, `split`, `model-set`, `model`, `other-models`, `base`, `fusion-set`, `fusion`, `finetune`, `adjust`, `include`, `exclude`, `resources`, `slurm`, `notify`, `report`
     "#);
 }
 
@@ -112,19 +112,21 @@ fn wrong_types() {
 #[test]
 fn wrong_type_of_a_name() {
     assert_snapshot!(report("name = 3\n\n[dataset]\nname = 4\n"), @r#"
-    error: `name` must be made of letters, digits, `-`, `_` and `.`, and begin with a letter or digit
+    error: `name` must be text, not a number
       --> m.toml:1:8
        |
      1 | name = 3
        |        ^
 
-    hint: for example `name = "mnist-non-iid"`; results are written to `results/<name>/`
+    hint: text stands in quotes: `name = "3"`
 
-    error: `dataset.name` must be a string, not 4
+    error: `dataset.name` must be text, not 4
       --> m.toml:4:8
        |
      4 | name = 4
        |        ^
+
+    hint: text stands in quotes: `name = "4"`
     "#);
 }
 
@@ -290,9 +292,13 @@ fn more_combinations_than_can_be_meant() {
         list(100)
     );
     assert_snapshot!(digits(&text), @r#"
-    error: there are more than 100000 combinations of `base.batch-size` (100 values), `base.epochs` (100 values), `base.warmup-epochs` (100 values)
+    error: the manifest makes 2000000 jobs, and 1000000 is the limit: 100 batch-size x 100 epochs x 100 warmup-epochs x 2 models
+      --> m.toml:9:1
+       |
+     9 | warmup-epochs = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,  ...
+       | ^^^^^^^^^^^^^
 
-    hint: make several manifests of it, or list single combinations as `[[include]]`
+    hint: give fewer values, divide it into several manifests, or list single combinations as `[[include]]`
     "#);
 }
 
@@ -329,7 +335,7 @@ fn nothing_there() {
     assert_snapshot!(report_in(folder.path(), Vec::new(), None), @r#"
     error: cannot read the manifest `m.toml`: No such file or directory (os error 2)
 
-    hint: check the path; `experiments/` holds the manifests that come with the project
+    hint: `experiments/` holds the manifests that come with the project
     "#);
 }
 

@@ -84,7 +84,7 @@ fn problems_are_marked_where_they_are() {
      9 |     { kind = "max-pool" },
        |     ^^^^^^^^^^^^^^^^^^^^^
 
-    hint: add `kernel = ...`; `runner schema` and docs/manifest.md list all keys
+    hint: add `kernel = ...`; `runner schema --markdown` explains all keys
     "#);
     assert_snapshot!(digits(&model(&format!("    {{ out = 3 }},\n{LINEAR}"))), @r#"
     error: `model.layers.0` lacks the key `kind`
@@ -93,7 +93,7 @@ fn problems_are_marked_where_they_are() {
      9 |     { out = 3 },
        |     ^^^^^^^^^^^
 
-    hint: add `kind = ...`; `runner schema` and docs/manifest.md list all keys
+    hint: add `kind = ...`; `runner schema --markdown` explains all keys
     "#);
     assert_snapshot!(digits("\n[model]\narchitecture = \"sequential\"\n"), @r#"
     error: `model` lacks the key `layers`
@@ -102,7 +102,7 @@ fn problems_are_marked_where_they_are() {
      6 | [model]
        |  ^^^^^
 
-    hint: add `layers = ...`; `runner schema` and docs/manifest.md list all keys
+    hint: add `layers = ...`; `runner schema --markdown` explains all keys
     "#);
 }
 

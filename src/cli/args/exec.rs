@@ -17,9 +17,23 @@ pub struct ManifestArgs {
     /// The same as a trailing `KEY=VALUE`
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Take a key away, such as `base.optimizer` with all its keys, before others are set
+    #[arg(long, value_name = "KEY")]
+    pub unset: Vec<String>,
     /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: StepFormat,
 }
 
 /// Which jobs.

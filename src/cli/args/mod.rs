@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    CancelArgs, ConfigArgs, EndedArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs,
+    CancelArgs, CheckArgs, ConfigArgs, EndedArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs,
     Rerun, SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs,
     WorkerKind,
 };
@@ -86,7 +86,7 @@ pub enum Command {
     /// Run what is missing of an experiment, then write and print its tables
     Exec(ExecArgs),
     /// Check a manifest and everything it refers to, without running anything
-    Check(ManifestArgs),
+    Check(CheckArgs),
     /// List the jobs of a manifest
     List(ListArgs),
     /// Show a manifest as it is understood
