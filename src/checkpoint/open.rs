@@ -103,7 +103,7 @@ pub fn open(path: &Path) -> Result<File, CheckpointError> {
 /// pickles at its beginning, in all cases by seeking to them: the time does not depend on the size of the tensors.
 pub fn open_with(path: &Path, limits: &Limits) -> Result<File, CheckpointError> {
     let io = |error| CheckpointError::io(path, error);
-    let mut file = std::fs::File::open(path).map_err(io)?;
+    let mut file = crate::files::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut first = Vec::new();
     file.by_ref().take(9).read_to_end(&mut first).map_err(io)?;
@@ -152,7 +152,7 @@ fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointE
         .map(|(key, json)| native::read_meta(json).map_err(|e| malformed(key, e)))
         .transpose()?;
     let origin: Option<Origin> = read(origin::KEY)
-        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e.to_string())))
+        .map(|(key, json)| origin::read(json).map_err(|error| malformed(key, error)))
         .transpose()?;
     Ok(File {
         path: path.to_path_buf(),

@@ -70,7 +70,7 @@ impl Origin {
                 let modified = modified(path);
                 // Piece by piece: a file that is far too long is refused by its decoder, not by the memory.
                 let mut hasher = blake3::Hasher::new();
-                hasher.update_reader(File::open(path)?)?;
+                hasher.update_reader(crate::files::open(path)?)?;
                 Ok(Source {
                     name: name(path),
                     size: hasher.count(),
@@ -229,7 +229,7 @@ impl Kept<'_> {
 
     /// The file after its header, and the header; `None` where it is not what is looked for.
     fn open(&self, path: &Path) -> io::Result<Option<(File, Header)>> {
-        let mut file = File::open(path)?;
+        let mut file = crate::files::open(path)?;
         let mut start = [0; 12];
         file.read_exact(&mut start)?;
         let [magic @ .., a, b, c, d] = start;

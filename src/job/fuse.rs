@@ -189,7 +189,7 @@ fn recorded(path: &Path, set: &DataSet, device: &Device) -> Result<FusionSet, Jo
         path: path.to_path_buf(),
         problem,
     };
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let bytes = crate::files::read(path).map_err(|error| fail(error.to_string()))?;
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
     let view = file
         .tensor("fusion.images")

@@ -2,7 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::model_file::{self, number};
 use crate::arch::{Network, State};
@@ -82,7 +82,7 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
 /// Hash of a recorded fusion set whose images fit the data set.
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
     let bytes =
-        std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+        crate::files::read(Path::new(path)).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
     let images = file.tensor("fusion.images").map_err(fail)?;
@@ -275,7 +275,7 @@ fn models(
         let architecture = settings.network(model);
         let read = files.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
-            let bytes = std::fs::read(&path).map_err(|error| Unreadable {
+            let bytes = crate::files::read(&path).map_err(|error| Unreadable {
                 message: format!("cannot read `{}`: {error}", path.display()),
                 hint: None,
             })?;

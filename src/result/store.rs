@@ -12,6 +12,10 @@ use super::{
     Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir,
     write_atomic, write_soon,
 };
+use crate::files;
+
+/// More bytes than any record or index.
+const LARGEST: u64 = 1 << 28;
 
 /// Paths of one experiment's results, and the reading and writing of them.
 #[derive(Debug, Clone)]
@@ -194,7 +198,7 @@ impl Store {
     pub fn recall(&self, job: &str, key: &str) -> Option<&Known> {
         let known = self.ledger.as_ref()?.get(job)?;
         let same = blake3::Hash::from_hex(key).is_ok_and(|key| key == known.key)
-            && fs::read(self.record_path(job)).is_ok_and(|bytes| blake3::hash(&bytes) == known.hash);
+            && files::read(&self.record_path(job)).is_ok_and(|bytes| blake3::hash(&bytes) == known.hash);
         same.then_some(known)
     }
 
@@ -229,7 +233,7 @@ impl Store {
 
     /// What a job answered on each test example; nothing where that is not kept, or not of the job's record.
     pub fn load_predictions(&self, job: &str) -> Option<Predictions> {
-        let bytes = fs::read(self.predictions_path(job)).ok()?;
+        let bytes = files::read(&self.predictions_path(job)).ok()?;
         Predictions::from_bytes(&bytes, &self.load(job).ok()?.key)
     }
 
@@ -258,7 +262,7 @@ impl Store {
     /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
         let path = self.record_path(job);
-        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         // Not a byte has changed since it was last checked.
         let known = self.ledger.as_ref().and_then(|ledger| ledger.get(job));
         if known.is_some_and(|known| known.hash == blake3::hash(&bytes))
@@ -306,7 +310,7 @@ impl Store {
             source,
         })?;
         // The same again is not worth a flush; jobs by the thousand make it large.
-        match fs::read(&path) {
+        match files::read(&path) {
             Ok(old) if old == bytes => Ok(()),
             _ => write_atomic(&path, &bytes),
         }
@@ -315,7 +319,7 @@ impl Store {
     /// Reads the index and checks its schema and its checksum.
     pub fn load_index(&self) -> Result<Index, StoreError> {
         let path = self.root.join("index.json");
-        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         let parsed = serde_json::from_slice::<Index>(&bytes);
         check_schema(&path, parsed.as_ref().ok().map(|index| index.schema), &bytes)?;
         let index = parsed.map_err(|source| StoreError::Json {

@@ -1,6 +1,5 @@
 //! Where the bytes of storages come from.
 
-use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
@@ -21,7 +20,7 @@ impl Source {
     /// Opens the file, tells the formats apart by its first bytes, and reads everything but the storages.
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<(Self, Content), TorchError> {
         let io = |source| TorchError::io(path, source);
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = crate::files::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut magic = Vec::new();
         file.by_ref().take(4).read_to_end(&mut magic).map_err(io)?;
