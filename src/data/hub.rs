@@ -7,8 +7,6 @@
 //!
 //! All other columns are left alone. What the pages of the two unpack to is known and bounded before they are unpacked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
@@ -18,6 +16,10 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::pages::Unpacked;
 use super::rows::{Columns, class_of};
+use crate::guard;
+
+/// The usual stack of a thread.
+const STACK: usize = 8 << 20;
 
 /// The usual columns of images.
 pub(super) const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
@@ -37,8 +39,7 @@ pub(super) struct Rows {
 /// On an error, says what is wrong.
 pub(super) fn read(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
     // The library takes some offsets and encodings for granted and panics where they are damaged.
-    catch_unwind(AssertUnwindSafe(|| rows(bytes, columns)))
-        .unwrap_or_else(|_| Err("it is damaged in a way that its reader cannot name".to_owned()))
+    guard::run(STACK, || rows(bytes, columns)).unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {

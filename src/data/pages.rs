@@ -246,6 +246,26 @@ mod tests {
         assert_eq!(reader.0, [0xaa]);
     }
 
+    #[test]
+    fn a_page_that_unpacks_to_more_than_it_claims_is_refused() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::copy(&mut std::io::repeat(0).take(1 << 20), &mut encoder).expect("in memory");
+        let packed = encoder.finish().expect("in memory");
+        let said = |unpacked: i64, encoding: i64| {
+            let page = Page {
+                unpacked,
+                encoding,
+                ..Page::default()
+            };
+            Unpacked::of(&packed).page(&page, &packed, Compression::GZIP(parquet::basic::GzipLevel::default()))
+        };
+        assert_eq!(said(1 << 20, 0), Ok(()));
+        assert!(said((1 << 20) - 1, 0).expect_err("more").starts_with("a page unpacks to more"));
+        assert!(said(1 << 40, 0).expect_err("too much").starts_with("it unpacks to"));
+        assert!(said(1 << 20, DELTA_BYTE_ARRAY).is_err());
+        assert!(said(-1, 0).is_err());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {

@@ -24,7 +24,7 @@ const DEEPEST: usize = 64;
 /// Macros inside each other.
 const MOST_MACROS: usize = 64;
 /// For what is slow and makes nothing.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Name of the argument that says which tag is at work. No template can write it, nor the names below.
 pub(super) const AT: &str = " at";

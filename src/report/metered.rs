@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::thread;
 
 use tera::ast::{Expr, ExprVal, FunctionCall, If, MacroCall, Node, WS};
 use tera::{Context, Tera};
@@ -10,6 +9,7 @@ use tera::{Context, Tera};
 use super::budget::{AT, Budget, COUNT, ENTER, GROWING, LEAVE, OF, PART, ROUND};
 use super::filters;
 use super::tags::{Fault, Place, places};
+use crate::guard;
 
 /// Expressions inside each other.
 const DEEPEST: usize = 100;
@@ -43,17 +43,10 @@ pub(super) fn render(name: &str, text: &str, context: &Context) -> Result<String
 }
 
 fn on_own_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
-    thread::scope(|scope| {
-        let builder = thread::Builder::new()
-            .name("template".to_owned())
-            .stack_size(STACK);
-        let failed = |reason: String| Failure::Fault((None, reason));
-        builder
-            .spawn_scoped(scope, work)
-            .map_err(|error| failed(format!("there is no thread to fill it in: {error}")))?
-            .join()
-            // The engine takes some things for granted, such as that no number is infinite.
-            .unwrap_or_else(|_| Err(failed("the template engine fails at it".to_owned())))
+    // The engine takes some things for granted, such as that no number is infinite.
+    guard::run(STACK, work).unwrap_or_else(|error| {
+        let reason = format!("the template engine fails: {error}");
+        Err(Failure::Fault((None, reason)))
     })
 }
 

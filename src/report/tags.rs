@@ -5,8 +5,10 @@
 const MOST_NESTED: usize = 64;
 /// Bytes of one tag.
 const LONGEST: usize = 8 << 10;
-/// Steps that the parser takes for the parentheses and brackets of one tag: four times as many for each level.
-const MOST_STEPS: u64 = 1 << 14;
+/// Steps that the parser takes for the parentheses and brackets of all tags: four times as many for each level.
+const MOST_STEPS: u64 = 1 << 18;
+/// The same of one tag.
+const MOST_OF_ONE: u64 = 1 << 14;
 
 /// Line and column, from 1.
 pub(super) type Place = (usize, usize);
@@ -18,7 +20,7 @@ pub(super) type Fault = (Option<Place>, String);
 pub(super) fn places(text: &str) -> Result<Vec<Place>, Fault> {
     let mut lines = Lines::default();
     let mut places = Vec::new();
-    let (mut from, mut nested) = (0, 0_usize);
+    let (mut from, mut nested, mut all_steps) = (0, 0_usize, 0_u64);
     while let Some(start) = text[from..].find('{').map(|at| from + at) {
         let close = match text.as_bytes().get(start + 1) {
             Some(b'{') => "}}",
@@ -42,7 +44,8 @@ pub(super) fn places(text: &str) -> Result<Vec<Place>, Fault> {
         if length > LONGEST {
             return Err((Some(place), format!("a tag has more than {LONGEST} bytes")));
         }
-        if steps > MOST_STEPS {
+        all_steps = all_steps.saturating_add(steps);
+        if steps > MOST_OF_ONE || all_steps > MOST_STEPS {
             let reason = "its parentheses and brackets are nested too deeply";
             return Err((Some(place), reason.to_owned()));
         }
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn places_are_those_of_tags_outside_of_comments_raw_text_and_quotes() {
         let text = "{# {{ a }} #}{{ \"}} {% if x %}\" }}\né{% raw %}{{ b }}{% endraw %}{%- set c = 1 %}\n\n {% for d in e %}{% endfor %}";
-        assert_eq!(places(text), Ok(vec![(1, 14), (2, 33), (4, 2)]));
+        assert_eq!(places(text), Ok(vec![(1, 14), (2, 30), (4, 2)]));
     }
 
     #[test]
