@@ -1,4 +1,5 @@
-//! The only writer of files: a reader sees the old content or the new, never a part.
+//! The only writer of files: a reader sees the old content or the new, never a part. And the way to open files for reading,
+//! which refuses at once whatever is no file.
 //!
 //! Being whole and being on the disk are two things. [`write_atomic`] does both before it returns. [`write_soon`] leaves
 //! the second to [`settle`], which does it for many files at once: on a disk that takes milliseconds for a flush, that is
@@ -11,7 +12,8 @@ mod stamp;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -225,8 +227,78 @@ fn replace<E>(
 /// most the beginning of a line.
 pub fn append(path: &Path) -> io::Result<Sink> {
     meet(Step::Create)?;
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    // Not waiting for a reader, where someone put a pipe there.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).custom_flags(flags).open(path)?;
     Ok(Sink { file })
+}
+
+/// Opens a file for reading. A folder, a named pipe, a device or a socket is an error at once: opening a pipe would wait for a
+/// writer, and a device may have no end.
+pub fn open(path: &Path) -> io::Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+/// The content of a file that [`open`] opens.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, u64::MAX)
+}
+
+/// The content of a file that [`open`] opens; an error where it has more than `limit` bytes, before any is read.
+pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, size) = opened(path)?;
+    let mut bytes = Vec::new();
+    if size <= limit {
+        bytes.try_reserve_exact(size as usize)?;
+        // It may grow meanwhile, and files of `/proc` claim to be empty.
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    }
+    let size = size.max(bytes.len() as u64);
+    if size > limit {
+        let message = format!("it has {size} bytes, and at most {limit} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// Like [`read_at_most`], of text.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read_at_most(path, limit)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// A file and its size. Looks at what was opened, not at the path again, which may be another by then.
+fn opened(path: &Path) -> io::Result<(File, u64)> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let (file, metadata) = match opened {
+        Ok(file) => {
+            let metadata = file.metadata()?;
+            (Ok(file), metadata)
+        }
+        // A socket cannot even be opened.
+        Err(error) => match fs::metadata(path) {
+            Ok(metadata) => (Err(error), metadata),
+            Err(_) => return Err(error),
+        },
+    };
+    let kind = metadata.file_type();
+    let what = match () {
+        () if kind.is_file() => return file.map(|file| (file, metadata.len())),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    let kind = match kind.is_dir() {
+        true => io::ErrorKind::IsADirectory,
+        false => io::ErrorKind::InvalidInput,
+    };
+    Err(io::Error::new(kind, format!("it is {what}, not a file")))
 }
 
 /// How far this machine's clock is from that of the file system `folder` is on, in seconds; positive if it is ahead. As
@@ -329,6 +401,42 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 0);
         assert!(skew(&folder.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::RWXU).expect("a pipe");
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
+        std::os::unix::fs::symlink(path("pipe"), path("link")).expect("a link");
+        for (what, path) in [
+            ("a named pipe", path("pipe")),
+            ("a named pipe", path("link")),
+            ("a socket", path("socket")),
+            ("a folder", folder.path().to_path_buf()),
+            ("a device", PathBuf::from("/dev/zero")),
+        ] {
+            let error = read(&path).expect_err(what).to_string();
+            assert_eq!(error, format!("it is {what}, not a file"));
+        }
+        let missing = read(&path("nothing")).expect_err("missing");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("sparse");
+        let file = File::create(&path).expect("a file");
+        file.set_len(1 << 40).expect("a hole");
+        let error = read_at_most(&path, 100).expect_err("too large");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        fs::write(&path, "text").expect("written");
+        assert_eq!(read_text(&path, 4).expect("short enough"), "text");
+        assert!(read_text(&path, 3).is_err());
+        fs::write(&path, b"\xff").expect("written");
+        assert!(read_text(&path, 4).is_err());
     }
 
     #[test]

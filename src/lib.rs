@@ -11,25 +11,26 @@
 //! | module | what | may use |
 //! | --- | --- | --- |
 //! | [`cli`] | commands; the only place that prints and reads the environment | everything |
-//! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, train (parameter types and name tables) |
+//! | [`manifest`] | layers of configuration, axes, typed settings, problems with line and column | data, arch, fusion, importance, files, train (parameter types and name tables) |
 //! | [`plan`] | jobs, keys, filters, groups of models; pure | manifest, fusion, metrics, result, seed |
-//! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, process, manifest (`[slurm]`, `[resources]`) |
-//! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, result, files |
+//! | [`schedule`] | what runs and why; dispatcher, executors, Slurm | plan, job, event, result, checkpoint, files, process, manifest (`[slurm]`, `[resources]`) |
+//! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, files, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store, claims | files, process |
-//! | [`report`] | statistics, tables, figures, pages | result |
+//! | [`report`] | statistics, tables, figures, pages | files, guard, result |
 //! | [`fusion`] | one file per method | arch, gpu, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, gpu, nn |
 //! | [`arch`] | networks: layers, levels, passes | gpu, nn |
 //! | [`nn`] | operations of networks: own kernels, the same on any number of threads | gpu |
 //! | [`gpu`] | CUDA: devices, kernels with twins on the CPU; the `unsafe`, but for one line of `data` | nothing of ours |
-//! | [`data`] | data sets, splits, fusion sets | files |
-//! | [`checkpoint`] | safetensors, PyTorch files | arch, result |
+//! | [`data`] | data sets, splits, fusion sets | files, guard |
+//! | [`checkpoint`] | safetensors, PyTorch files | arch, files, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch, gpu |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
 //! | [`linalg`] | least squares, assignment | gpu |
 //! | [`seed`] | generators by purpose | nothing of ours |
-//! | [`files`] | atomic writes; patterns and the order of names | process |
+//! | [`files`] | atomic writes, reading of files and of nothing else; patterns and the order of names | process |
+//! | [`guard`] | work that may panic, on a stack of its own | nothing of ours |
 //! | [`process`] | who this process is among all that share a folder | nothing of ours |
 
 pub mod arch;
@@ -40,6 +41,7 @@ pub mod event;
 pub mod files;
 pub mod fusion;
 pub mod gpu;
+pub mod guard;
 pub mod importance;
 pub mod job;
 pub mod linalg;

@@ -24,6 +24,7 @@ mod same;
 mod sequential;
 mod slices;
 mod slurm;
+mod small;
 mod speed;
 mod steps;
 mod survival;

@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut entries = Entries::default();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                entries.metadata = map.next_value()?;
+                entries.metadata = map.next_value::<Metadata>()?.0;
             } else if entries.tensors.len() >= self.0 {
                 return Err(A::Error::custom(format!("more than {} tensors", self.0)));
             } else {
@@ -153,6 +153,39 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             }
         }
         Ok(entries)
+    }
+}
+
+/// Names and texts, at most [`MOST_TEXTS`].
+struct Metadata(BTreeMap<String, String>);
+
+/// Far more than any program writes.
+const MOST_TEXTS: usize = 1 << 16;
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MetadataVisitor)
+    }
+}
+
+struct MetadataVisitor;
+
+impl<'de> Visitor<'de> for MetadataVisitor {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+        let mut texts = BTreeMap::new();
+        while let Some((name, text)) = map.next_entry()? {
+            if texts.len() >= MOST_TEXTS {
+                return Err(A::Error::custom(format!("more than {MOST_TEXTS} texts of metadata")));
+            }
+            texts.insert(name, text);
+        }
+        Ok(Metadata(texts))
     }
 }
 

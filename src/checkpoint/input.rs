@@ -13,7 +13,7 @@ pub(in crate::checkpoint) enum Input {
 
 impl Input {
     pub(in crate::checkpoint) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::Disk(File::open(path)?))
+        Ok(Self::Disk(crate::files::open(path)?))
     }
 
     /// Bytes in all.

@@ -98,11 +98,21 @@ impl Meta {
     pub const SCHEMA: u32 = SCHEMA;
 }
 
+/// Bytes of the metadata entry: more than the indices of a million images.
+pub(super) const LONGEST: usize = 16 << 20;
+
+/// The version alone; a newer one may have other fields.
+#[derive(Deserialize)]
+struct Version {
+    schema: Option<u64>,
+}
+
 /// What the metadata entry says, or why it cannot be read.
 pub(super) fn read_meta(text: &str) -> Result<Meta, String> {
-    let schema = serde_json::from_str::<serde_json::Value>(text)
-        .ok()
-        .and_then(|value| value.get("schema").and_then(serde_json::Value::as_u64));
+    if text.len() > LONGEST {
+        return Err(format!("it has {} bytes, and at most {LONGEST} are read", text.len()));
+    }
+    let schema = serde_json::from_str::<Version>(text).ok().and_then(|version| version.schema);
     match schema {
         Some(found) if found > u64::from(SCHEMA) => Err(format!(
             "schema version {found}, this program reads versions 1 to {SCHEMA}"
@@ -113,7 +123,7 @@ pub(super) fn read_meta(text: &str) -> Result<Meta, String> {
 
 /// Reads a checkpoint; with `hash`, only if the file's blake3 is that.
 pub fn load(path: &Path, hash: Option<&str>) -> Result<Checkpoint, CheckpointError> {
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io {
+    let bytes = crate::files::read(path).map_err(|source| CheckpointError::Io {
         path: path.to_path_buf(),
         source,
     })?;

@@ -163,7 +163,7 @@ fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointE
         .map(|(key, json)| native::read_meta(json).map_err(|e| malformed(key, e)))
         .transpose()?;
     let origin: Option<Origin> = read(origin::KEY)
-        .map(|(key, json)| serde_json::from_str(json).map_err(|e| malformed(key, e.to_string())))
+        .map(|(key, json)| origin::read(json).map_err(|error| malformed(key, error)))
         .transpose()?;
     Ok(File {
         path: path.to_path_buf(),

@@ -6,11 +6,20 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::native::LONGEST;
 use super::torch::Attribute;
 use super::{CheckpointError, File};
 
 /// The metadata entry that holds it, as JSON.
 pub(super) const KEY: &str = "runner-origin";
+
+/// Reads the entry; says why it cannot be read.
+pub(super) fn read(json: &str) -> Result<Origin, String> {
+    match json.len() > LONGEST {
+        true => Err(format!("it has {} bytes, and at most {LONGEST} are read", json.len())),
+        false => serde_json::from_str(json).map_err(|error| error.to_string()),
+    }
+}
 
 /// What is known of the file that a checkpoint was imported from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,7 +63,7 @@ impl Origin {
 
 fn hash(path: &Path) -> Result<String, CheckpointError> {
     let mut hasher = blake3::Hasher::new();
-    std::fs::File::open(path)
+    crate::files::open(path)
         .and_then(|file| hasher.update_reader(file).map(|_| ()))
         .map_err(|error| CheckpointError::io(path, error))?;
     Ok(hasher.finalize().to_hex().to_string())

@@ -83,11 +83,13 @@ impl Bar {
     }
 
     fn show(&mut self, progress: &Progress) {
-        if !self.terminal {
-            return;
-        }
         if self.file != progress.file {
             progress.file.clone_into(&mut self.file);
+            if !self.terminal {
+                let size = progress.total.map_or_else(String::new, |total| format!(" ({total} bytes)"));
+                let _ = writeln!(std::io::stderr(), "fetching {}{size}", self.file);
+                return;
+            }
             let bar = progress
                 .total
                 .map_or_else(ProgressBar::no_length, ProgressBar::new);

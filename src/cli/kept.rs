@@ -88,7 +88,7 @@ pub fn fingerprint(experiment: &Experiment, path: &Path, decisions: &[Decision])
 
 /// The tables made of the same, whose files are still there as they were made.
 pub fn recall(store: &Store, fingerprint: &str) -> Option<Kept> {
-    let bytes = std::fs::read(path(store)).ok()?;
+    let bytes = crate::files::read(&path(store)).ok()?;
     let kept: Kept = serde_json::from_slice(&bytes).ok()?;
     if kept.checksum != checksum(&kept.tables) {
         return None;
@@ -129,6 +129,6 @@ fn path(store: &Store) -> PathBuf {
 }
 
 fn content_hash(file: &std::path::Path) -> Option<String> {
-    let bytes = std::fs::read(file).ok()?;
+    let bytes = crate::files::read(file).ok()?;
     Some(blake3::hash(&bytes).to_hex().to_string())
 }

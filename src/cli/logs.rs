@@ -1,7 +1,6 @@
 //! `runner logs`: the log of one job.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::result::Store;
 /// Runs the command.
 pub fn run(args: &LogsArgs, global: &Global) -> Result<(), CliError> {
     let path = find(args, global)?;
-    let mut file = File::open(&path)?;
+    let mut file = crate::files::open(&path)?;
     let mut out = std::io::stdout().lock();
     let mut buffer = Vec::new();
     loop {

@@ -75,6 +75,7 @@ fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
 /// | 100 | some jobs failed, or `verify` found differences |
 /// | 130 | interrupted |
 pub fn main() -> ExitCode {
+    crate::guard::silence();
     let cli = Cli::parse();
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),

@@ -166,7 +166,7 @@ impl Step {
 
     /// Copies the network that a job made.
     pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
-        let bytes = std::fs::read(self.resources.store.checkpoint_path(&record.job))?;
+        let bytes = crate::files::read(&self.resources.store.checkpoint_path(&record.job))?;
         Ok(write_atomic(to, &bytes)?)
     }
 

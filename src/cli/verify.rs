@@ -246,7 +246,7 @@ fn recorded(experiment: &Experiment, index: &Index, decision: &Decision, job: us
 /// Whether the job's checkpoint is in the cache, but not as the record says.
 fn is_damaged(store: &Store, record: &Record) -> bool {
     let hash = record.diagnostics["checkpoint"]["blake3"].as_str();
-    let bytes = std::fs::read(store.checkpoint_path(&record.job));
+    let bytes = crate::files::read(&store.checkpoint_path(&record.job));
     hash.zip(bytes.ok())
         .is_some_and(|(hash, bytes)| blake3::hash(&bytes).to_hex().as_str() != hash)
 }

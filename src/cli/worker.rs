@@ -14,12 +14,15 @@ use crate::plan::JobSpec;
 use crate::result::{Status, Store, safe_name};
 use crate::schedule::{JobLog, Order};
 
+/// More than any job file.
+const LONGEST: u64 = 64 << 20;
+
 /// Runs the command.
 pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
     if args.ordered {
         return ordered(args);
     }
-    let text = std::fs::read_to_string(&args.job).map_err(|error| {
+    let text = crate::files::read_text(&args.job, LONGEST).map_err(|error| {
         CliError::usage(
             format!("cannot read `{}`: {error}", args.job.display()),
             "give a job file",

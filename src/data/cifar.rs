@@ -163,7 +163,7 @@ impl Cifar {
     ) -> Result<Images, DataError> {
         let mut images = Images::default();
         for path in paths {
-            let content = std::fs::read(path).map_err(|error| DataError::read(path, error))?;
+            let content = crate::files::read(path).map_err(|error| DataError::read(path, error))?;
             let (format, decoded) = match files.form {
                 Form::Parquet => ("parquet", self.parquet(content, &mut images)),
                 Form::Binary => ("CIFAR", self.binary(&content, &mut images)),

@@ -77,6 +77,19 @@ pub enum DataError {
         /// What is wrong, with the numbers found.
         problem: String,
     },
+    /// A folder or file of one's own data that does not go with the others.
+    #[error("`{}`: {problem}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, with the numbers found.
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// An error of one's own data, which nobody published.
+    #[error(transparent)]
+    Own(Box<DataError>),
     /// A split, hold-out or sample that cannot be made.
     #[error("cannot {what}: {problem}")]
     Impossible {
@@ -111,6 +124,31 @@ impl DataError {
             format,
             problem: problem.into(),
         }
+    }
+
+    pub(super) fn of_own(self) -> Self {
+        Self::Own(Box::new(self))
+    }
+
+    /// What the user can do about it, where the data are the user's own.
+    fn own_hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Format { format: "image", .. } => {
+                "PNG and JPEG images are read: convert the file, or move it out of the folder"
+            }
+            Self::Format { format: "npz", .. } => {
+                "arrays are made by `numpy.savez_compressed(FILE, train_images=..., train_labels=..., ...)`, see docs/data.md"
+            }
+            Self::Format { format: "parquet", .. } => {
+                "a column of PNG or JPEG images and one of labels are needed; `dataset.image-column` and \
+                 `dataset.label-column` name them"
+            }
+            Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => "write the file anew",
+            Self::Read { source, .. } if source.kind() != std::io::ErrorKind::PermissionDenied => return None,
+            Self::Content { .. } => return None,
+            other => return other.hint(),
+        };
+        Some(text.to_owned())
     }
 
     /// What the user can do about it.
@@ -150,6 +188,8 @@ impl DataError {
             Self::Content { .. } => {
                 Some("a file is missing, doubled or of another data set: download them again".to_owned())
             }
+            Self::Folder { hint, .. } => Some((*hint).to_owned()),
+            Self::Own(error) => error.own_hint(),
             Self::Impossible { .. } => None,
         }
     }

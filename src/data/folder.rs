@@ -1,6 +1,6 @@
 //! Folders of images, one folder for each class.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,11 @@ use super::{DataError, image, rows};
 
 /// How deeply folders of a class may be nested; a link to a folder above would otherwise never end.
 const DEEPEST: usize = 8;
+
+/// Bytes of an image's file.
+const LARGEST: u64 = 64 << 20;
+/// Files that desktops leave behind; others of them are hidden.
+const LEFT_BEHIND: [&str; 2] = ["thumbs.db", "desktop.ini"];
 
 /// Files with their classes.
 pub(super) type Labelled = Vec<(PathBuf, u32)>;
@@ -35,8 +40,11 @@ pub(super) fn images(folder: &Path, classes: &[String]) -> Result<Labelled, Data
     for entry in entries(folder)?.iter().filter(|entry| entry.is_dir()) {
         let name = name_of(entry);
         let Some(label) = classes.iter().position(|class| *class == name) else {
-            let problem = format!("the class `{name}` has no training images");
-            return Err(DataError::format(entry, "class folder", problem));
+            return Err(DataError::Folder {
+                path: entry.clone(),
+                problem: format!("there are no training images of the class `{name}`"),
+                hint: "put images of it into the training part, too, or remove the folder",
+            });
         };
         let mut files = Vec::new();
         collect(entry, DEEPEST, &mut files)?;
@@ -45,21 +53,43 @@ pub(super) fn images(folder: &Path, classes: &[String]) -> Result<Labelled, Data
     Ok(found)
 }
 
-/// `[C, H, W]`: height and width of the first image, three channels if any has colour.
+/// `[C, H, W]`: height and width of all images, three channels if any has colour.
 pub(super) fn shape(files: &Labelled) -> Result<Option<[usize; 3]>, DataError> {
     let headers: Vec<Result<[usize; 3], DataError>> = files
         .par_iter()
         .map(|(path, _)| {
-            image::header(&rows::read(path)?).map_err(|problem| DataError::format(path, "image", problem))
+            image::header(&read(path)?).map_err(|problem| DataError::format(path, "image", problem))
         })
         .collect();
-    let mut shape: Option<[usize; 3]> = None;
-    for header in headers {
-        let header = header?;
-        let first = shape.get_or_insert(header);
-        first[0] = first[0].max(header[0]);
+    let headers: Vec<[usize; 3]> = headers.into_iter().collect::<Result<_, _>>()?;
+    let mut sizes: BTreeMap<[usize; 2], usize> = BTreeMap::new();
+    for [_, height, width] in &headers {
+        *sizes.entry([*height, *width]).or_default() += 1;
     }
-    Ok(shape)
+    // On a tie, that of the first image is the usual one.
+    let first = headers.first().map(|[_, height, width]| [*height, *width]);
+    let usual = sizes.iter().max_by_key(|(size, count)| (**count, Some(**size) == first));
+    let Some((&[height, width], count)) = usual else {
+        return Ok(None);
+    };
+    let differs = |[_, h, w]: &[usize; 3]| [*h, *w] != [height, width];
+    if let Some(at) = headers.iter().position(differs) {
+        let [_, h, w] = headers[at];
+        return Err(DataError::Folder {
+            path: files[at].0.clone(),
+            problem: format!(
+                "it has {h} x {w} pixels, but {count} of the {} images have {height} x {width}",
+                files.len()
+            ),
+            hint: "all images of a data set have one size: resize it, or remove it",
+        });
+    }
+    let channels = headers.iter().map(|[channels, ..]| *channels).max().unwrap_or(1);
+    Ok(Some([channels, height, width]))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    crate::files::read_at_most(path, LARGEST).map_err(|error| DataError::read(path, error))
 }
 
 /// Decodes the files, each of the given shape; the error names the first that is not.
@@ -68,9 +98,11 @@ pub(super) fn decode(files: &Labelled, shape: [usize; 3]) -> Result<Images, Data
         labels: files.iter().map(|(_, label)| *label).collect(),
         pixels: Vec::new(),
     };
+    let sizes = files.iter().map(|(path, _)| fs::metadata(path).map_or(0, |file| file.len()));
+    rows::check_size(files.len(), shape, sizes.fold(0, u64::saturating_add))?;
     rows::decode_all(files.len(), shape, &mut images, |row, planes| {
         let path = &files[row].0;
-        image::decode(&rows::read(path)?, shape, planes)
+        image::decode(&read(path)?, shape, planes)
             .map_err(|problem| DataError::format(path, "image", problem))
     })?;
     Ok(images)
@@ -85,7 +117,8 @@ pub(super) fn empty(files: &Labelled, classes: usize) -> Option<usize> {
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
     for entry in entries(folder)? {
         if !entry.is_dir() {
-            files.push(entry);
+            let left_behind = LEFT_BEHIND.contains(&name_of(&entry).to_ascii_lowercase().as_str());
+            files.extend((!left_behind).then_some(entry));
         } else if depth == 0 {
             let problem = format!("folders of images are nested more than {DEEPEST} deep");
             return Err(DataError::format(&entry, "class folder", problem));

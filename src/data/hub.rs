@@ -3,11 +3,9 @@
 //! | column | kind |
 //! | --- | --- |
 //! | `img`, `image`, or as the user says | a structure with the bytes in its field `bytes`, or the bytes themselves |
-//! | as the data set says | whole numbers of 32 or 64 bits, or lists of them, of which the first counts |
+//! | as the data set says | numbers, whole in value, or flags; or lists of one of them, or of one for each class, all 0 but for a 1 |
 //!
-//! All other columns are left alone. Snappy is the only compression read; the hub's exports use it.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! All other columns are left alone. What the pages of the two unpack to is known and bounded before they are unpacked.
 
 use bytes::Bytes;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -16,7 +14,12 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-use super::rows::Columns;
+use super::pages::Unpacked;
+use super::rows::{Columns, class_of};
+use crate::guard;
+
+/// The usual stack of a thread.
+const STACK: usize = 8 << 20;
 
 /// The usual columns of images.
 pub(super) const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
@@ -36,12 +39,11 @@ pub(super) struct Rows {
 /// On an error, says what is wrong.
 pub(super) fn read(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
     // The library takes some offsets and encodings for granted and panics where they are damaged.
-    catch_unwind(AssertUnwindSafe(|| rows(bytes, columns)))
-        .unwrap_or_else(|_| Err("it is damaged in a way that its reader cannot name".to_owned()))
+    guard::run(STACK, || rows(bytes, columns)).unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
-    let file = SerializedFileReader::new(bytes).map_err(text)?;
+    let file = SerializedFileReader::new(bytes.clone()).map_err(text)?;
     let schema = file.metadata().file_metadata().schema_descr();
     let (image, label) = (
         column(schema, columns.images, 0)?,
@@ -51,6 +53,17 @@ fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
         images: Vec::new(),
         labels: Vec::new(),
     };
+    let mut unpacked = Unpacked::of(&bytes);
+    let claimed = file.metadata().row_groups().iter();
+    let claimed = claimed.fold(0_i64, |sum, group| sum.saturating_add(group.num_rows().max(0)));
+    if claimed > MOST_ROWS as i64 {
+        return Err(format!("it claims {claimed} rows, at most {MOST_ROWS} are read from a file"));
+    }
+    for group in file.metadata().row_groups() {
+        for column in [image, label] {
+            unpacked.add(group.column(column))?;
+        }
+    }
     for index in 0..file.num_row_groups() {
         let first = rows.labels.len();
         let group = file.get_row_group(index).map_err(text);
@@ -65,35 +78,49 @@ fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
 fn group_rows(group: &dyn RowGroupReader, image: usize, label: usize, rows: &mut Rows) -> Result<(), String> {
     match group.get_column_reader(image).map_err(text)? {
         ColumnReader::ByteArrayColumnReader(reader) => {
-            rows.images
-                .extend(values(reader, group, image, rows.images.len())?);
+            let found = values(reader, group, image, rows.images.len())?;
+            rows.images.extend(found.into_iter().flatten());
         }
         _ => return Err("images are not kept as bytes".to_owned()),
     }
     let first = rows.labels.len();
-    match group.get_column_reader(label).map_err(text)? {
-        ColumnReader::Int64ColumnReader(reader) => rows.labels.extend(values(reader, group, label, first)?),
-        ColumnReader::Int32ColumnReader(reader) => {
-            let values = values(reader, group, label, first)?;
-            rows.labels.extend(values.into_iter().map(i64::from));
+    let found = match group.get_column_reader(label).map_err(text)? {
+        ColumnReader::Int64ColumnReader(reader) => values(reader, group, label, first)?,
+        ColumnReader::Int32ColumnReader(reader) => whole(values(reader, group, label, first)?, |n| Some(n.into())),
+        ColumnReader::BoolColumnReader(reader) => whole(values(reader, group, label, first)?, |n| Some(n.into())),
+        ColumnReader::FloatColumnReader(reader) => {
+            whole(values(reader, group, label, first)?, |n| integer(n.into()))
         }
+        ColumnReader::DoubleColumnReader(reader) => whole(values(reader, group, label, first)?, integer),
         _ => return Err("labels are not kept as whole numbers".to_owned()),
+    };
+    let name = group.metadata().column(label).column_path().string();
+    for (row, values) in (first..).zip(found) {
+        let label = class_of(&values).map_err(|problem| format!("row {row}: `{name}` {problem}"))?;
+        rows.labels.push(label);
     }
     Ok(())
 }
 
-/// The values of a column in a group that begins with row `first` of the file, one for each row.
+/// Numbers that are no whole ones are no label: -1 is none either.
+fn whole<T>(rows: Vec<Vec<T>>, integer: impl Fn(T) -> Option<i64>) -> Vec<Vec<i64>> {
+    let row = |row: Vec<T>| row.into_iter().map(|n| integer(n).unwrap_or(-1)).collect();
+    rows.into_iter().map(row).collect()
+}
+
+fn integer(number: f64) -> Option<i64> {
+    (number.trunc() == number && number.abs() < f64::from(i32::MAX)).then_some(number as i64)
+}
+
+/// The values of a column in a group that begins with row `first` of the file, for each row one, or those of its list.
 fn values<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     group: &dyn RowGroupReader,
     column: usize,
     first: usize,
-) -> Result<Vec<T::T>, String> {
+) -> Result<Vec<Vec<T::T>>, String> {
     let metadata = group.metadata();
-    let count = usize::try_from(metadata.num_rows()).unwrap_or(usize::MAX);
-    if count > MOST_ROWS {
-        return Err(format!("a group claims {} rows", metadata.num_rows()));
-    }
+    let count = usize::try_from(metadata.num_rows()).unwrap_or_default();
     let (mut levels, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (records, found, _) = reader
         .read_records(count, Some(&mut levels), Some(&mut repeated), &mut values)
@@ -104,7 +131,7 @@ fn values<T: DataType>(
         return Err(format!("only {records} of {count} rows have `{name}`"));
     }
     if found == count && values.len() == count {
-        return Ok(values);
+        return Ok(values.into_iter().map(|value| vec![value]).collect());
     }
     // The levels say how much of the path to a value is there, and whether it goes on with the list of the value before.
     let there = |at: usize| {
@@ -121,8 +148,14 @@ fn values<T: DataType>(
             first + missing.unwrap_or(count)
         ));
     }
-    let firsts = values.into_iter().enumerate().filter(|(at, _)| starts(*at));
-    Ok(firsts.map(|(_, value)| value).collect())
+    let mut lists: Vec<Vec<T::T>> = Vec::with_capacity(count);
+    for (at, value) in values.into_iter().enumerate() {
+        match lists.last_mut() {
+            Some(list) if !starts(at) => list.push(value),
+            _ => lists.push(vec![value]),
+        }
+    }
+    Ok(lists)
 }
 
 /// Position of the first of the columns `names` that the file has; in lists up to `depth` deep, under any of the names

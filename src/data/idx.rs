@@ -9,19 +9,19 @@
 //! Nothing is allocated on a header's word: the content is in memory when the header is read, and must have exactly
 //! the length that the header says.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
 use super::DataError;
+use crate::files;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Reads at most `limit` bytes of a file as it lies.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(|source| DataError::read(path, source))?;
+    let file = files::open(path).map_err(|source| DataError::read(path, source))?;
     drain(path, file, limit)
 }
 

@@ -14,8 +14,8 @@ use png::{BitDepth, ColorType, Limits, Transformations};
 
 /// The most bytes the PNG decoder may allocate beside the pixels.
 const PNG_LIMIT: usize = 1 << 24;
-/// More pixels than any image that a network is trained on.
-const MOST_PIXELS: usize = 1 << 26;
+/// More pixels than any image that a network is trained on: 2048 x 2048.
+const MOST_PIXELS: usize = 1 << 22;
 
 /// Samples of an image, interleaved.
 struct Samples {
@@ -86,8 +86,41 @@ fn format(bytes: &[u8]) -> Result<Format, String> {
     } else if bytes.starts_with(&[0xff, 0xd8]) {
         Ok(Format::Jpeg)
     } else {
-        let start = &bytes[..bytes.len().min(4)];
-        Err(format!("neither PNG nor JPEG: it starts with {start:02x?}"))
+        Err(format!("neither PNG nor JPEG but {}", other(bytes)))
+    }
+}
+
+/// What a file is instead, by its first bytes.
+fn other(bytes: &[u8]) -> String {
+    const KNOWN: [(usize, &[u8], &str); 13] = [
+        (8, b"WEBP", "WebP"),
+        (0, b"GIF8", "GIF"),
+        (0, b"BM", "BMP"),
+        (0, b"II*\0", "TIFF"),
+        (0, b"MM\0*", "TIFF"),
+        (8, b"avif", "AVIF"),
+        (4, b"ftyp", "HEIF or a video"),
+        (0, b"%PDF", "PDF"),
+        (0, b"<svg", "SVG"),
+        (0, b"PK", "a zip archive"),
+        (0, &[0x1f, 0x8b], "gzip"),
+        (0, b"\x93NUMPY", "an array of NumPy"),
+        (0, b"version https://git-lfs", "a pointer of Git LFS (`git lfs pull` fetches the file)"),
+    ];
+    if bytes.is_empty() {
+        return "an empty file".to_owned();
+    }
+    let is = |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic));
+    if let Some((_, _, name)) = KNOWN.iter().find(is) {
+        return (*name).to_owned();
+    }
+    let start = &bytes[..bytes.len().min(4)];
+    match start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        true => format!("a file that begins with {:?}", String::from_utf8_lossy(start)),
+        false => {
+            let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("a file that begins with the bytes {} (hexadecimal)", hex.join(" "))
+        }
     }
 }
 

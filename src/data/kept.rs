@@ -82,7 +82,7 @@ impl Origin {
                 let stamp = Stamp::read(path)?;
                 // Piece by piece: a file that is far too long is refused by its decoder, not by the memory.
                 let mut hasher = blake3::Hasher::new();
-                hasher.update_reader(File::open(path)?)?;
+                hasher.update_reader(crate::files::open(path)?)?;
                 Ok(Source {
                     name: name(path),
                     size: hasher.count(),
@@ -269,7 +269,7 @@ impl Kept<'_> {
 
     /// The file, if it is what is looked for.
     fn open(&self, path: &Path) -> io::Result<Option<Opened>> {
-        let mut file = File::open(path)?;
+        let mut file = crate::files::open(path)?;
         let mut start = [0; 12];
         file.read_exact(&mut start)?;
         let [magic @ .., a, b, c, d] = start;

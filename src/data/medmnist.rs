@@ -3,7 +3,7 @@
 //! | array | shape |
 //! | --- | --- |
 //! | `train_images`, `val_images`, `test_images` | `[N, H, W, 3]` in colour, `[N, H, W]` in grey; unsigned bytes |
-//! | `train_labels`, `val_labels`, `test_labels` | `[N, 1]`; unsigned bytes |
+//! | `train_labels`, `val_labels`, `test_labels` | `[N, 1]` or `[N]` of whole numbers of any type, or `[N, classes]`, all 0 but for a 1 |
 //!
 //! The validation part is trained on, after the training part, as in the paper. The file says how large images are;
 //! `BloodMNIST` is published with 28, 64, 128 and 224 pixels.
@@ -14,7 +14,7 @@ use super::catalogue::Request;
 use super::decoded::{Decoded, Images, Recipe};
 use super::kept::Origin;
 use super::normalise::Stats;
-use super::npz::{Array, Npz};
+use super::npz::{Array, Npz, Numbers};
 use super::source::join;
 use super::{DataError, DataSet, Found, Known, rows};
 
@@ -125,7 +125,8 @@ impl<'a> Medical<'a> {
 
     fn decode(&self) -> Result<Decoded, DataError> {
         let bytes = rows::read(&self.path)?;
-        decode(&bytes, self.classes).map_err(|problem| DataError::format(&self.path, "MedMNIST", problem))
+        let format = if self.classes.is_some() { "MedMNIST" } else { "npz" };
+        decode(&bytes, self.classes).map_err(|problem| DataError::format(&self.path, format, problem))
     }
 }
 
@@ -136,9 +137,9 @@ fn decode(bytes: &[u8], classes: Option<usize>) -> Result<Decoded, String> {
     let mut part = |names: &[&str]| -> Result<Images, String> {
         let mut images = Images::default();
         for name in names {
-            let labels = file.array(&format!("{name}_labels"), LIMIT)?;
+            let labels = file.numbers(&format!("{name}_labels"), LIMIT)?;
             let pixels = file.array(&format!("{name}_images"), LIMIT)?;
-            append(name, &labels, &pixels, &mut shape, &mut images)?;
+            append(name, &labels, pixels, &mut shape, &mut images)?;
         }
         Ok(images)
     };
@@ -170,8 +171,8 @@ fn decode(bytes: &[u8], classes: Option<usize>) -> Result<Decoded, String> {
 /// Appends one part, pixels moved from `[N, H, W, C]` to `[N, C, H, W]`.
 fn append(
     name: &str,
-    labels: &Array,
-    pixels: &Array,
+    labels: &Numbers,
+    pixels: Array,
     shape: &mut Option<[usize; 3]>,
     images: &mut Images,
 ) -> Result<(), String> {
@@ -185,12 +186,22 @@ fn append(
             ));
         }
     };
-    if !matches!(labels.shape[..], [n] | [n, 1] if n == count) {
+    let width = match labels.shape[..] {
+        [n] if n == count => 1,
+        [n, width] if n == count => width,
+        _ => 0,
+    };
+    let classes: Option<Vec<i64>> = labels
+        .values
+        .chunks(width.max(1))
+        .map(|row| rows::class_of(row).ok())
+        .collect();
+    let Some(classes) = classes.filter(|_| width > 0 || count == 0) else {
         return Err(format!(
-            "`{name}_labels` has shape {:?} instead of [{count}, 1]",
+            "`{name}_labels` has shape {:?} instead of [{count}, 1], and its rows are not a 1 among zeros",
             labels.shape
         ));
-    }
+    };
     let expected = shape.get_or_insert(found);
     if *expected != found {
         return Err(format!(
@@ -198,15 +209,29 @@ fn append(
         ));
     }
     let [channels, height, width] = found;
-    images
-        .labels
-        .extend(labels.values.iter().map(|&label| u32::from(label)));
-    images.reserve(count, channels * height * width)?;
-    for image in pixels.values.chunks_exact((channels * height * width).max(1)) {
-        for channel in 0..channels {
-            images.pixels.extend(image.iter().skip(channel).step_by(channels));
+    for (row, label) in classes.into_iter().enumerate() {
+        let label = rows::label(row, label, None).map_err(|problem| format!("`{name}_labels`: {problem}"))?;
+        images.labels.push(label);
+    }
+    let mut pixels = pixels.values;
+    if channels > 1 {
+        let mut scratch = vec![0; channels * height * width];
+        for image in pixels.chunks_exact_mut(scratch.len().max(1)) {
+            scratch.copy_from_slice(image);
+            let planes = image.chunks_exact_mut((height * width).max(1));
+            for (channel, plane) in planes.enumerate() {
+                let values = scratch.iter().skip(channel).step_by(channels);
+                plane.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+            }
         }
     }
+    // The first part is the largest, and not copied.
+    if images.pixels.is_empty() {
+        images.pixels = pixels;
+        return Ok(());
+    }
+    images.reserve(count, channels * height * width)?;
+    images.pixels.extend(pixels);
     Ok(())
 }
 

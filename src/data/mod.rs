@@ -43,6 +43,7 @@ mod mnist;
 mod normalise;
 mod npz;
 mod own;
+mod pages;
 mod pixels;
 mod rows;
 mod sample;

@@ -119,11 +119,16 @@ fn images(path: &Path) -> Result<Option<Form>, DataError> {
         return Ok(None);
     }
     if !test.is_dir() {
-        return Err(DataError::Missing {
-            name: path.display().to_string(),
-            file: "the folder `test`".to_owned(),
-            searched: vec![path.to_path_buf()],
-            size: None,
+        let others = ["val", "valid", "validation"];
+        let other = others.into_iter().find(|name| path.join(name).is_dir());
+        let problem = other.map_or_else(
+            || "it has a folder `train`, but no folder `test`".to_owned(),
+            |name| format!("it has no folder `test`, and `{name}` is not read"),
+        );
+        return Err(DataError::Folder {
+            path: path.to_path_buf(),
+            problem,
+            hint: "the part that models are tested on is in `test/CLASS/*`: make that folder, or rename another",
         });
     }
     let parts = [
@@ -131,15 +136,18 @@ fn images(path: &Path) -> Result<Option<Form>, DataError> {
         folder::images(&test, &classes)?,
     ];
     if let Some(class) = folder::empty(&parts[0], classes.len()) {
-        let problem = "it has no images".to_owned();
-        return Err(DataError::format(
-            &train.join(&classes[class]),
-            "class folder",
-            problem,
-        ));
+        return Err(DataError::Folder {
+            path: train.join(&classes[class]),
+            problem: "this class has no images".to_owned(),
+            hint: "put PNG or JPEG images into the folder, or remove it",
+        });
     }
     if parts[1].is_empty() {
-        return Err(DataError::format(&test, "class folder", "it has no images"));
+        return Err(DataError::Folder {
+            path: test,
+            problem: "there are no images".to_owned(),
+            hint: "put PNG or JPEG images into folders of the classes, as in `test/CLASS/*`",
+        });
     }
     Ok(Some(Form::Folders(classes, parts)))
 }
@@ -184,6 +192,7 @@ impl Own<'_> {
             Self::Files(files) => files.recipe(&files.decoder())?.find(|| files.decode()),
             Self::Medical(medical) => medical.find(),
         }
+        .map_err(DataError::of_own)
     }
 
     pub(super) fn load(&self) -> Result<DataSet, DataError> {
@@ -191,6 +200,7 @@ impl Own<'_> {
             Self::Files(files) => files.recipe(&files.decoder())?.load(|| files.decode()),
             Self::Medical(medical) => medical.load(),
         }
+        .map_err(DataError::of_own)
     }
 }
 

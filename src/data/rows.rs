@@ -40,6 +40,42 @@ pub(super) fn classes(labels: &[u32]) -> Result<usize, String> {
     }
 }
 
+/// The label that the values of a row tell: the only one, or, of one for each class, the place of the 1 among zeros.
+pub(super) fn class_of(values: &[i64]) -> Result<i64, String> {
+    if let [label] = values {
+        return Ok(*label);
+    }
+    let ones = values.iter().filter(|&&value| value == 1).count();
+    let zeros = values.iter().filter(|&&value| value == 0).count();
+    match values.iter().position(|&value| value == 1) {
+        Some(class) if ones == 1 && zeros == values.len() - 1 => Ok(class as i64),
+        _ => Err(format!(
+            "is a list of {} numbers, neither one label nor a 1 among zeros: one label for each image is needed",
+            values.len()
+        )),
+    }
+}
+
+/// Bytes that images take, beside a multiple of what they take in files.
+const LEAST: u64 = 64 << 20;
+/// More than any picture is compressed by.
+const MULTIPLE: u64 = 256;
+
+/// Refuses images that would take far more memory than `encoded` bytes of them give reason to: files are small where they
+/// claim pixels without content.
+pub(super) fn check_size(count: usize, shape: [usize; 3], encoded: u64) -> Result<(), String> {
+    let pixels = shape.iter().fold(count as u64, |all, &n| all.saturating_mul(n as u64));
+    let most = LEAST.saturating_add(MULTIPLE.saturating_mul(encoded));
+    if pixels <= most {
+        return Ok(());
+    }
+    let [channels, height, width] = shape;
+    Err(format!(
+        "{count} images of {channels} x {height} x {width} take {pixels} bytes, of which at most {most} are read from {encoded} \
+         bytes of files"
+    ))
+}
+
 /// Appends the images of one file, each of `shape`, with labels below `classes` where their number is known.
 ///
 /// On an error, says what is wrong and in which row, counted from 0.
@@ -49,7 +85,9 @@ pub(super) fn append(
     (shape, classes): ([usize; 3], Option<usize>),
     images: &mut Images,
 ) -> Result<(), String> {
+    let encoded = content.len() as u64;
     let rows = hub::read(Bytes::from(content), columns)?;
+    check_size(rows.images.len(), shape, encoded)?;
     let labels: Result<Vec<u32>, String> = rows
         .labels
         .iter()
@@ -139,5 +177,5 @@ pub(super) fn append_files(
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|error| DataError::read(path, error))
+    crate::files::read(path).map_err(|error| DataError::read(path, error))
 }

@@ -190,7 +190,7 @@ fn recorded(path: &Path, spec: &JobSpec, set: &DataSet, device: &Device) -> Resu
         path: path.to_path_buf(),
         problem,
     };
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let bytes = crate::files::read(path).map_err(|error| fail(error.to_string()))?;
     unchanged(spec, "fusion-set", blake3::hash(&bytes).to_hex().as_str(), || {
         format!("the fusion set `{}`", path.display())
     })?;

@@ -2,7 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::model_file;
 use crate::arch::{Network, State};
@@ -104,7 +104,7 @@ fn division(point: &Point) -> String {
 /// Hash of a recorded fusion set whose images fit the data set.
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
     let bytes =
-        std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+        crate::files::read(Path::new(path)).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
     let images = file.tensor("fusion.images").map_err(fail)?;

@@ -23,7 +23,7 @@ pub(super) struct ModelFile {
 
 /// Reads a file of any format; its content tells which.
 pub(super) fn read(path: &Path) -> Result<ModelFile, CheckpointError> {
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::io(path, source))?;
+    let bytes = crate::files::read(path).map_err(|source| CheckpointError::io(path, source))?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
     let file = checkpoint::open_bytes(path, bytes)?;
     let indices = |train| -> Vec<usize> {

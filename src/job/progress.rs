@@ -73,7 +73,7 @@ impl StateFile {
 
     /// The saved state, if there is a whole one of the same job. A file that is not is as good as none.
     pub fn load(&self) -> Option<Snapshot> {
-        let bytes = std::fs::read(&self.path).ok()?;
+        let bytes = crate::files::read(&self.path).ok()?;
         let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(blake3::OUT_LEN)?)?;
         if blake3::hash(content).as_bytes().as_slice() != hash {
             tracing::warn!(file = %self.path.display(), "the saved training is damaged: starting anew");

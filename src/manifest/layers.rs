@@ -1,6 +1,5 @@
 //! Layers of configuration, later wins: the user's own settings, the file the manifest extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -299,7 +298,7 @@ fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceF
         ..Problem::new(format!("cannot read the manifest `{}`: {source}", path.display()))
     };
     // A device or a pipe may never end.
-    let bytes = File::open(path)
+    let bytes = crate::files::open(path)
         .and_then(|file| {
             let mut bytes = Vec::new();
             file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;

@@ -83,6 +83,9 @@ pub fn align(text: &str) -> String {
     aligned
 }
 
+/// More bytes than any terminal shows: cells of such a table are not padded.
+const WIDEST: usize = 8 << 20;
+
 /// The cells of a line, split at the bars that are not escaped.
 fn cells(line: &str) -> Vec<String> {
     let mut cells = vec![String::new()];
@@ -126,10 +129,11 @@ fn flush(table: &mut Vec<Vec<String>>, into: &mut String) {
         widths.max().unwrap_or(0).max(3)
     };
     let widths: Vec<usize> = (0..columns).map(wide).collect();
+    let wide = widths.iter().sum::<usize>().saturating_mul(table.len()) > WIDEST;
     for (row, cells) in table.iter().enumerate() {
         for column in 0..columns {
             let cell = cells.get(column).map_or("", String::as_str);
-            let width = widths[column];
+            let width = if wide { 3 } else { widths[column] };
             let padded = match (row == 1 && rule.is_some(), right[column]) {
                 (true, true) => format!("{}:", "-".repeat(width - 1)),
                 (true, false) => "-".repeat(width),

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | aggregate | `aggregate.rs`, `group.rs`, `normalise.rs`, `statistics/` | index and records -> [`Summary`] (`summary.json`) |
 //! | lay out | `layout.rs`, `table.rs`, `columns.rs`, `rows.rs`, `labels.rs`, `marks.rs`, `significance.rs` | summary and [`Metric`] -> [`Table`] |
-//! | render | `templates.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
+//! | render | `templates.rs`, `metered.rs`, `budget.rs`, `tags.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
 //! | draw | `figure/` | results -> SVG, PNG, pgfplots |
 //! | show | `page.rs` | all of it -> one HTML page |
 //! | compare | `compare.rs` | two sets of results -> what differs |
@@ -13,6 +13,7 @@
 //! A further layout is a variant of [`Layout`]; a further format is a function from [`Table`].
 
 mod aggregate;
+mod budget;
 mod columns;
 mod compare;
 mod error;
@@ -24,6 +25,7 @@ mod labels;
 mod layout;
 mod macros;
 mod marks;
+mod metered;
 mod metric;
 mod normalise;
 mod options;
@@ -33,6 +35,7 @@ mod rows;
 mod significance;
 mod statistics;
 mod table;
+mod tags;
 mod templates;
 mod write;
 

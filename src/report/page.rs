@@ -271,7 +271,7 @@ impl Pool {
 
 /// The end of a log, from the beginning of a line; nothing where there is none.
 fn tail(path: &Path) -> Option<String> {
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = crate::files::read(path).ok()?;
     let from = bytes.len().saturating_sub(LOG);
     let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
     Some(match text.split_once('\n') {

@@ -5,10 +5,11 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tera::Tera;
-
 use super::error::nearest;
-use super::{LAYOUTS, ReportError, Table, filters, render};
+use super::budget::PART;
+use super::metered::{self, Failure};
+use super::{LAYOUTS, ReportError, Table, render};
+use crate::files;
 use crate::result::StoreError;
 
 /// What a template makes.
@@ -55,10 +56,15 @@ pub struct Templates {
 struct Source {
     file: String,
     text: String,
+    /// Why there is no text. It disturbs no other template.
+    unreadable: Option<String>,
 }
 
 const METHODS_TEX: &str = include_str!("../../templates/methods-by-split.tex");
 const METHODS_MD: &str = include_str!("../../templates/methods-by-split.md");
+
+/// More than any template; also what the parser takes little memory for.
+const LONGEST: u64 = 256 << 10;
 
 /// The template of the page of an experiment.
 const PAGE: &str = "report.html";
@@ -85,13 +91,7 @@ impl Templates {
     pub fn load(folder: Option<&Path>) -> Result<Self, ReportError> {
         let compiled_in = COMPILED_IN.into_iter().map(|(name, format, text)| {
             let file = format!("{name}.{} (compiled in)", format.extension());
-            (
-                (name.to_string(), format),
-                Source {
-                    file,
-                    text: text.to_string(),
-                },
-            )
+            ((name.to_string(), format), Source::compiled_in(file, text))
         });
         let mut sources: BTreeMap<_, _> = compiled_in.collect();
         for path in folder.map(files).transpose()?.unwrap_or_default() {
@@ -99,26 +99,21 @@ impl Templates {
                 .into_iter()
                 .find(|format| path.extension().is_some_and(|found| found == format.extension()));
             let name = path.file_stem().and_then(|stem| stem.to_str());
-            let (Some(format), Some(name)) = (format, name) else {
+            let (Some(format), Some(name), true) = (format, name, path.is_file()) else {
                 continue;
             };
-            let text = fs::read_to_string(&path).map_err(|source| read_error(&path, source))?;
-            let file = path.display().to_string();
-            sources.insert((name.to_string(), format), Source { file, text });
+            sources.insert((name.to_string(), format), Source::read(&path));
         }
         let page = folder
             .map(|folder| folder.join(PAGE))
             .filter(|path| path.is_file());
-        let page = match page {
-            Some(path) => Source {
-                text: fs::read_to_string(&path).map_err(|source| read_error(&path, source))?,
-                file: path.display().to_string(),
+        let page = page.map_or_else(
+            || {
+                let text = include_str!("../../templates/report.html");
+                Source::compiled_in(format!("{PAGE} (compiled in)"), text)
             },
-            None => Source {
-                file: format!("{PAGE} (compiled in)"),
-                text: include_str!("../../templates/report.html").to_string(),
-            },
-        };
+            |path| Source::read(&path),
+        );
         Ok(Self { sources, page })
     }
 
@@ -185,16 +180,13 @@ impl Templates {
         }
         formats
             .into_iter()
-            .try_for_each(|format| self.parse(name, format).map(drop))
+            .try_for_each(|format| self.source(name, format)?.check(name))
     }
 
     /// Fills a template with a table. Blank lines around the text, which tags leave, are dropped.
     pub fn render(&self, name: &str, format: Format, table: &Table) -> Result<String, ReportError> {
-        let (tera, source) = self.parse(name, format)?;
-        let context = render::context(name, format, table);
-        let text = tera
-            .render(name, &context)
-            .map_err(|error| source.error(&error))?;
+        let source = self.source(name, format)?;
+        let text = source.render(name, &render::context(name, format, table))?;
         if text.trim().is_empty() {
             return Err(ReportError::Template {
                 file: source.file.clone(),
@@ -206,17 +198,14 @@ impl Templates {
         Ok(format!("{}\n", text.trim_matches(['\n', '\r'])))
     }
 
-    fn parse(&self, name: &str, format: Format) -> Result<(Tera, &Source), ReportError> {
+    fn source(&self, name: &str, format: Format) -> Result<&Source, ReportError> {
         let source = self.sources.get(&(name.to_string(), format));
-        let source = source.ok_or_else(|| self.unknown(name, format))?;
-        Ok((source.parse(name)?, source))
+        source.ok_or_else(|| self.unknown(name, format))
     }
 
     /// Fills the template of the page of an experiment; `page.rs` lists what it is given.
     pub(super) fn render_page(&self, context: &tera::Context) -> Result<String, ReportError> {
-        let tera = self.page.parse(PAGE)?;
-        tera.render(PAGE, context)
-            .map_err(|error| self.page.error(&error))
+        self.page.render(PAGE, context)
     }
 
     fn unknown(&self, name: &str, format: Format) -> ReportError {
@@ -244,13 +233,58 @@ impl Templates {
 }
 
 impl Source {
-    fn parse(&self, name: &str) -> Result<Tera, ReportError> {
-        let mut tera = Tera::default();
-        tera.autoescape_on(Vec::new());
-        filters::register(&mut tera);
-        tera.add_raw_template(name, &self.text)
-            .map_err(|error| self.error(&error))?;
-        Ok(tera)
+    fn compiled_in(file: String, text: &str) -> Self {
+        Self {
+            file,
+            text: text.to_string(),
+            unreadable: None,
+        }
+    }
+
+    /// A file of the templates' folder. A link out of it is not followed: templates that others gave away read nothing else.
+    fn read(path: &Path) -> Self {
+        let file = path.display().to_string();
+        let inside = || -> std::io::Result<bool> {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            Ok(path.canonicalize()?.starts_with(folder.canonicalize()?))
+        };
+        let text = match inside() {
+            Ok(false) => Err("it is a link to a file outside of the templates' folder: put a copy there".to_string()),
+            Ok(true) => files::read_text(path, LONGEST).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Self {
+            file,
+            unreadable: text.as_ref().err().cloned(),
+            text: text.unwrap_or_default(),
+        }
+    }
+
+    fn check(&self, name: &str) -> Result<(), ReportError> {
+        self.is_readable()?;
+        metered::check(name, &self.text).map_err(|failure| self.failed(failure))
+    }
+
+    fn render(&self, name: &str, context: &tera::Context) -> Result<String, ReportError> {
+        self.is_readable()?;
+        metered::render(name, &self.text, context).map_err(|failure| self.failed(failure))
+    }
+
+    fn is_readable(&self) -> Result<(), ReportError> {
+        let at = |reason: &String| self.failed(Failure::Fault((None, reason.clone())));
+        self.unreadable.as_ref().map_or(Ok(()), |reason| Err(at(reason)))
+    }
+
+    fn failed(&self, failure: Failure) -> ReportError {
+        match failure {
+            Failure::Engine(error) => self.error(&error),
+            Failure::Fault((place, reason)) => ReportError::Template {
+                file: self.file.clone(),
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
+                reason,
+            },
+        }
     }
 
     /// Puts a place to what Tera says. Of its errors only those of the parser tell where; for the others the name
@@ -262,6 +296,8 @@ impl Source {
             chain.push(error.to_string());
             cause = error.source();
         }
+        // The meters are none of the template's own.
+        chain.retain(|message| !message.contains(PART));
         let parsed = chain.iter().find_map(|message| parser_place(message));
         let (place, reason) = parsed.map_or_else(
             || {

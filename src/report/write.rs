@@ -109,7 +109,8 @@ fn essentials(mut record: Record) -> Record {
 /// Writes `summary.json` and every table the index asks for, as `tables/<template>-<metric>.tex` and `.md`; a further table of
 /// the same template and metric, with other columns, another baseline or axis, has a number behind its name.
 ///
-/// All tables are made before the first is written, so an error leaves the former ones as they were. A template that
+/// All tables are made before the first is written, so an error leaves the former ones as they were. A template that cannot be
+/// filled in costs its own tables alone; the first such error comes after all else is written. A template that
 /// exists in one format is written in that one; the terminal then gets the Markdown of `methods-by-split`.
 pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>, ReportError> {
     let mut results = load_with(store, essentials)?;
@@ -125,8 +126,12 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
     let mut made: Vec<Rendered> = Vec::new();
     let mut contents: Vec<(PathBuf, String)> = Vec::new();
     let mut commands: BTreeSet<String> = BTreeSet::new();
+    let mut failed: Option<ReportError> = None;
     for request in &index.tables {
-        templates.check(&request.template)?;
+        if let Err(error) = templates.check(&request.template) {
+            failed.get_or_insert(error);
+            continue;
+        }
         for name in &request.metrics {
             let metric: Metric = name.parse()?;
             let layout = templates.layout(&request.template)?;
@@ -142,28 +147,25 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
                 0 => String::new(),
                 n => format!("-{}", n + 1),
             };
-            let mut files = Vec::new();
-            for format in Format::ALL {
-                if templates.has(&request.template, format) {
-                    let text = templates.render(&request.template, format, &table)?;
-                    let file = format!("{}-{metric}{number}.{}", request.template, format.extension());
-                    let path = store.tables().join(file);
-                    contents.push((path.clone(), text));
-                    files.push(path);
+            match filled(templates, &request.template, &table) {
+                Ok((markdown, texts)) => {
+                    let path = |format: Format| {
+                        let file = format!("{}-{metric}{number}.{}", request.template, format.extension());
+                        store.tables().join(file)
+                    };
+                    made.push(Rendered {
+                        template: request.template.clone(),
+                        metric,
+                        markdown,
+                        warnings: table.warnings,
+                        files: texts.iter().map(|(format, _)| path(*format)).collect(),
+                    });
+                    contents.extend(texts.into_iter().map(|(format, text)| (path(format), text)));
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
                 }
             }
-            let template = if templates.has(&request.template, Format::Markdown) {
-                &request.template
-            } else {
-                FALLBACK
-            };
-            made.push(Rendered {
-                template: request.template.clone(),
-                metric,
-                markdown: templates.render(template, Format::Markdown, &table)?,
-                warnings: table.warnings,
-                files,
-            });
         }
     }
     let text = serde_json::to_string_pretty(&summary);
@@ -176,7 +178,27 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
     for (path, text) in contents {
         write_atomic(&path, text.as_bytes())?;
     }
-    Ok(made)
+    failed.map_or(Ok(made), Err)
+}
+
+/// A table for the terminal, and in each format of its template.
+fn filled(
+    templates: &Templates,
+    name: &str,
+    table: &Table,
+) -> Result<(String, Vec<(Format, String)>), ReportError> {
+    let formats = Format::ALL
+        .into_iter()
+        .filter(|format| templates.has(name, *format));
+    let texts = formats
+        .map(|format| Ok((format, templates.render(name, format, table)?)))
+        .collect::<Result<Vec<_>, ReportError>>()?;
+    let own = texts.iter().find(|(format, _)| *format == Format::Markdown);
+    let markdown = match own {
+        Some((_, text)) => text.clone(),
+        None => templates.render(FALLBACK, Format::Markdown, table)?,
+    };
+    Ok((markdown, texts))
 }
 
 const FALLBACK: &str = "methods-by-split";

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, create_dir};
+use crate::files;
 use crate::process::Process;
 
 mod survey;
@@ -169,7 +170,7 @@ impl Claims {
                 Ok((file, owner)) => {
                     // A chain that was removed meanwhile has no end to be.
                     let unchanged = |(path, content): &(PathBuf, Vec<u8>)| {
-                        fs::read(path).is_ok_and(|now| now == *content)
+                        files::read(path).is_ok_and(|now| now == *content)
                     };
                     if !chain.iter().all(unchanged) {
                         remove(&path);
@@ -194,7 +195,7 @@ impl Claims {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::io("claim", &path, error)),
             }
-            let content = match fs::read(&path) {
+            let content = match files::read(&path) {
                 Ok(content) => content,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     path = self.folder.join(name);
@@ -273,7 +274,7 @@ impl Claims {
         let mut all: BTreeMap<String, Owner> = BTreeMap::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
-            let owner = fs::read(entry.path())
+            let owner = files::read(&entry.path())
                 .ok()
                 .and_then(|content| serde_json::from_slice::<Owner>(&content).ok());
             if let Some(owner) = owner {

@@ -219,7 +219,7 @@ struct Found {
 
 impl Found {
     fn read(paths: &Paths) -> Self {
-        let text = fs::read(&paths.main).unwrap_or_default();
+        let text = files::read(&paths.main).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let entries = entries(&text);
         let torn = !text.is_empty()
@@ -228,7 +228,7 @@ impl Found {
         let others = paths.others();
         let texts: Vec<Vec<u8>> = others
             .par_iter()
-            .map(|path| fs::read(path).unwrap_or_default())
+            .map(|path| files::read(path).unwrap_or_default())
             .collect();
         let mut known: HashMap<String, Known> = entries.into_iter().flatten().collect();
         for text in &texts {

@@ -13,6 +13,10 @@ use super::{
     Index, Known, Ledger, OLDEST_SCHEMA, Predictions, Record, SCHEMA, Stamp, StoreError, create_dir,
     write_atomic, write_soon,
 };
+use crate::files;
+
+/// More bytes than any record or index.
+const LARGEST: u64 = 1 << 28;
 
 /// Paths of one experiment's results, and the reading and writing of them.
 #[derive(Debug, Clone)]
@@ -215,7 +219,7 @@ impl Store {
     pub fn recall(&self, job: &str, key: &str) -> Option<&Known> {
         let known = self.ledger.as_ref()?.get(job)?;
         let same = blake3::Hash::from_hex(key).is_ok_and(|key| key == known.key)
-            && fs::read(self.record_path(job)).is_ok_and(|bytes| blake3::hash(&bytes) == known.hash);
+            && files::read(&self.record_path(job)).is_ok_and(|bytes| blake3::hash(&bytes) == known.hash);
         same.then_some(known)
     }
 
@@ -250,7 +254,7 @@ impl Store {
 
     /// What a job answered on each test example; nothing where that is not kept, or not of the job's record.
     pub fn load_predictions(&self, job: &str) -> Option<Predictions> {
-        let bytes = fs::read(self.predictions_path(job)).ok()?;
+        let bytes = files::read(&self.predictions_path(job)).ok()?;
         Predictions::from_bytes(&bytes, &self.load(job).ok()?.key)
     }
 
@@ -304,11 +308,11 @@ impl Store {
     /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
         let mut path = self.record_path(job);
-        let mut read = fs::read(&path);
+        let mut read = files::read_at_most(&path, LARGEST);
         if read
             .as_ref()
             .is_err_and(|error| error.kind() == ErrorKind::NotFound)
-            && let Ok(bytes) = fs::read(self.retired_path(job))
+            && let Ok(bytes) = files::read_at_most(&self.retired_path(job), LARGEST)
         {
             path = self.retired_path(job);
             read = Ok(bytes);
@@ -359,7 +363,7 @@ impl Store {
             source,
         })?;
         // The same again is not worth a flush; jobs by the thousand make it large.
-        match fs::read(&path) {
+        match files::read(&path) {
             Ok(old) if old == bytes => Ok(()),
             _ => write_atomic(&path, &bytes),
         }
@@ -368,7 +372,7 @@ impl Store {
     /// Reads the index and checks its schema and its checksum.
     pub fn load_index(&self) -> Result<Index, StoreError> {
         let path = self.root.join("index.json");
-        let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         let parsed = serde_json::from_slice::<Index>(&bytes);
         check_schema(&path, parsed.as_ref().ok().map(|index| index.schema), &bytes)?;
         let index = parsed.map_err(|source| StoreError::Json {

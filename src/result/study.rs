@@ -116,7 +116,7 @@ impl Study {
 
     /// Reads, and checks schema and checksum.
     pub fn load(path: &Path) -> Result<Self, StoreError> {
-        let bytes = std::fs::read(path).map_err(|source| StoreError::io("read", path, source))?;
+        let bytes = crate::files::read(path).map_err(|source| StoreError::io("read", path, source))?;
         let parsed = serde_json::from_slice::<Self>(&bytes);
         check_schema(path, parsed.as_ref().ok().map(|study| study.schema), &bytes)?;
         let study = parsed.map_err(|source| StoreError::Json {

@@ -89,7 +89,7 @@ impl<E: Executor> Claiming<E> {
 
 /// What the record's file of a job is now.
 pub fn seen(store: &Store, job: &str) -> Option<Seen> {
-    std::fs::read(store.record_path(job))
+    crate::files::read(&store.record_path(job))
         .ok()
         .map(|bytes| blake3::hash(&bytes))
 }

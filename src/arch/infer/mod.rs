@@ -89,6 +89,9 @@ fn and_more(count: usize) -> String {
 /// The largest size of a dimension: products of a plan's sizes stay far from overflow.
 const MAX_SIZE: usize = 1 << 24;
 
+/// Layers of a list for each tensor.
+const LAYERS: usize = 100;
+
 /// The same for the sides of a hinted image.
 const MAX_SIDE: usize = 1 << 16;
 
@@ -129,14 +132,21 @@ pub fn verify(model: Inferred, tensors: &[(String, Vec<usize>)]) -> Result<Infer
         architecture: model.architecture.name().to_string(),
         problem,
     };
-    let settings = serde_json::to_value(&model.architecture).unwrap_or_default();
-    let depth = settings["depth"].as_u64().unwrap_or_default();
-    if depth > tensors.len() as u64 {
+    // Before anything is made for each of them. Only layers of a list may have no tensors.
+    let (parts, most) = match &model.architecture {
+        Architecture::Mlp(mlp) => (mlp.hidden.len(), tensors.len()),
+        Architecture::Vit(vit) => (vit.depth, tensors.len()),
+        Architecture::SmallVit(vit) => (vit.depth, tensors.len()),
+        Architecture::Sequential(list) => (list.layers.len(), LAYERS.saturating_mul(tensors.len().max(1))),
+        Architecture::Vgg(..) | Architecture::ResNet(..) => (0, 0),
+    };
+    if parts > most {
         return Err(refuse(format!(
-            "{} tensors are too few for {depth} blocks",
+            "{} tensors are too few for {parts} layers or blocks",
             tensors.len()
         )));
     }
+    let settings = serde_json::to_value(&model.architecture).unwrap_or_default();
     if model.classes > MAX_SIZE || !is_usable(&model.image) || !is_bounded(&settings) {
         return Err(refuse("its sizes are beyond reason".to_string()));
     }

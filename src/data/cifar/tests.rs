@@ -270,7 +270,7 @@ fn what_is_wrong_is_named_by_file_and_row() {
     );
     assert_eq!(
         with(6, (Some(b"text".to_vec()), Some(1))),
-        format!("{start}row 2: neither PNG nor JPEG: it starts with [74, 65, 78, 74]")
+        format!("{start}row 2: neither PNG nor JPEG but a file that begins with \"text\"")
     );
     let large = Some(png(&planes(5, 0), 5, ColorType::Rgb));
     assert_eq!(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File as Disk, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::http::Client;
+use super::http::{Client, is_slow};
 use super::places::{Checksum, File};
 use super::sums::Sums;
 use super::{FetchError, Progress};
+use crate::files;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 16;
@@ -96,8 +98,13 @@ impl Download<'_> {
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
             .open(&path)
             .map_err(|error| FetchError::write(&path, error))?;
+        if !part.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            let error = std::io::Error::other("it is no file");
+            return Err(FetchError::write(&path, error));
+        }
         match part.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path: target }),
             // On a file system without locks, checksums tell what two writers make of it.
@@ -127,7 +134,7 @@ impl Download<'_> {
 
     /// Whether the folder has the file: with the published content, or, where that is not known, as it was recorded.
     fn is_there(&self, target: &Path, sums: &Sums) -> bool {
-        let Ok(hashes) = Disk::open(target).and_then(Hashes::read) else {
+        let Ok(hashes) = files::open(target).and_then(Hashes::read) else {
             return false;
         };
         match (&self.file.checksum, sums.get(&self.file.name)) {
@@ -169,6 +176,10 @@ impl Download<'_> {
                     problem,
                 },
                 Err(error @ FetchError::Unreachable { .. }) => error,
+                Err(error @ FetchError::TooLong { .. }) => {
+                    let _ = fs::remove_file(path);
+                    return Err(error);
+                }
                 Err(error) => return Err(error),
             };
             // A server that is not there is not asked again; one that was is.
@@ -201,6 +212,14 @@ impl Download<'_> {
         }
         part.seek(SeekFrom::Start(hashes.length)).map_err(failed)?;
         let total = self.file.size.or(reply.total);
+        let limit = self.file.limit();
+        let too_long = || FetchError::TooLong {
+            url: self.file.url.clone(),
+            limit,
+        };
+        if reply.total.is_some_and(|total| total > limit) {
+            return Err(too_long());
+        }
         let mut piece = vec![0; PIECE];
         loop {
             on_progress(Progress {
@@ -210,11 +229,20 @@ impl Download<'_> {
             });
             match reply.body.read(&mut piece) {
                 Ok(0) => break,
+                Ok(n) if hashes.length + n as u64 > limit => return Err(too_long()),
                 Ok(n) => {
                     part.write_all(&piece[..n]).map_err(failed)?;
                     hashes.update(&piece[..n]);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                // The next try would take as long.
+                Err(error) if is_slow(&error) => {
+                    return Err(FetchError::Broken {
+                        url: self.file.url.clone(),
+                        received: hashes.length,
+                        problem: error.to_string(),
+                    });
+                }
                 Err(error) => return Ok(Some(error.to_string())),
             }
         }

@@ -50,6 +50,14 @@ pub enum FetchError {
         /// Why.
         problem: String,
     },
+    /// The file has no end, or not where it should.
+    #[error("`{url}` has more than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// The published size, or the most that is known of such files.
+        limit: u64,
+    },
     /// All bytes are there, but they are others.
     #[error("`{url}` has an unexpected checksum: expected {expected}, found {found}")]
     Checksum {
@@ -100,7 +108,7 @@ impl FetchError {
             }
             Self::Status { .. } => "try again later; what is there already is kept",
             Self::Broken { .. } => "run the same command again: it goes on where this one stopped",
-            Self::Checksum { .. } => {
+            Self::Checksum { .. } | Self::TooLong { .. } => {
                 "what was received is deleted; try again, and if that does not help, use another server with `--from URL`"
             }
             Self::Write { .. } => {

@@ -1,7 +1,7 @@
 //! Requests: short texts, and files from any byte on.
 
-use std::io::Read;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
@@ -10,6 +10,9 @@ use super::FetchError;
 
 /// Longest wait for a connection, for an answer, and for the next bytes.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Bytes a second, on an average over [`SPAN`], below which nobody waits for the end.
+pub(super) const SLOWEST: u64 = 1 << 10;
+const SPAN: Duration = Duration::from_secs(20);
 /// More than any list of files.
 const LONGEST_TEXT: u64 = 1 << 24;
 
@@ -37,16 +40,24 @@ impl Client {
 
     /// A short text.
     pub(super) fn text(&self, url: &str) -> Result<String, FetchError> {
-        let mut response = self.get(url, 0)?;
+        let response = self.get(url, 0)?;
         if response.status() != StatusCode::OK {
             return Err(status(url, &response));
         }
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(LONGEST_TEXT)
-            .read_to_string();
-        text.map_err(|error| unreachable(url, &error))
+        let mut text = String::new();
+        let mut body = Paced::new(response.into_body().into_reader()).take(LONGEST_TEXT + 1);
+        let read = body.read_to_string(&mut text);
+        read.map_err(|error| FetchError::Unreachable {
+            url: url.to_owned(),
+            problem: error.to_string(),
+        })?;
+        match text.len() as u64 > LONGEST_TEXT {
+            true => Err(FetchError::TooLong {
+                url: url.to_owned(),
+                limit: LONGEST_TEXT,
+            }),
+            false => Ok(text),
+        }
     }
 
     /// A file from byte `start` on, or, where the server cannot do that, from the beginning.
@@ -70,7 +81,7 @@ impl Client {
         Ok(Reply {
             start,
             total,
-            body: Box::new(response.into_body().into_reader()),
+            body: Box::new(Paced::new(response.into_body().into_reader())),
         })
     }
 
@@ -93,6 +104,47 @@ impl Client {
         // Bytes are counted and hashed as they lie on the server.
         let request = request.header(header::ACCEPT_ENCODING, "identity");
         request.call().map_err(|error| unreachable(url, &error))
+    }
+}
+
+/// A body that is an error where it comes too slowly: each read may be within [`PATIENCE`], and there be no end.
+struct Paced<R> {
+    body: R,
+    since: Instant,
+    bytes: u64,
+}
+
+/// Why such a body is an error.
+#[derive(Debug, thiserror::Error)]
+#[error("it comes with less than {SLOWEST} bytes a second")]
+struct Slow;
+
+/// Whether a body came too slowly.
+pub(super) fn is_slow(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Slow>())
+}
+
+impl<R> Paced<R> {
+    fn new(body: R) -> Self {
+        Self {
+            body,
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(into)?;
+        self.bytes += count as u64;
+        if self.since.elapsed() >= SPAN {
+            if count > 0 && self.bytes < SLOWEST * SPAN.as_secs() {
+                return Err(io::Error::other(Slow));
+            }
+            (self.since, self.bytes) = (Instant::now(), 0);
+        }
+        Ok(count)
     }
 }
 
@@ -120,6 +172,18 @@ fn range(text: &str) -> Option<(u64, Option<u64>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_comes_too_slowly_is_an_error_and_its_end_is_none() {
+        let long_ago = || Instant::now().checked_sub(SPAN).expect("an earlier time");
+        let read = |body: &[u8], bytes| {
+            let since = long_ago();
+            Paced { body, since, bytes }.read(&mut [0; 64])
+        };
+        assert!(is_slow(&read(b"x", 10).expect_err("slow")));
+        assert_eq!(read(b"x", 1 << 20).expect("fast"), 1);
+        assert_eq!(read(b"", 10).expect("the end"), 0);
+    }
 
     #[test]
     fn ranges_are_read_as_servers_write_them() {

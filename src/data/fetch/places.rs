@@ -23,7 +23,19 @@ pub(super) struct File {
     pub name: String,
     pub size: Option<u64>,
     pub checksum: Option<Checksum>,
+    /// Bytes that it has at most, where its size is not known.
+    pub most: u64,
 }
+
+impl File {
+    /// No more bytes are taken from a server.
+    pub(super) fn limit(&self) -> u64 {
+        self.size.unwrap_or(u64::MAX).min(self.most)
+    }
+}
+
+/// More than any file of the hub's sets, and than all of one set together.
+const MOST: u64 = 4 << 30;
 
 /// A published checksum, hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,41 +44,44 @@ pub(super) enum Checksum {
     Md5(String),
 }
 
-/// A server with files, and their MD5.
+/// A server with files, their MD5, and their sizes, or of archives what their images take unpacked.
 struct Mirror {
     base: &'static str,
-    files: &'static [(&'static str, &'static str)],
+    files: &'static [(&'static str, &'static str, u64)],
 }
 
 const MNIST: Mirror = Mirror {
     base: "https://ossci-datasets.s3.amazonaws.com/mnist",
     files: &[
-        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
-        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
-        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4_542),
     ],
 };
 
 const FASHION: Mirror = Mirror {
     base: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     files: &[
-        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
-        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
-        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
+        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
     ],
 };
 
 const BLOOD: Mirror = Mirror {
     base: "https://zenodo.org/records/10519652/files",
     files: &[
-        ("bloodmnist.npz", "7053d0359d879ad8a5505303e11de1dc"),
-        ("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b"),
-        ("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c"),
-        ("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601"),
+        ("bloodmnist.npz", "7053d0359d879ad8a5505303e11de1dc", BLOOD_CELLS * 28 * 28),
+        ("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b", BLOOD_CELLS * 64 * 64),
+        ("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c", BLOOD_CELLS * 128 * 128),
+        ("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601", BLOOD_CELLS * 224 * 224),
     ],
 };
+
+/// Bytes of a pixel of all of `BloodMNIST`'s 17,092 images.
+const BLOOD_CELLS: u64 = 17_092 * 3;
 
 /// The size of the paper.
 const BLOOD_SIZE: usize = 64;
@@ -108,11 +123,12 @@ fn no_size(problem: String) -> FetchError {
 impl Mirror {
     fn files(&self, fetch: &Fetch) -> Vec<File> {
         let base = fetch.from.unwrap_or(self.base).trim_end_matches('/');
-        let file = |&(name, md5): &(&str, &str)| File {
+        let file = |&(name, md5, most): &(&str, &str, u64)| File {
             url: format!("{base}/{name}"),
             name: name.to_owned(),
             size: None,
             checksum: Some(Checksum::Md5(md5.to_owned())),
+            most,
         };
         self.files.iter().map(file).collect()
     }
@@ -143,6 +159,14 @@ fn listed(fetch: &Fetch, client: &Client, repository: &str, folder: &str) -> Res
         true => Err(format!("it has no file `{folder}train-*.parquet`")),
         false => Ok(files),
     });
+    let files = files.and_then(|files| {
+        let sizes = files.iter().map(|(_, entry)| entry.size.unwrap_or_default());
+        let total = sizes.fold(0, u64::saturating_add);
+        match total > MOST {
+            true => Err(format!("it claims {total} bytes, and the set has fewer than {MOST}")),
+            false => Ok(files),
+        }
+    });
     let files = files.map_err(|problem| FetchError::Listing { url, problem })?;
     let file = |(name, entry): (String, Entry)| File {
         url: format!(
@@ -154,6 +178,7 @@ fn listed(fetch: &Fetch, client: &Client, repository: &str, folder: &str) -> Res
         checksum: entry
             .lfs
             .map(|large| Checksum::Sha256(large.oid.to_ascii_lowercase())),
+        most: MOST,
     };
     Ok(files.into_iter().map(file).collect())
 }

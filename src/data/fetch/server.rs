@@ -15,6 +15,8 @@ pub(super) struct Answer {
     pub cuts: Vec<usize>,
     /// Whether `Range` is passed over.
     pub no_ranges: bool,
+    /// Whether the body goes on without an end.
+    pub endless: bool,
     /// Where the content is instead.
     pub elsewhere: Option<String>,
 }
@@ -76,6 +78,12 @@ fn answer(mut stream: TcpStream, answers: &mut [(String, Answer)], log: &Asked) 
             "HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
         return stream.write_all(head.as_bytes());
+    }
+    if answer.endless {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        loop {
+            stream.write_all(&[b'x'; 1 << 16])?;
+        }
     }
     let total = answer.body.len();
     let start = range.filter(|_| !answer.no_ranges).unwrap_or(0) as usize;

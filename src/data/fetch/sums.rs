@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 
 const NAME: &str = "SHA256SUMS";
+/// More than the sums of any folder.
+const LONGEST: u64 = 1 << 20;
 
 /// SHA-256 by file name.
 pub(super) struct Sums {
@@ -17,7 +19,7 @@ impl Sums {
     /// Of a folder; lines that are none are passed over.
     pub(super) fn read(folder: &Path) -> Self {
         let path = folder.join(NAME);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = files::read_text(&path, LONGEST).unwrap_or_default();
         let known = text.lines().filter_map(|line| {
             let (sum, name) = line.split_once("  ")?;
             Some((name.to_owned(), sum.to_owned()))

@@ -350,3 +350,44 @@ fn two_downloads_of_a_file_do_not_mix() {
     drop(held);
     fetch(&folder, &server).expect("free again");
 }
+
+#[test]
+fn bodies_without_an_end_or_longer_than_published_are_refused() {
+    let endless = Answer {
+        endless: true,
+        ..Answer::default()
+    };
+    let long = Answer {
+        body: vec![0; 30_000_000],
+        ..Answer::default()
+    };
+    for answer in [endless.clone(), long] {
+        let file = "/train-images-idx3-ubyte.gz".to_owned();
+        let server = Server::new(vec![(file, answer)]);
+        let folder = folder();
+        let fetch = Fetch {
+            name: "mnist",
+            size: None,
+            data_dir: folder.path(),
+            from: Some(&server.url),
+            hub: HUB,
+        };
+        let error = fetch.run(&mut |_| {}).expect_err("too long");
+        assert!(matches!(error, FetchError::TooLong { limit: 9_912_422, .. }), "{error}");
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("mnist")).expect("a folder").collect();
+        assert_eq!(left.len(), 0);
+    }
+    // The hub's list says how long files are, and itself has an end.
+    let mut listed = hub(&[(TRAIN, plain(b"ten bytes."))], true);
+    listed[0].1 = endless.clone();
+    let folder = folder();
+    let error = fetch(&folder, &Server::new(listed)).expect_err("too long");
+    assert!(matches!(error, FetchError::TooLong { limit: 10, .. }), "{error}");
+    let list = vec![(TREE.to_owned(), endless)];
+    let error = fetch(&folder, &Server::new(list)).expect_err("too long");
+    assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
+    let claims = format!(r#"[{{"type": "file", "path": "data/{TRAIN}", "size": {}}}]"#, 1_u64 << 50);
+    let list = vec![(TREE.to_owned(), plain(claims.as_bytes()))];
+    let error = fetch(&folder, &Server::new(list)).expect_err("too large");
+    assert!(matches!(error, FetchError::Listing { .. }), "{error}");
+}

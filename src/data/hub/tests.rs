@@ -3,6 +3,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::data::fixtures::{HUB, Row, packed, parquet};
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use parquet::data_type::{ByteArrayType, Int64Type};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use std::sync::Arc;
 
 fn row(image: &[u8], label: i64) -> Row {
     (Some(image.to_vec()), Some(label))
@@ -71,6 +75,67 @@ fn files_may_be_packed_in_every_way_that_writers_offer() {
         Compression::LZ4_RAW,
     ] {
         assert_eq!(found(packed(HUB, &rows, 2, by), &["label"]), expected, "{by}");
+    }
+}
+
+/// Rows of one image with these lists of labels.
+fn listed(rows: &[&[i64]]) -> Vec<u8> {
+    let schema = "message s { required binary image; optional group label (LIST) { repeated group list { optional int64 element; } } }";
+    let schema = Arc::new(parse_message_type(schema).expect("a schema"));
+    let mut bytes = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).expect("a writer");
+    let mut group = file.next_row_group().expect("a group");
+    let mut column = group.next_column().expect("a column").expect("one more");
+    let images = vec![ByteArray::from("x"); rows.len()];
+    let written = column.typed::<ByteArrayType>().write_batch(&images, None, None);
+    written.expect("written");
+    column.close().expect("closed");
+    let mut column = group.next_column().expect("a column").expect("one more");
+    let starts = |row: &&[i64]| (0..row.len()).map(|at| i16::from(at > 0)).collect::<Vec<_>>();
+    let starts: Vec<i16> = rows.iter().flat_map(starts).collect();
+    let levels = vec![column.typed::<Int64Type>().get_descriptor().max_def_level(); starts.len()];
+    let written = column
+        .typed::<Int64Type>()
+        .write_batch(&rows.concat(), Some(&levels), Some(&starts));
+    written.expect("written");
+    column.close().expect("closed");
+    group.close().expect("closed");
+    file.close().expect("closed");
+    bytes
+}
+
+#[test]
+fn lists_are_one_label_or_a_one_among_zeros_and_nothing_else() {
+    let labels = |rows: &[&[i64]]| found(listed(rows), &["label"]).map(|(_, labels)| labels);
+    assert_eq!(labels(&[&[3], &[0], &[7]]), Ok(vec![3, 0, 7]));
+    assert_eq!(labels(&[&[0, 0, 1], &[1, 0, 0], &[0, 1, 0]]), Ok(vec![2, 0, 1]));
+    for rows in [[[0, 1], [1, 1]], [[0, 1], [2, 5]], [[0, 1], [0, 0]]] {
+        let problem = labels(&rows.each_ref().map(|row| row.as_slice())).expect_err("no label");
+        assert_eq!(
+            problem,
+            "rows from 0 on: row 1: `label.list.element` is a list of 2 numbers, neither one label nor a 1 among zeros: one \
+             label for each image is needed"
+        );
+    }
+}
+
+#[test]
+fn flags_and_numbers_that_are_whole_are_labels() {
+    assert_eq!([0.0, 3.0, -1.0, 0.5, f64::NAN, 1e300].map(integer), [Some(0), Some(3), Some(-1), None, None, None]);
+    assert_eq!(whole(vec![vec![0.5, 2.0]], integer), [[-1, 2]]);
+}
+
+#[test]
+fn a_file_that_unpacks_to_far_more_is_refused_before_it_is_unpacked() {
+    let zeros = vec![0; 30 << 20];
+    let rows = [row(&zeros, 0), row(&zeros, 1), row(&zeros, 2)];
+    for by in [
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+    ] {
+        let problem = found(packed(HUB, &rows, 1, by), &["label"]).expect_err("too much");
+        assert!(problem.starts_with("it unpacks to 9"), "{by}: {problem}");
     }
 }
 

@@ -46,9 +46,14 @@ fn what_is_no_image_of_the_size_says_so() {
     );
     assert_eq!(
         problem(b"GIF89a", [5, 5]),
-        "neither PNG nor JPEG: it starts with [47, 49, 46, 38]"
+        "neither PNG nor JPEG but GIF"
     );
-    assert_eq!(problem(b"", [5, 5]), "neither PNG nor JPEG: it starts with []");
+    assert_eq!(problem(b"", [5, 5]), "neither PNG nor JPEG but an empty file");
+    assert_eq!(problem(b"RIFF\x30\0\0\0WEBPVP8 ", [5, 5]), "neither PNG nor JPEG but WebP");
+    assert_eq!(
+        problem(&[1, 2, 0xff], [5, 5]),
+        "neither PNG nor JPEG but a file that begins with the bytes 01 02 ff (hexadecimal)"
+    );
 }
 
 #[test]

@@ -112,12 +112,16 @@ fn arrays_that_do_not_fit_together_are_named() {
         shape: shape.to_vec(),
         values: vec![0; shape.iter().product()],
     };
+    let numbers = |shape: &[usize]| Numbers {
+        shape: shape.to_vec(),
+        values: vec![0; shape.iter().product()],
+    };
     let problem = |labels: &[usize], pixels: &[usize], known: Option<[usize; 3]>| {
         let mut shape = known;
         append(
             "val",
-            &array(labels),
-            &array(pixels),
+            &numbers(labels),
+            array(pixels),
             &mut shape,
             &mut Images::default(),
         )
@@ -125,11 +129,11 @@ fn arrays_that_do_not_fit_together_are_named() {
     };
     assert_eq!(
         problem(&[3, 1], &[2, 4, 4], None),
-        "`val_labels` has shape [3, 1] instead of [2, 1]"
+        "`val_labels` has shape [3, 1] instead of [2, 1], and its rows are not a 1 among zeros"
     );
     assert_eq!(
         problem(&[2, 14], &[2, 4, 4, 3], None),
-        "`val_labels` has shape [2, 14] instead of [2, 1]"
+        "`val_labels` has shape [2, 14] instead of [2, 1], and its rows are not a 1 among zeros"
     );
     assert_eq!(
         problem(&[2, 1], &[2, 4, 4, 4], None),

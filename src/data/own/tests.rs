@@ -148,18 +148,18 @@ fn files_that_do_not_belong_are_named() {
     bench.put("set/test/dog/x.png", b"");
     assert_eq!(
         bench.problem("./set"),
-        "`FOLDER/./set/test/dog` is not a valid class folder file: the class `dog` has no training images"
+        "`FOLDER/./set/test/dog`: there are no training images of the class `dog`"
     );
     std::fs::remove_dir_all(bench.0.path().join("set/test/dog")).expect("removed");
     bench.put("set/train/cow/c.txt", b"text");
     assert_eq!(
         bench.problem("./set"),
-        "`FOLDER/./set/train/cow/c.txt` is not a valid image file: neither PNG nor JPEG: it starts with [74, 65, 78, 74]"
+        "`FOLDER/./set/train/cow/c.txt` is not a valid image file: neither PNG nor JPEG but a file that begins with \"text\""
     );
     bench.put("set/train/cow/c.txt", &png(&planes(5, 1), 5, ColorType::Rgb));
     assert_eq!(
         bench.problem("./set"),
-        "`FOLDER/./set/train/cow/c.txt` is not a valid image file: PNG: it has 5 x 5 pixels instead of 4 x 4"
+        "`FOLDER/./set/train/cow/c.txt`: it has 5 x 5 pixels, but 5 of the 6 images have 4 x 4"
     );
     let cut = png(&planes(4, 1), 4, ColorType::Rgb);
     bench.put("set/train/cow/c.txt", &cut[..cut.len() - 20]);
@@ -173,7 +173,7 @@ fn files_that_do_not_belong_are_named() {
     assert!(
         bench
             .problem("./set")
-            .ends_with("train/zebra` is not a valid class folder file: it has no images")
+            .ends_with("train/zebra`: this class has no images")
     );
     std::fs::remove_dir_all(bench.0.path().join("set/test")).expect("removed");
     assert!(

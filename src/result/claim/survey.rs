@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Claim, Claims, Owner, SUCCEEDS, lock};
+use crate::files;
 use crate::result::StoreError;
 
 /// What a look at all claims found out.
@@ -122,7 +123,7 @@ fn chains(folder: &Path) -> BTreeMap<String, Chain> {
         let file = entry.file_name().to_string_lossy().into_owned();
         let name = file.split(SUCCEEDS).next().unwrap_or_default();
         // What is gone by now is none.
-        if let Ok(content) = fs::read(entry.path()) {
+        if let Ok(content) = files::read(&entry.path()) {
             chains
                 .entry(name.to_string())
                 .or_default()

@@ -5,7 +5,6 @@
 //! task's output.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -101,7 +100,7 @@ fn died(known: &Known, array: usize, task: usize) -> bool {
 
 /// Whether the daemon wrote so at the end of the output: the job's own words do not count.
 fn is_written(output: &Path) -> std::io::Result<bool> {
-    let mut file = fs::File::open(output)?;
+    let mut file = crate::files::open(output)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
     let mut text = Vec::new();

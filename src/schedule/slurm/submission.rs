@@ -22,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::SlurmError;
+use crate::files;
 use crate::plan::JobSpec;
 use crate::result::{Provenance, Store, StoreError, create_dir, write_atomic, write_soon};
 
@@ -193,7 +194,7 @@ impl Folder {
             path: path.clone(),
             problem,
         };
-        let bytes = fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        let bytes = files::read(&path).map_err(|error| failed(error.to_string()))?;
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
         if value["schema"] != SCHEMA {
@@ -248,7 +249,7 @@ impl Folder {
 
     /// The id of an array, where it was written down.
     pub fn id(&self, array: usize) -> Option<String> {
-        fs::read_to_string(self.id_file(array)).ok()
+        files::read_text(&self.id_file(array), 1 << 10).ok()
     }
 
     /// Writes the jobs of a task; they are on the disk after the store's next [`Store::settle`].
@@ -263,7 +264,7 @@ impl Folder {
             path: path.clone(),
             problem,
         };
-        let bytes = fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        let bytes = files::read(&path).map_err(|error| failed(error.to_string()))?;
         serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
     }
 
