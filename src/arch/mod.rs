@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `mlp`, `vgg`, `resnet`, `vit` | the architectures, with the reference's names and order of tensors |
 //! | `sequential` | users' own networks, from a list of layers |
+//! | `names` | names of tensors without what wrappers and enclosing modules put before them |
 //! | `by_order` | tensors of other programs under the names of a user's own network |
 //! | `builder` | collects their parameters, follows shapes and the order of neurons (which layer writes what a layer reads) |
 //! | `module` | the steps and how they are applied |
@@ -21,6 +22,7 @@ mod fold;
 mod infer;
 mod mlp;
 mod module;
+mod names;
 mod network;
 mod plan;
 mod resnet;
@@ -32,7 +34,7 @@ pub use builder::PlanError;
 pub use infer::{Hints, InferError, Inferred, infer, verify};
 pub use mlp::Mlp;
 pub use module::{Module, NORM_EPS, Plain, Training, Visitor};
-pub use network::{ArchError, Network, State};
+pub use network::{ArchError, Foreign, Network, State};
 pub use plan::{Init, Layer, LayerKind, Level, Parameter, Plan};
 pub use resnet::{ResNet, ResNetKind};
 pub use sequential::{LayerSettings, Operation, Sequential};

@@ -1,5 +1,6 @@
 //! A plan and its tensors.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -8,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::builder::PlanError;
-use super::by_order;
+use super::by_order::{self, Refusal, split};
 use super::module::{Pass, Plain, Training, Visitor};
 use super::plan::{Init, Plan};
 use super::{Architecture, Layer, Level, Module, Parameter};
@@ -26,6 +27,26 @@ pub enum ArchError {
         architecture: String,
         /// The first tensor at fault, with both shapes.
         problem: String,
+    },
+    /// The tensors fit by their order alone.
+    #[error("the tensors have other names than the layers of `[model]`, and {reason}: by order alone {}", mapping(.pairs))]
+    Order {
+        /// Why order does not decide.
+        reason: String,
+        /// Each tensor of the file, and which one it would be.
+        pairs: Vec<(String, String)>,
+    },
+    /// A normalisation adds something else to the variance.
+    #[error("`{norm}` normalises with `eps = {theirs:?}` in the file, and with {ours:?} in `{architecture}`")]
+    Eps {
+        /// The module, as the file names it.
+        norm: String,
+        /// What the file says.
+        theirs: f64,
+        /// What the network has.
+        ours: f64,
+        /// The architecture asked for.
+        architecture: String,
     },
     /// The architecture does not fit the images.
     #[error("architecture `{architecture}` does not fit images of shape {image:?}: {source}")]
@@ -50,6 +71,68 @@ pub enum ArchError {
     /// Candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// The first few pairs in words.
+fn mapping(pairs: &[(String, String)]) -> String {
+    let other = pairs.iter().filter(|(theirs, own)| theirs != own);
+    let shown = other.clone().take(SHOWN).map(|(theirs, own)| format!("`{theirs}` would be `{own}`"));
+    let more = (other.count() > SHOWN).then(|| "...".to_string());
+    shown.chain(more).collect::<Vec<_>>().join(", ")
+}
+
+/// How many names a message lists.
+const SHOWN: usize = 6;
+
+impl ArchError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Order { pairs, .. } => {
+                let mut named: Vec<String> = Vec::new();
+                for (theirs, own) in pairs {
+                    let text = format!("`name = {:?}` for layer `{}`", split(theirs).0, split(own).0);
+                    if split(theirs).0 != split(own).0 && !named.contains(&text) {
+                        named.push(text);
+                    }
+                }
+                let more = named.len() > SHOWN;
+                named.truncate(SHOWN);
+                named.extend(more.then(|| "and so on".to_string()));
+                Some(format!(
+                    "if that is right, name the layers of `[model]` as the file does: {}",
+                    named.join(", ")
+                ))
+            }
+            Self::Eps { theirs, architecture, .. } if architecture == "sequential" => {
+                Some(format!("write `eps = {theirs:?}` for that layer in `[[model.layers]]`"))
+            }
+            Self::Eps { .. } => Some(
+                "write the network as a list of layers, `architecture = \"sequential\"`, whose norms have a key `eps`".into(),
+            ),
+            Self::Mismatch { .. } | Self::Plan { .. } | Self::NotFinite { .. } | Self::Candle(_) => None,
+        }
+    }
+}
+
+/// A state dict of any program.
+#[derive(Debug, Clone, Copy)]
+pub struct Foreign<'a> {
+    /// Names and tensors.
+    pub state: &'a State,
+    /// Whether their order is that of the program: PyTorch's files keep it, safetensors do not.
+    pub ordered: bool,
+    /// The `eps` of normalisations by the module's name, where the file tells it.
+    pub norms: &'a BTreeMap<String, f64>,
+}
+
+impl Foreign<'_> {
+    /// The tensors under the names that come closest to those of the plan.
+    fn unwrapped(&self, plan: &Plan) -> State {
+        let names: Vec<&str> = self.state.iter().map(|(name, _)| name.as_str()).collect();
+        let tensors = self.state.iter().map(|(_, tensor)| tensor.clone());
+        plan.closest_names(&names).into_iter().zip(tensors).collect()
+    }
 }
 
 /// Refuses a tensor with NaN or an infinity.
@@ -107,8 +190,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Builds from a state dict; extra, missing or misshapen tensors are errors. Tensors become f32 on `device`. Those of
-    /// a user's own network may have other names, in the order of the plan.
+    /// Builds from a state dict in PyTorch's order; extra, missing or misshapen tensors are errors. Tensors become f32 on
+    /// `device`. Those of a user's own network may have other names, where their shapes tell them apart.
     pub fn from_state(
         architecture: &Architecture,
         image: &[usize],
@@ -116,17 +199,57 @@ impl Network {
         state: &State,
         device: &Device,
     ) -> Result<Self, ArchError> {
+        let foreign = Foreign {
+            state,
+            ordered: true,
+            norms: &BTreeMap::new(),
+        };
+        Self::import(architecture, image, classes, foreign, device)
+    }
+
+    /// The same of a file that may not keep the order of its tensors, and may tell what its normalisations add to the
+    /// variance.
+    pub fn import(
+        architecture: &Architecture,
+        image: &[usize],
+        classes: usize,
+        foreign: Foreign,
+        device: &Device,
+    ) -> Result<Self, ArchError> {
         let plan = architecture.plan(image, classes)?;
         let mismatch = |problem: String| ArchError::Mismatch {
             architecture: architecture.name().to_string(),
             problem,
         };
+        let state = foreign.unwrapped(&plan);
         let renamed = match architecture {
-            Architecture::Sequential(_) => by_order::renamed(&plan, state).map_err(mismatch)?,
+            Architecture::Sequential(_) => match by_order::renamed(&plan, &state, foreign.ordered) {
+                Ok(renamed) => renamed,
+                Err(Refusal::Misfit(problem)) => return Err(mismatch(problem)),
+                Err(Refusal::Order { reason, pairs }) => return Err(ArchError::Order { reason, pairs }),
+            },
             _ => None,
         };
-        let state = renamed.as_ref().unwrap_or(state);
-        let by_name: std::collections::BTreeMap<&str, &Tensor> = state
+        let state = renamed.as_ref().unwrap_or(&state);
+        // By now tensor i of the state is tensor i of the file.
+        let places: BTreeMap<&str, &str> = state
+            .iter()
+            .zip(foreign.state)
+            .map(|((own, _), (theirs, _))| (own.as_str(), theirs.as_str()))
+            .collect();
+        for (&scale, &ours) in &plan.norms {
+            let theirs = places.get(plan.parameters[scale].name.as_str());
+            let norm = theirs.map_or("", |name| split(name).0);
+            if let Some(&theirs) = foreign.norms.get(norm).filter(|theirs| **theirs != ours) {
+                return Err(ArchError::Eps {
+                    norm: norm.to_string(),
+                    theirs,
+                    ours,
+                    architecture: architecture.name().to_string(),
+                });
+            }
+        }
+        let by_name: BTreeMap<&str, &Tensor> = state
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))
             .collect();

@@ -2,7 +2,7 @@
 
 use super::torch::Attribute;
 use super::{File, Meta, Origin};
-use crate::arch::{Hints, InferError, Inferred, infer, verify};
+use crate::arch::{Hints, InferError, Inferred, NORM_EPS, infer, verify};
 
 impl File {
     /// What the file says if its tensors agree, or what its tensors tell with the help of its attributes; these win over `hints`.
@@ -31,7 +31,22 @@ impl File {
             heads: own.heads.or(hints.heads),
             dropout: own.dropout.or(hints.dropout),
         };
-        infer(&tensors, &hints)
+        let found = infer(&tensors, &hints)?;
+        match self.norms.iter().find(|(_, eps)| **eps != NORM_EPS) {
+            None => Ok(found),
+            Some((norm, eps)) => Err(InferError::Eps {
+                norm: norm.clone(),
+                eps: *eps,
+            }),
+        }
+    }
+
+    /// The names of the tensors as the architecture has them, where that can be told.
+    pub(super) fn own_names(&self, hints: &Hints) -> Option<Vec<String>> {
+        let model = self.model(hints).ok()?;
+        let plan = model.architecture.plan(&model.image, model.classes).ok()?;
+        let names: Vec<&str> = self.tensors.iter().map(|info| info.name.as_str()).collect();
+        Some(plan.closest_names(&names))
     }
 
     fn hints(&self) -> Hints {

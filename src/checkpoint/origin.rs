@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::torch::Attribute;
 use super::{CheckpointError, File};
+use crate::arch::NORM_EPS;
 
 /// The metadata entry that holds it, as JSON.
 pub(super) const KEY: &str = "runner-origin";
@@ -26,6 +27,9 @@ pub struct Origin {
     /// The module's attributes, as far as JSON has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub attributes: BTreeMap<String, Value>,
+    /// The `eps` of normalisations by the module's name, where one is not PyTorch's default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub norms: BTreeMap<String, f64>,
 }
 
 impl Origin {
@@ -42,6 +46,10 @@ impl Origin {
             blake3: hash(&file.path)?,
             class: file.class.clone(),
             attributes: file.attributes.iter().filter_map(json).collect(),
+            norms: match file.norms.values().all(|eps| *eps == NORM_EPS) {
+                true => BTreeMap::new(),
+                false => file.norms.clone(),
+            },
         })
     }
 

@@ -129,6 +129,9 @@ fn describe(file: &File, labels: Option<&Labels>) -> String {
     if let Some(class) = &file.class {
         lines.push(("class", class.clone()));
     }
+    if let Some(under) = &file.under {
+        lines.push(("under", format!("`{under}` of a training loop's dictionary")));
+    }
     lines.extend(architecture(file));
     if let Some(meta) = file.meta.as_ref().filter(|_| file.origin.is_none()) {
         lines.push(("job", meta.job.clone()));
@@ -289,6 +292,7 @@ fn as_json(file: &File, labels: Option<&Labels>) -> Value {
         "format": format_name(file.format).0,
         "kind": kind_name(file.kind).0,
         "class": file.class,
+        "under": file.under,
         "architecture": model.as_ref().map(|model| &model.architecture).ok(),
         "image": model.as_ref().map(|model| &model.image).ok(),
         "classes": model.as_ref().map(|model| model.classes).ok(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::model_file::{self, number};
-use crate::arch::{Network, State};
+use crate::arch::Network;
 use crate::checkpoint::CheckpointError;
 use crate::data::{self, DataError, DataSetInfo, Sets};
 use crate::manifest::{
@@ -18,7 +18,7 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
-    let mut files: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
+    let mut files: Files = BTreeMap::new();
     for point in &manifest.points {
         let settings = &point.settings;
         let id = settings.dataset.id();
@@ -59,6 +59,18 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
                     let found = models(layers, entry.key(), settings, &info, &mut files, &mut problems);
                     entry.insert(found);
                 }
+                let found = inputs.models.get(&fill(pattern, settings, seed));
+                let silent = |model: &ModelFile| match files.get(&model.path) {
+                    Some(Ok((_, file))) => !file.lists_samples(),
+                    _ => false,
+                };
+                let silent: Vec<(usize, &ModelFile)> =
+                    found.into_iter().flatten().enumerate().filter(|(_, model)| silent(model)).collect();
+                for problem in samples_not_listed(layers, point, &silent) {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
             }
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = fill(pattern, settings, seed);
@@ -77,6 +89,56 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     } else {
         Err(ManifestError { problems })
     }
+}
+
+/// What needs the samples that models were trained on, of files that do not list them: state dicts, mostly. `silent` are
+/// those files, by the number of their model.
+fn samples_not_listed(layers: &Layers, point: &Point, silent: &[(usize, &ModelFile)]) -> Vec<Problem> {
+    let settings = &point.settings;
+    let set = &settings.fusion_set;
+    let of_model = set.from == FusionPool::Model0 && set.file.is_none() && set.indices.is_none();
+    let mut problems = Vec::new();
+    let fusions = point.fusions.iter().filter(|_| !silent.is_empty());
+    for fusion in fusions {
+        let (needs_set, needs_counts) = (fusion.method.uses_fusion_set(), fusion.method.needs_class_counts());
+        if !(of_model && needs_set) && !needs_counts {
+            continue;
+        }
+        let parts = settings.split.parts;
+        // Ordered by accuracy, any model may turn out to be the first.
+        let by_index = settings.base.order == ModelOrder::Index;
+        let picked = match fusion.selection {
+            Selection::Groups(groups) => draw(&groups, parts),
+            Selection::First(n) if by_index => vec![(0..n.min(parts)).collect()],
+            Selection::All | Selection::First(_) => vec![(0..parts).collect()],
+        };
+        let takes = |number: usize| picked.iter().any(|members| members.contains(&number));
+        let begins = |number: usize| picked.iter().any(|members| members.first() == Some(&number));
+        let first = silent.iter().find(|(number, _)| match by_index {
+            true => begins(*number),
+            false => takes(*number),
+        });
+        if let (true, Some((_, model))) = (of_model && needs_set, first) {
+            let message = format!(
+                "the fusion set is drawn from what model 0 was trained on, but `{}` does not list its training samples",
+                model.path.display()
+            );
+            problems.push(at(layers, &["fusion-set", "from"], message).hint(
+                "draw it from the whole training set by `fusion-set.from = \"training-set\"` (without a manifest: \
+                 `--set fusion-set.from=training-set`), or name its samples by `fusion-set.indices`",
+            ));
+        }
+        let any = silent.iter().find(|(number, _)| takes(*number));
+        if let (true, Some((_, model))) = (needs_counts, any) {
+            let message = format!(
+                "`head-weights` need the samples that each model was trained on, but `{}` does not list them",
+                model.path.display()
+            );
+            let problem = layers.problem(&fusion.key("head-weights"), false, message);
+            problems.push(problem.hint("leave `head-weights` out, or give files that list their samples: those of `runner train`"));
+        }
+    }
+    problems
 }
 
 /// Hash of a recorded fusion set whose images fit the data set.
@@ -217,6 +279,9 @@ fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Set
     })
 }
 
+/// Models' files that were read, and the hash of each.
+type Files = BTreeMap<PathBuf, Result<(String, model_file::ModelFile), Unreadable>>;
+
 /// A model's file that cannot be read.
 struct Unreadable {
     message: String,
@@ -238,7 +303,7 @@ fn models(
     pattern: &str,
     settings: &Settings,
     info: &DataSetInfo,
-    files: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
+    files: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
@@ -279,20 +344,22 @@ fn models(
                 message: format!("cannot read `{}`: {error}", path.display()),
                 hint: None,
             })?;
-            Ok((blake3::hash(&bytes).to_hex().to_string(), file.tensors))
+            Ok((blake3::hash(&bytes).to_hex().to_string(), file))
         });
         match read {
             Err(error) => problems.push(Problem {
                 hint: error.hint.map(String::from),
                 ..at(layers, &key, error.message.clone())
             }),
-            Ok((hash, state)) => {
+            Ok((hash, file)) => {
                 let device = candle_core::Device::Cpu;
-                let fits = Network::from_state(architecture, &info.shape, info.classes, state, &device);
+                let fits = Network::import(architecture, &info.shape, info.classes, file.foreign(), &device);
                 let problem = match fits {
                     Err(error) => Some((
                         error.to_string(),
-                        model_file::seems(&path, architecture, (&settings.dataset.name, info)),
+                        error
+                            .hint()
+                            .or_else(|| model_file::seems(&path, architecture, (&settings.dataset.name, info))),
                     )),
                     Ok(_) => model_file::other_heads(&path, architecture).map(|heads| {
                         let message = format!("the file's network has {heads} heads");

@@ -86,6 +86,11 @@ pub struct FusionPoint {
 }
 
 impl FusionPoint {
+    /// The path of one of its keys, for messages.
+    pub fn key(&self, key: &str) -> Vec<String> {
+        [self.entry.as_slice(), &[key.to_string()]].concat()
+    }
+
     /// Whether the two are the same jobs.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.method == other.method && self.selection == other.selection

@@ -69,6 +69,7 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         },
         // The first is how protocol 2 writes bytes.
         ("_codecs", "encode") | ("torch", "device") => Class::Opaque,
+        _ if is_bystander(module, name) => Class::Opaque,
         ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Class::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Class::RebuildParameter,
         ("torch", "Size") => Class::Size,
@@ -81,6 +82,20 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         _ => return None,
     };
     Some(class)
+}
+
+/// Values that training loops keep beside the weights. Nothing of them is read.
+fn is_bystander(module: &str, name: &str) -> bool {
+    match module {
+        "argparse" => name == "Namespace",
+        "collections" => matches!(name, "defaultdict" | "Counter" | "deque"),
+        "datetime" => matches!(name, "datetime" | "date" | "time" | "timedelta" | "timezone"),
+        "numpy" => matches!(name, "dtype" | "ndarray"),
+        "numpy.core.multiarray" | "numpy._core.multiarray" => matches!(name, "scalar" | "_reconstruct"),
+        "pathlib" | "pathlib._local" => name.ends_with("Path"),
+        "torch.torch_version" => name == "TorchVersion",
+        _ => module.contains("lightning") && name == "AttributeDict",
+    }
 }
 
 /// `torch.float32`, as an attribute's value.
