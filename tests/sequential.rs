@@ -1,10 +1,11 @@
 //! Users' own networks: the built-in ones written as lists of layers, and the import of PyTorch's.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use candle_core::{Device, Tensor};
 use rand::RngExt;
-use runner::arch::{Architecture, Init, Network, State};
+use runner::arch::{ArchError, Architecture, Foreign, Init, Network, State};
 use runner::fusion::{Fused, HfLinear, Inputs, Method, fuse};
 use runner::seed;
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! Which architecture a file is of.
 
 use super::torch::Attribute;
-use super::{File, Meta, Origin};
+use super::origin::hash;
+use super::{CheckpointError, File, Meta, Origin};
 use crate::arch::{Hints, InferError, Inferred, NORM_EPS, infer, verify};
 
 impl File {
@@ -71,6 +72,20 @@ impl File {
             image,
             heads: size(&["head", "num_heads"]),
             dropout,
+        }
+    }
+
+    /// The key of the job that made the model, or the hash of the file that it was imported from.
+    pub fn key(&self) -> Option<&str> {
+        let origin = || self.origin.as_ref().map(|origin| origin.blake3.as_str());
+        self.meta.as_ref().map(|meta| meta.key.as_str()).or_else(origin)
+    }
+
+    /// The same; of a file that says neither, the hash of its own.
+    pub fn key_or_hash(&self) -> Result<String, CheckpointError> {
+        match self.key() {
+            Some(key) => Ok(key.to_owned()),
+            None => hash(&self.path),
         }
     }
 

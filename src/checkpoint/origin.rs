@@ -60,7 +60,7 @@ impl Origin {
     }
 }
 
-fn hash(path: &Path) -> Result<String, CheckpointError> {
+pub(super) fn hash(path: &Path) -> Result<String, CheckpointError> {
     let mut hasher = blake3::Hasher::new();
     std::fs::File::open(path)
         .and_then(|file| hasher.update_reader(file).map(|_| ()))
