@@ -298,10 +298,12 @@ fn tensors_of_other_names_are_taken_where_shapes_tell_them_apart() {
 fn tensors_are_not_placed_by_order_alone() {
     // Two convolutions of one shape: which one comes first, no shape tells.
     let error = import(2, &renamed(2, &OTHER)).expect_err("ambiguous");
-    insta::assert_snapshot!(error, @"");
-    insta::assert_snapshot!(error.hint().expect("a way out"), @"");
+    insta::assert_snapshot!(error, @"the tensors have other names than the layers of `[model]`, and `stem.weight` and `conv.weight` have one shape: by order alone `stem.weight` would be `0.weight`, `stem.bias` would be `0.bias`, `conv.weight` would be `2.weight`, `conv.bias` would be `2.bias`, `norm.weight` would be `4.weight`, `norm.bias` would be `4.bias`, ...");
+    insta::assert_snapshot!(error.hint().expect("a way out"), @r#"if that is right, name the layers of `[model]` as the file does: `name = "stem"` for layer `0`, `name = "conv"` for layer `2`, `name = "norm"` for layer `4`, `name = "head"` for layer `5`"#);
     // By the names it goes, also behind those of wrappers.
-    let names = ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias", "5.weight", "5.bias"];
+    let names = [
+        "0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias", "5.weight", "5.bias",
+    ];
     let network = import(2, &renamed(2, &names)).expect("by names");
     for prefix in ["module.", "_orig_mod.", "_orig_mod.module.", "model.net."] {
         let wrapped = names.map(|name| format!("{prefix}{name}"));
@@ -321,7 +323,12 @@ fn tensors_are_not_placed_by_order_alone() {
         norms: &BTreeMap::new(),
     };
     let error = Network::import(&small(3), &[2, 3, 3], 4, foreign, &Device::Cpu).expect_err("no order");
-    assert!(error.to_string().contains("a safetensors file does not keep the order"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("a safetensors file does not keep the order"),
+        "{error}"
+    );
 }
 
 /// The variance is small, so that what is added to it counts.
@@ -332,9 +339,14 @@ fn a_norm_adds_to_the_variance_what_it_is_told() {
         if let Some(eps) = eps {
             norm["eps"] = eps.into();
         }
-        let architecture = sequential(&[json!({ "kind": "linear", "out": 4 }), norm, json!({ "kind": "linear" })]);
+        let architecture = sequential(&[
+            json!({ "kind": "linear", "out": 4 }),
+            norm,
+            json!({ "kind": "linear" }),
+        ]);
         let mut rng = seed::generator(7, "state", &[]);
-        let mut network = Network::initialise(&architecture, &[4], 3, &mut rng, &Device::Cpu).expect("network");
+        let mut network =
+            Network::initialise(&architecture, &[4], 3, &mut rng, &Device::Cpu).expect("network");
         network.tensors[5] = (network.tensors[5].ones_like().expect("ones") * 1e-3).expect("variance");
         network
     };
@@ -349,7 +361,10 @@ fn a_norm_adds_to_the_variance_what_it_is_told() {
     let (near, far) = (values(&usual), values(&network(Some(1e-3))));
     for (near, far) in near.iter().zip(&far) {
         let expected = near * ((1e-3 + 1e-5f32) / 2e-3).sqrt();
-        assert!((far - expected).abs() < 1e-4 * expected.abs(), "{far} instead of {expected}");
+        assert!(
+            (far - expected).abs() < 1e-4 * expected.abs(),
+            "{far} instead of {expected}"
+        );
     }
     let folded = network(Some(1e-3)).folded().expect("folded");
     for (a, b) in values(&folded).iter().zip(&far) {
@@ -368,8 +383,8 @@ fn a_norm_adds_to_the_variance_what_it_is_told() {
     };
     assert!(import(&network(Some(1e-3))).is_ok());
     let error = import(&usual).expect_err("another network");
-    insta::assert_snapshot!(error, @"");
-    insta::assert_snapshot!(error.hint().expect("a way out"), @"");
+    insta::assert_snapshot!(error, @"`1` normalises with `eps = 0.001` in the file, and with 1e-5 in `sequential`");
+    insta::assert_snapshot!(error.hint().expect("a way out"), @"write `eps = 0.001` for that layer in `[[model.layers]]`");
 }
 
 #[test]

@@ -91,7 +91,9 @@ pub(super) fn renamed(plan: &Plan, state: &State, ordered: bool) -> Result<Optio
         (false, _) => "a safetensors file does not keep the order of layers".to_string(),
     };
     let pairs = state.iter().zip(renamed);
-    let pairs = pairs.map(|((theirs, _), (own, _))| (theirs.clone(), own)).collect();
+    let pairs = pairs
+        .map(|((theirs, _), (own, _))| (theirs.clone(), own))
+        .collect();
     Err(Refusal::Order { reason, pairs })
 }
 

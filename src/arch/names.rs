@@ -20,10 +20,18 @@ pub(super) fn variants<'a>(names: &[&'a str]) -> impl Iterator<Item = Vec<Cow<'a
         true => vec![plain],
         false => vec![plain, unwrapped],
     };
-    let common = starts.iter().map(|names| common_parts(names)).max().unwrap_or_default();
+    let common = starts
+        .iter()
+        .map(|names| common_parts(names))
+        .max()
+        .unwrap_or_default();
     (0..=common).flat_map(move |parts| {
         let long_enough = |names: &&Vec<Cow<'a, str>>| parts <= common_parts(names);
-        let cut: Vec<_> = starts.iter().filter(long_enough).map(|names| without(names, parts)).collect();
+        let cut: Vec<_> = starts
+            .iter()
+            .filter(long_enough)
+            .map(|names| without(names, parts))
+            .collect();
         cut
     })
 }
@@ -32,7 +40,11 @@ impl Plan {
     /// The names in the form of which most are the plan's own: without what wrappers and enclosing modules put before
     /// them.
     pub fn closest_names(&self, names: &[&str]) -> Vec<String> {
-        let own: BTreeSet<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let own: BTreeSet<&str> = self
+            .parameters
+            .iter()
+            .map(|parameter| parameter.name.as_str())
+            .collect();
         let mut best = (None, Vec::new());
         for names in variants(names) {
             let found = names.iter().filter(|name| own.contains(name.as_ref())).count();
@@ -117,7 +129,10 @@ mod tests {
         // A wrapper around a part of the network.
         assert_eq!(all(&["f.module.0.w", "head.w"])[1], ["f.0.w", "head.w"]);
         // Two tensors keep two names, and each has one.
-        assert_eq!(all(&["f.module.w", "f.w"]), [["f.module.w", "f.w"], ["module.w", "w"]]);
+        assert_eq!(
+            all(&["f.module.w", "f.w"]),
+            [["f.module.w", "f.w"], ["module.w", "w"]]
+        );
         assert_eq!(all(&["f", "f.w"]).len(), 1);
         assert_eq!(all(&[]).len(), 1);
     }

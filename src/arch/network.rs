@@ -76,7 +76,10 @@ pub enum ArchError {
 /// The first few pairs in words.
 fn mapping(pairs: &[(String, String)]) -> String {
     let other = pairs.iter().filter(|(theirs, own)| theirs != own);
-    let shown = other.clone().take(SHOWN).map(|(theirs, own)| format!("`{theirs}` would be `{own}`"));
+    let shown = other
+        .clone()
+        .take(SHOWN)
+        .map(|(theirs, own)| format!("`{theirs}` would be `{own}`"));
     let more = (other.count() > SHOWN).then(|| "...".to_string());
     shown.chain(more).collect::<Vec<_>>().join(", ")
 }

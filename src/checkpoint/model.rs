@@ -1,7 +1,7 @@
 //! Which architecture a file is of.
 
-use super::torch::Attribute;
 use super::origin::hash;
+use super::torch::Attribute;
 use super::{CheckpointError, File, Meta, Origin};
 use crate::arch::{Hints, InferError, Inferred, NORM_EPS, infer, verify};
 

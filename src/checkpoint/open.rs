@@ -113,7 +113,10 @@ pub fn open_with(path: &Path, limits: &Limits) -> Result<File, CheckpointError> 
     let mut file = std::fs::File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut first = Vec::new();
-    file.by_ref().take(LFS.len() as u64).read_to_end(&mut first).map_err(io)?;
+    file.by_ref()
+        .take(LFS.len() as u64)
+        .read_to_end(&mut first)
+        .map_err(io)?;
     match *first.as_slice() {
         [b'P', b'K', ..] | [0x80, 0..=5, ..] if !is_plain(&first, length) => {
             Ok(torch(path, Opened::new(path, limits)?, limits))
@@ -177,7 +180,10 @@ fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointE
         class: origin.as_ref().and_then(|origin| origin.class.clone()),
         tensors: plain.infos(),
         under: None,
-        norms: origin.as_ref().map(|origin| origin.norms.clone()).unwrap_or_default(),
+        norms: origin
+            .as_ref()
+            .map(|origin| origin.norms.clone())
+            .unwrap_or_default(),
         attributes: origin.as_ref().map(Origin::attributes).unwrap_or_default(),
         meta,
         origin,

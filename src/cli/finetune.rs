@@ -72,10 +72,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
         }
         StepFormat::Human => {
             let written = targets.iter().map(|target| &target.path);
-            let names = files
-                .iter()
-                .chain(written)
-                .map(|file| file.display().to_string());
+            let names = files.iter().chain(written).map(|file| file.display().to_string());
             let rows: Vec<(String, &Record)> = names.zip(before.iter().chain(&tuned)).collect();
             show_table(&rows)
         }

@@ -30,9 +30,15 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
     let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     let fusion = step.fusion()?;
     let outputs = step.outputs(args.output.force);
-    let out = args.out.as_deref().map(|out| check_out(fusion, out, &outputs)).transpose()?;
+    let out = args
+        .out
+        .as_deref()
+        .map(|out| check_out(fusion, out, &outputs))
+        .transpose()?;
     let picture = args.plot.as_deref();
-    let picture = picture.map(|path| outputs.check("--plot", path, Content::Picture)).transpose()?;
+    let picture = picture
+        .map(|path| outputs.check("--plot", path, Content::Picture))
+        .transpose()?;
     let bases = step.make()?;
     let fusion = step.fusion()?;
     let fused = step.run(fusion)?;

@@ -245,7 +245,9 @@ fn submissions(store: &Store, living: &mut Living, found: &mut Found) -> Result<
         }
         match entry.file_type() {
             Ok(kind) if kind.is_symlink() => found.leave(path, LINK),
-            Ok(kind) if kind.is_dir() && Folder::at(&path).is_begun() => found.stale.push(Stale::folder(path)),
+            Ok(kind) if kind.is_dir() && Folder::at(&path).is_begun() => {
+                found.stale.push(Stale::folder(path))
+            }
             _ => found.leave(path, "is no submission"),
         }
     }
@@ -336,7 +338,10 @@ fn sort_out(folder: &Path, living: &Living, made: &BTreeSet<&str>, found: &mut F
             Ok(kind) if !kind.is_file() => {}
             // Another machine may be at it.
             Ok(_) if temporary.is_some() => {
-                if entry.metadata().is_ok_and(|metadata| age(&metadata, folder) > ABANDONED) {
+                if entry
+                    .metadata()
+                    .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED)
+                {
                     found.stale.push(Stale::file(path, What::File));
                 }
             }
@@ -367,7 +372,9 @@ fn show(found: &Found, args: &GcArgs) -> Result<(), CliError> {
                 .map(|file| json!({ "path": file.path, "bytes": file.bytes }))
                 .collect();
             let left = found.left.iter();
-            let left: Vec<_> = left.map(|left| json!({ "path": left.path, "why": left.why })).collect();
+            let left: Vec<_> = left
+                .map(|left| json!({ "path": left.path, "why": left.why }))
+                .collect();
             let document = json!({ "removed": !args.dry_run, "bytes": total, "files": files, "left": left });
             writeln!(out, "{document:#}")?;
         }

@@ -46,7 +46,11 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
     let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
-    let files = plot::StudyFiles::check(&step.outputs(args.output.force), args.out.as_deref(), args.plot.as_deref())?;
+    let files = plot::StudyFiles::check(
+        &step.outputs(args.output.force),
+        args.out.as_deref(),
+        args.plot.as_deref(),
+    )?;
     step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,

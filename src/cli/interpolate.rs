@@ -27,7 +27,11 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
     }
     let mut step = Step::new(&args.step, Some(&models), keys, global)?;
     step.fusion()?;
-    let files = plot::StudyFiles::check(&step.outputs(args.output.force), args.out.as_deref(), args.plot.as_deref())?;
+    let files = plot::StudyFiles::check(
+        &step.outputs(args.output.force),
+        args.out.as_deref(),
+        args.plot.as_deref(),
+    )?;
     step.make()?;
     let study = interpolation(
         step.fusion()?,

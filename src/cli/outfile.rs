@@ -37,9 +37,18 @@ const HEAD: u64 = 4096;
 
 /// What is in the first bytes of a picture or page of this program.
 const MARKS: [(&str, &[&str]); 4] = [
-    ("svg", &["role=\"img\" aria-label=\"", "font-family=\"DejaVu Sans, Verdana, sans-serif\""]),
+    (
+        "svg",
+        &[
+            "role=\"img\" aria-label=\"",
+            "font-family=\"DejaVu Sans, Verdana, sans-serif\"",
+        ],
+    ),
     ("png", &["Software\0runner"]),
-    ("tex", &["% Needs \\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}"]),
+    (
+        "tex",
+        &["% Needs \\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}"],
+    ),
     ("html", &["<meta name=\"generator\" content=\"runner\">"]),
 ];
 
@@ -142,7 +151,10 @@ fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
 pub fn folder(folder: &Path) -> Result<(), CliError> {
     if Target::of(folder).is_some() && !folder.is_dir() {
         return Err(CliError::usage(
-            format!("`{}` is named like a file, but `--out` is a folder for the models", folder.display()),
+            format!(
+                "`{}` is named like a file, but `--out` is a folder for the models",
+                folder.display()
+            ),
             "give the folder alone: the models get names of their own in it",
         ));
     }
@@ -167,7 +179,10 @@ fn check_ending(path: &Path, content: Content) -> Result<(), CliError> {
         Content::Picture => return plot::format_of(path).map(drop),
         _ => return Ok(()),
     };
-    Err(CliError::usage(format!("`{}` is by its name {what}", path.display()), hint))
+    Err(CliError::usage(
+        format!("`{}` is by its name {what}", path.display()),
+        hint,
+    ))
 }
 
 /// Whether both are one file, by whatever names.
@@ -194,7 +209,11 @@ fn is_own(output: &Output, content: Content) -> bool {
             let mut head = Vec::new();
             let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
             let head = String::from_utf8_lossy(&head);
-            let ending = output.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let ending = output
+                .path
+                .extension()
+                .and_then(|ending| ending.to_str())
+                .unwrap_or_default();
             let marks = MARKS.iter().find(|(known, _)| *known == ending);
             read.is_ok() && marks.is_some_and(|(_, marks)| marks.iter().all(|mark| head.contains(mark)))
         }

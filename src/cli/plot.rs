@@ -41,7 +41,10 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         true => outfile::resolve(path),
         false => outputs.check("--out", path, Content::Picture),
     };
-    let places = files.iter().map(|(path, _)| place(path)).collect::<Result<Vec<_>, _>>()?;
+    let places = files
+        .iter()
+        .map(|(path, _)| place(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut out = std::io::stdout().lock();
     for (place, (path, content)) in places.iter().zip(files) {
         place.write(&content)?;

@@ -173,7 +173,8 @@ impl Step {
         let path = self.resources.store.checkpoint_path(&record.job);
         match Target::of(&to.path) {
             Some(target @ Target::StateDict) => {
-                let written = checkpoint::open(&path).and_then(|file| checkpoint::convert(file, &to.target, target));
+                let written =
+                    checkpoint::open(&path).and_then(|file| checkpoint::convert(file, &to.target, target));
                 written.map_err(|error| checkpoint_problem(&error).into())
             }
             _ => to.write(&std::fs::read(path)?),

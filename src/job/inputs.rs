@@ -64,8 +64,12 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
                     Some(Ok((_, file))) => !file.lists_samples(),
                     _ => false,
                 };
-                let silent: Vec<(usize, &ModelFile)> =
-                    found.into_iter().flatten().enumerate().filter(|(_, model)| silent(model)).collect();
+                let silent: Vec<(usize, &ModelFile)> = found
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .filter(|(_, model)| silent(model))
+                    .collect();
                 for problem in samples_not_listed(layers, point, &silent) {
                     if !problems.contains(&problem) {
                         problems.push(problem);
@@ -100,7 +104,10 @@ fn samples_not_listed(layers: &Layers, point: &Point, silent: &[(usize, &ModelFi
     let mut problems = Vec::new();
     let fusions = point.fusions.iter().filter(|_| !silent.is_empty());
     for fusion in fusions {
-        let (needs_set, needs_counts) = (fusion.method.uses_fusion_set(), fusion.method.needs_class_counts());
+        let (needs_set, needs_counts) = (
+            fusion.method.uses_fusion_set(),
+            fusion.method.needs_class_counts(),
+        );
         if !(of_model && needs_set) && !needs_counts {
             continue;
         }
@@ -135,7 +142,9 @@ fn samples_not_listed(layers: &Layers, point: &Point, silent: &[(usize, &ModelFi
                 model.path.display()
             );
             let problem = layers.problem(&fusion.key("head-weights"), false, message);
-            problems.push(problem.hint("leave `head-weights` out, or give files that list their samples: those of `runner train`"));
+            problems.push(problem.hint(
+                "leave `head-weights` out, or give files that list their samples: those of `runner train`",
+            ));
         }
     }
     problems
@@ -357,9 +366,9 @@ fn models(
                 let problem = match fits {
                     Err(error) => Some((
                         error.to_string(),
-                        error
-                            .hint()
-                            .or_else(|| model_file::seems(&path, architecture, (&settings.dataset.name, info))),
+                        error.hint().or_else(|| {
+                            model_file::seems(&path, architecture, (&settings.dataset.name, info))
+                        }),
                     )),
                     Ok(_) => model_file::other_heads(&path, architecture).map(|heads| {
                         let message = format!("the file's network has {heads} heads");

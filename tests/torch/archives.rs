@@ -81,7 +81,11 @@ fn the_root_folder_has_a_name_of_any_length() {
             format!("{root}/byteorder"),
             format!("{root}/data/0"),
         );
-        let entries = [(data.as_str(), pickle.as_slice()), (&order, b"little"), (&storage, &bytes)];
+        let entries = [
+            (data.as_str(), pickle.as_slice()),
+            (&order, b"little"),
+            (&storage, &bytes),
+        ];
         for first in 0..3 {
             let mut entries = entries;
             entries.rotate_left(first);
@@ -100,9 +104,16 @@ fn programs_of_pytorch_are_named() {
         let names = names.map(|name| format!("{root}/{name}"));
         let entries = names.each_ref().map(|name| (name.as_str(), b"pt2".as_slice()));
         let error = error(&with_large_end(&archive(&entries))).to_string();
-        assert!(error.ends_with("it is a program of `torch.export`"), "{length}: {error}");
+        assert!(
+            error.ends_with("it is a program of `torch.export`"),
+            "{length}: {error}"
+        );
     }
-    let script = archive(&[("m/data.pkl", b""), ("m/code/m.py", b""), ("m/constants.pkl", b"")]);
+    let script = archive(&[
+        ("m/data.pkl", b""),
+        ("m/code/m.py", b""),
+        ("m/constants.pkl", b""),
+    ]);
     assert!(error(&script).to_string().ends_with("a program of TorchScript"));
 }
 

@@ -221,14 +221,24 @@ fn weights(p: Pickle) -> Pickle {
 /// An optimizer's state: tensors by number.
 fn optimizer(p: Pickle) -> Pickle {
     let momenta = |p: Pickle| p.dict(|p| p.text("step").parameter("2", 3));
-    p.dict(|p| momenta(p.text("state").raw(b"}(").int(0)).raw(b"u").text("param_groups").raw(b"]"))
+    p.dict(|p| {
+        momenta(p.text("state").raw(b"}(").int(0))
+            .raw(b"u")
+            .text("param_groups")
+            .raw(b"]")
+    })
 }
 
 #[test]
 fn dictionaries_of_training_loops() {
     let epoch = |p: Pickle| p.text("epoch").int(3).text("best").raw(b"N");
     let cases: [(&str, Vec<u8>); 6] = [
-        ("state_dict", Pickle::new().dict(|p| weights(epoch(p).text("state_dict"))).stop()),
+        (
+            "state_dict",
+            Pickle::new()
+                .dict(|p| weights(epoch(p).text("state_dict")))
+                .stop(),
+        ),
         // Beside others: an optimizer, a tensor, a dictionary of tensors under no usual name.
         (
             "model_state_dict",
@@ -240,14 +250,22 @@ fn dictionaries_of_training_loops() {
                 })
                 .stop(),
         ),
-        ("mine", Pickle::new().dict(|p| weights(epoch(p).text("mine"))).stop()),
+        (
+            "mine",
+            Pickle::new().dict(|p| weights(epoch(p).text("mine"))).stop(),
+        ),
         (
             "state.model",
             Pickle::new()
                 .dict(|p| epoch(p).text("state").dict(|p| weights(p.text("model"))))
                 .stop(),
         ),
-        ("", Pickle::new().dict(|p| epoch(p.text("fc.weight").parameter("0", 1))).stop()),
+        (
+            "",
+            Pickle::new()
+                .dict(|p| epoch(p.text("fc.weight").parameter("0", 1)))
+                .stop(),
+        ),
         (
             "model",
             Pickle::new()
@@ -269,10 +287,23 @@ fn dictionaries_of_training_loops() {
     }
     // Values of classes that are not read.
     let others = Pickle::new().dict(|p| {
-        let p = epoch(p).text("args").object(("argparse", "Namespace"), |p| p.text("lr").int(1));
+        let p = epoch(p)
+            .text("args")
+            .object(("argparse", "Namespace"), |p| p.text("lr").int(1));
         let path = |p: Pickle| p.global("pathlib", "PosixPath").tuple(|p| p.text("a")).raw(b"R");
-        let counts = |p: Pickle| p.global("collections", "Counter").tuple(|p| p.dict(|p| p)).raw(b"R");
-        weights(counts(path(p.text("path")).text("seen")).raw(b"(").text("x").int(1).raw(b"u").text("model"))
+        let counts = |p: Pickle| {
+            p.global("collections", "Counter")
+                .tuple(|p| p.dict(|p| p))
+                .raw(b"R")
+        };
+        weights(
+            counts(path(p.text("path")).text("seen"))
+                .raw(b"(")
+                .text("x")
+                .int(1)
+                .raw(b"u")
+                .text("model"),
+        )
     });
     assert_eq!(names(&with_storages(&others.stop())), ["fc.weight"]);
 }
@@ -280,7 +311,8 @@ fn dictionaries_of_training_loops() {
 #[test]
 fn of_several_models_none_is_guessed() {
     let two = |names: [&str; 2]| {
-        let pickle = Pickle::new().dict(|p| weights(weights(p.text("epoch").int(3).text(names[0])).text(names[1])));
+        let pickle =
+            Pickle::new().dict(|p| weights(weights(p.text("epoch").int(3).text(names[0])).text(names[1])));
         layout(&pickle.stop())
     };
     for pair in [["generator", "discriminator"], ["model", "state_dict"]] {
@@ -296,6 +328,14 @@ fn of_several_models_none_is_guessed() {
         }
     );
     // One that contains itself ends.
-    let own = Pickle::new().raw(b"}").put(0).raw(b"(").text("t").parameter("0", 1).text("").get(0).raw(b"u");
+    let own = Pickle::new()
+        .raw(b"}")
+        .put(0)
+        .raw(b"(")
+        .text("t")
+        .parameter("0", 1)
+        .text("")
+        .get(0)
+        .raw(b"u");
     assert!(matches!(layout(&own.stop()), LayoutProblem::Depth(_)));
 }

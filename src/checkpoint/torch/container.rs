@@ -28,10 +28,11 @@ impl Archive {
         let config = Config {
             archive_offset: ArchiveOffset::Known(0),
         };
-        let zip = ZipArchive::with_config(config, BufReader::new(file)).map_err(|source| TorchError::Zip {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let zip =
+            ZipArchive::with_config(config, BufReader::new(file)).map_err(|source| TorchError::Zip {
+                path: path.to_path_buf(),
+                source,
+            })?;
         let root = root(&zip).map_err(|problem| TorchError::NotTorch {
             path: path.to_path_buf(),
             problem,

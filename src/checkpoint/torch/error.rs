@@ -339,7 +339,9 @@ impl TorchError {
         const STATE_DICT: &str = "in Python, save `model.state_dict()` alone";
         match self {
             Self::Unknown { .. } => Some("give a file written by `torch.save`"),
-            Self::NotTorch { .. } => Some("in Python, write the weights by `torch.save(model.state_dict(), FILE)`"),
+            Self::NotTorch { .. } => {
+                Some("in Python, write the weights by `torch.save(model.state_dict(), FILE)`")
+            }
             Self::Zip { .. } | Self::Tensor { .. } => Some(AGAIN),
             Self::Entry { problem, .. } => match problem {
                 EntryProblem::Compressed => {

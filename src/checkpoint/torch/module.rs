@@ -98,7 +98,9 @@ impl<'a> Walk<'_, 'a> {
         let is_tensor = |value: Handle| matches!(arena.get(value), Node::Tensor(_));
         let (tensors, others): (Vec<_>, Vec<_>) = items.iter().partition(|(_, value)| is_tensor(*value));
         if others.is_empty() {
-            return tensors.into_iter().try_for_each(|&(name, value)| self.tensor(name, value));
+            return tensors
+                .into_iter()
+                .try_for_each(|&(name, value)| self.tensor(name, value));
         }
         if let Some((name, model)) = self.model_of(&others)? {
             self.beside(&items)?;
@@ -112,14 +114,21 @@ impl<'a> Walk<'_, 'a> {
         // Numbers and text among the tensors, as a loop that adds the epoch to a state dict leaves them.
         let harmless = |value: Handle| {
             let node = arena.get(value);
-            matches!(node, Node::None | Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Text(_))
+            matches!(
+                node,
+                Node::None | Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Text(_)
+            )
         };
-        let foreign = others.iter().find(|(_, value)| tensors.is_empty() || !harmless(*value));
+        let foreign = others
+            .iter()
+            .find(|(_, value)| tensors.is_empty() || !harmless(*value));
         if let Some((name, value)) = foreign {
             return Err(self.unexpected(name, arena.get(*value), "tensor"));
         }
         self.beside(&items)?;
-        tensors.into_iter().try_for_each(|&(name, value)| self.tensor(name, value))
+        tensors
+            .into_iter()
+            .try_for_each(|&(name, value)| self.tensor(name, value))
     }
 
     /// The entry of a training loop's dictionary that holds the model: the only one with weights in it, the only one of

@@ -18,8 +18,7 @@ pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
 pub use step::{
     AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, OutputArgs, PlaceArg,
-    StepArgs,
-    TrainArgs,
+    StepArgs, TrainArgs,
 };
 
 /// Declarative experiments in neural network model fusion.
