@@ -99,6 +99,11 @@ enum Source {
 /// The beginning of what git leaves in place of a file that Git LFS keeps.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
+/// Whether a file that begins so is a pointer of Git LFS.
+pub fn is_pointer(first: &[u8]) -> bool {
+    first.starts_with(LFS)
+}
+
 /// Opens a file under the default [`Limits`].
 pub fn open(path: &Path) -> Result<File, CheckpointError> {
     open_with(path, &Limits::default())
@@ -121,7 +126,7 @@ pub fn open_with(path: &Path, limits: &Limits) -> Result<File, CheckpointError> 
         [b'P', b'K', ..] | [0x80, 0..=5, ..] if !is_plain(&first, length) => {
             Ok(torch(path, Opened::new(path, limits)?, limits))
         }
-        _ if first == LFS => Err(CheckpointError::Pointer {
+        _ if is_pointer(&first) => Err(CheckpointError::Pointer {
             path: path.to_path_buf(),
         }),
         _ if is_plain(&first, length) => plain(path, Plain::new(path, file, limits)?, limits),

@@ -9,6 +9,7 @@ use super::setup;
 /// Runs the command.
 pub fn run(args: &ManifestArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment(args, global)?;
+    setup::warn(&experiment.warnings)?;
     let manifest = &experiment.manifest;
     writeln!(
         std::io::stdout(),

@@ -35,6 +35,7 @@ pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 /// Runs the command.
 pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment_on(&args.manifest, global, args.executor)?;
+    setup::warn(&experiment.warnings)?;
     let mut selection = selection(args)?;
     if args.executor == Where::Slurm {
         slurm::refuse_local_options(args)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::CliError;
 use super::args::{ExportArgs, OutputArgs};
 use super::error::checkpoint_problem;
-use super::outfile::{Content, Outputs};
+use super::outfile::{self, Content, Outputs};
 use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
@@ -24,6 +24,7 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
 
 /// Converts; the number of tensors.
 pub fn convert(from: &Path, to: &Path, args: OutputArgs, hints: &Hints) -> Result<usize, CliError> {
+    outfile::check_ending(to, Content::Model(""))?;
     let problem = |error| CliError::from(checkpoint_problem(&error));
     let file = checkpoint::open(from).map_err(problem)?;
     let key = file.key_or_hash().map_err(problem)?;

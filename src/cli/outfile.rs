@@ -167,12 +167,13 @@ pub fn folder(folder: &Path) -> Result<(), CliError> {
     })
 }
 
-fn check_ending(path: &Path, content: Content) -> Result<(), CliError> {
+/// Refuses a name whose ending says another format, or none.
+pub fn check_ending(path: &Path, content: Content) -> Result<(), CliError> {
     let ends_in = |known: &str| path.extension().is_some_and(|ending| ending == known);
     let (what, hint) = match content {
         Content::Model(_) if Target::of(path).is_none() => (
             "no format of models",
-            "end its name in .safetensors, or in .pt or .pth for a PyTorch state dict",
+            "name it `.pt` or `.pth` for a PyTorch state dict, or `.safetensors`",
         ),
         Content::Study if !ends_in("json") => ("no JSON file", "end its name in .json"),
         Content::Page if !ends_in("html") => ("no page", "end its name in .html"),

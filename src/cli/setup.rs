@@ -1,5 +1,6 @@
 //! What several commands do first: read the manifest, look at its inputs, plan, choose a device.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -63,6 +64,8 @@ pub struct Experiment {
     pub device_name: String,
     /// Templates for tables.
     pub templates: Templates,
+    /// What is done otherwise than the manifest may mean.
+    pub warnings: Vec<Problem>,
 }
 
 /// Reads the layers of configuration.
@@ -195,7 +198,19 @@ pub fn experiment_on(args: &ManifestArgs, global: &Global, place: Where) -> Resu
         device,
         device_name,
         templates,
+        warnings: inputs.warnings,
     })
+}
+
+/// Shows warnings on standard error.
+pub fn warn(warnings: &[Problem]) -> std::io::Result<()> {
+    for warning in warnings {
+        writeln!(std::io::stderr(), "warning: {}", warning.message)?;
+        if let Some(hint) = &warning.hint {
+            writeln!(std::io::stderr(), "hint: {hint}")?;
+        }
+    }
+    Ok(())
 }
 
 /// A precision that only GPUs have.

@@ -63,6 +63,7 @@ impl Step {
             return Err(ManifestError { problems }.into());
         };
         let found = inputs::gather(&layers, &manifest, sets)?;
+        setup::warn(&found.warnings)?;
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" });
         let (bases, others) = plan

@@ -1,7 +1,7 @@
 //! `runner train`: base models of one split, without a manifest.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,6 +14,19 @@ use crate::result::Record;
 /// The file of one model.
 fn model(args: &TrainArgs, number: usize) -> PathBuf {
     args.out.join(format!("model_{number}.safetensors"))
+}
+
+/// A file of the folder that is called like a model with a higher number than those to be written.
+fn model_beyond(folder: &Path, count: usize) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let beyond = entries.filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = name
+            .strip_prefix("model_")
+            .and_then(|rest| rest.strip_suffix(".safetensors"));
+        number.is_some_and(|number| number.parse().is_ok_and(|number: usize| number >= count))
+    });
+    beyond.map(|entry| entry.path()).min()
 }
 
 /// Runs the command.
@@ -34,12 +47,10 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<(), CliError> {
         .enumerate()
         .map(|(number, job)| outputs.check("--out", &model(args, number), Content::Model(&job.key)))
         .collect::<Result<_, _>>()?;
-    let left = model(args, targets.len());
-    if left.exists() {
+    if let Some(left) = model_beyond(&args.out, targets.len()) {
         let message = format!(
-            "`{}` is there of another run: a pattern such as `model_*` would take it with the {} models of this one",
-            left.display(),
-            targets.len()
+            "`{}` belongs to another run, and a pattern such as `model_*` would take it with the models of this one",
+            left.display()
         );
         match args.output.force {
             true => writeln!(std::io::stderr(), "warning: {message}")?,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::model_file::{self, number};
 use crate::arch::Network;
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{self, CheckpointError};
 use crate::data::{self, DataError, DataSetInfo, Sets};
 use crate::manifest::{
-    FusionPool, Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings,
+    FusionPoint, FusionPool, Layers, ManifestError, ModelOrder, Point, Problem, Resolved, Selection, Settings,
 };
 use crate::plan::{Inputs, ModelFile, draw, fill};
 
@@ -70,7 +70,10 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
                     .enumerate()
                     .filter(|(_, model)| silent(model))
                     .collect();
-                for problem in samples_not_listed(layers, point, &silent) {
+                if inputs.warnings.is_empty() {
+                    inputs.warnings.extend(whole_training_set(layers, point, &silent));
+                }
+                for problem in no_class_counts(layers, point, &silent) {
                     if !problems.contains(&problem) {
                         problems.push(problem);
                     }
@@ -95,65 +98,76 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     }
 }
 
-/// What needs the samples that models were trained on, of files that do not list them: state dicts, mostly. `silent` are
-/// those files, by the number of their model.
-fn samples_not_listed(layers: &Layers, point: &Point, silent: &[(usize, &ModelFile)]) -> Vec<Problem> {
+/// The models that a fusion takes: one list, or one for each group.
+fn members(fusion: &FusionPoint, settings: &Settings) -> Vec<Vec<usize>> {
+    let parts = settings.split.parts;
+    match fusion.selection {
+        Selection::Groups(groups) => draw(&groups, parts),
+        Selection::First(n) if settings.base.order == ModelOrder::Index => vec![(0..n.min(parts)).collect()],
+        // Ordered by accuracy, any model may turn out to be one of the first.
+        Selection::All | Selection::First(_) => vec![(0..parts).collect()],
+    }
+}
+
+/// A warning where a fusion set is a sample of what model 0 was trained on, and its file does not say what that is, as
+/// that of a state dict. `silent` are such files, by the number of their model.
+fn whole_training_set(layers: &Layers, point: &Point, silent: &[(usize, &ModelFile)]) -> Option<Problem> {
     let settings = &point.settings;
     let set = &settings.fusion_set;
-    let of_model = set.from == FusionPool::Model0 && set.file.is_none() && set.indices.is_none();
-    let mut problems = Vec::new();
-    let fusions = point.fusions.iter().filter(|_| !silent.is_empty());
-    for fusion in fusions {
-        let (needs_set, needs_counts) = (
-            fusion.method.uses_fusion_set(),
-            fusion.method.needs_class_counts(),
-        );
-        if !(of_model && needs_set) && !needs_counts {
-            continue;
-        }
-        let parts = settings.split.parts;
-        // Ordered by accuracy, any model may turn out to be the first.
-        let by_index = settings.base.order == ModelOrder::Index;
-        let picked = match fusion.selection {
-            Selection::Groups(groups) => draw(&groups, parts),
-            Selection::First(n) if by_index => vec![(0..n.min(parts)).collect()],
-            Selection::All | Selection::First(_) => vec![(0..parts).collect()],
-        };
-        let takes = |number: usize| picked.iter().any(|members| members.contains(&number));
-        let begins = |number: usize| picked.iter().any(|members| members.first() == Some(&number));
-        let first = silent.iter().find(|(number, _)| match by_index {
-            true => begins(*number),
-            false => takes(*number),
-        });
-        if let (true, Some((_, model))) = (of_model && needs_set, first) {
-            let message = format!(
-                "the fusion set is drawn from what model 0 was trained on, but `{}` does not list its training samples",
-                model.path.display()
-            );
-            problems.push(at(layers, &["fusion-set", "from"], message).hint(
-                "draw it from the whole training set by `fusion-set.from = \"training-set\"` (without a manifest: \
-                 `--set fusion-set.from=training-set`), or name its samples by `fusion-set.indices`",
-            ));
-        }
-        let any = silent.iter().find(|(number, _)| takes(*number));
-        if let (true, Some((_, model))) = (needs_counts, any) {
-            let message = format!(
-                "`head-weights` need the samples that each model was trained on, but `{}` does not list them",
-                model.path.display()
-            );
-            let problem = layers.problem(&fusion.key("head-weights"), false, message);
-            problems.push(problem.hint(
-                "leave `head-weights` out, or give files that list their samples: those of `runner train`",
-            ));
-        }
+    if silent.is_empty() || set.from != FusionPool::Model0 || set.file.is_some() || set.indices.is_some() {
+        return None;
     }
-    problems
+    let fusions = point
+        .fusions
+        .iter()
+        .filter(|fusion| fusion.method.uses_fusion_set());
+    let lists: Vec<Vec<usize>> = fusions.flat_map(|fusion| members(fusion, settings)).collect();
+    let may_be_first = |number: usize| {
+        lists.iter().any(|list| match settings.base.order {
+            ModelOrder::Index => list.first() == Some(&number),
+            ModelOrder::TestAccuracy => list.contains(&number),
+        })
+    };
+    let (_, model) = silent.iter().find(|(number, _)| may_be_first(*number))?;
+    let message = format!(
+        "`{}` does not list the samples that it was trained on: the fusion set is drawn from the whole training set",
+        model.path.display()
+    );
+    let hint = "`fusion-set.from = \"training-set\"` says that this is meant; checkpoints of `runner` list their samples";
+    Some(at(layers, &["fusion-set", "from"], message).hint(hint))
+}
+
+/// Fusions that weight classes by the samples that each model was trained on, of files that do not list them.
+fn no_class_counts(layers: &Layers, point: &Point, silent: &[(usize, &ModelFile)]) -> Vec<Problem> {
+    let weighted = point
+        .fusions
+        .iter()
+        .filter(|fusion| fusion.method.needs_class_counts());
+    let weighted = weighted.filter(|_| !silent.is_empty());
+    let problem = |fusion: &FusionPoint| {
+        let lists = members(fusion, &point.settings);
+        let takes = |number: usize| lists.iter().any(|list| list.contains(&number));
+        let (_, model) = silent.iter().find(|(number, _)| takes(*number))?;
+        let message = format!(
+            "`head-weights` need the samples that each model was trained on, but `{}` does not list them",
+            model.path.display()
+        );
+        let problem = layers.problem(&fusion.key("head-weights"), false, message);
+        let hint = "leave `head-weights` out, or give files that list their samples: checkpoints of `runner`";
+        Some(problem.hint(hint))
+    };
+    weighted.filter_map(problem).collect()
 }
 
 /// Hash of a recorded fusion set whose images fit the data set.
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
     let bytes =
         std::fs::read(path).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    if checkpoint::is_pointer(&bytes) {
+        return Err(format!(
+            "the fusion set `{path}` is a pointer of Git LFS: `git lfs pull` fetches the file"
+        ));
+    }
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
     let images = file.tensor("fusion.images").map_err(fail)?;

@@ -160,9 +160,10 @@ fn one_network_however_it_is_wrapped() {
             );
             assert_eq!(opened.meta.is_some(), command == "import", "{out}");
         }
-        bench.exec(&[&format!("base.models={files}"), "--force"]).ok();
+        bench.exec(&[&format!("base.models={files}")]).ok();
         let (_, record) = bench.record("evaluate-model_1-seed=1");
         assert_eq!(record["metrics"], expected[1], "{kind}");
+        std::fs::remove_dir_all(bench.path("results")).expect("removed");
     }
     let under = bench.run(&["inspect", "loop_0.pt"]).ok().stdout;
     assert!(
@@ -192,58 +193,116 @@ fn pointers_of_git_lfs_are_named() {
 }
 
 #[test]
-fn models_without_training_samples_are_refused_before_anything_runs() {
+fn without_training_samples_the_fusion_set_is_of_the_whole_training_set() {
     let manifest = TINY.replace("[base]", "[base]\nmodels = \"plain_*.pt\"");
     let bench = Bench::with(&manifest);
     five_pairs(&bench);
-    let why = "but `plain_0.pt` does not list its training samples";
-    let way_out = "`--set fusion-set.from=training-set`";
-    let files = bench.files();
-    let models = ["--models", "plain_0.pt", "plain_1.pt", "--dataset", "digits"];
+    let why = "warning: `plain_0.pt` does not list the samples that it was trained on";
+    let models = [
+        "--models",
+        "plain_0.pt",
+        "plain_1.pt",
+        "--dataset",
+        "digits",
+        "--samples",
+        "50",
+    ];
+    let line = [
+        "interpolate",
+        "plain_0.pt",
+        "plain_1.pt",
+        "--dataset",
+        "digits",
+        "--points",
+        "3",
+    ];
     let commands = [
         vec!["check", "tiny.toml"],
         vec!["exec", "tiny.toml"],
-        [&["fuse", "--method", "hf-linear"], &models[..]].concat(),
-        [&["importance", "--kind", "uniform"], &models[..]].concat(),
-        vec!["interpolate", "plain_0.pt", "plain_1.pt", "--dataset", "digits"],
+        [
+            &["fuse", "--method", "hf-linear", "--format", "json"],
+            &models[..],
+        ]
+        .concat(),
+        [
+            &["importance", "--kind", "conductance", "--format", "json"],
+            &models[..],
+        ]
+        .concat(),
+        [&line[..], &["--samples", "50", "--format", "json"]].concat(),
     ];
     for command in &commands {
-        bench.run(command).code(2).says(why).says(way_out);
-        assert_eq!(bench.files(), files, "{command:?}");
-        let more = match command[0] {
+        let run = bench.run(command).ok();
+        assert_eq!(run.stderr.matches(why).count(), 1, "{}", run.stderr);
+        // Who says so gets the same, without a word.
+        let said = match command[0] {
             "check" | "exec" => "fusion-set.from=training-set",
             _ => "--set=fusion-set.from=training-set",
         };
-        let samples = ["--samples", "50"];
-        let samples = if command.len() == 2 { &[][..] } else { &samples };
-        bench.run(&[&command[..], samples, &[more]].concat()).ok();
-        let _ = std::fs::remove_dir_all(bench.path("results"));
+        let meant = bench.run(&[&command[..], &[said]].concat()).ok();
+        assert!(
+            !meant.stderr.contains("warning: `plain_0.pt`"),
+            "{}",
+            meant.stderr
+        );
+        match command[0] {
+            "fuse" => assert_eq!(run.json()["metrics"], meant.json()["metrics"]),
+            "importance" => assert_eq!(run.json()["models"], meant.json()["models"]),
+            "interpolate" => assert_eq!(run.json()["found"], meant.json()["found"]),
+            _ => {}
+        }
     }
-    // What needs no samples needs no list of them.
-    bench
+    let records: Vec<Value> = bench
+        .records()
+        .into_values()
+        .filter(|record| record["method"] == "hf-linear")
+        .collect();
+    assert_eq!(records.len(), 4);
+    for seed in [1, 2] {
+        let own: Vec<&Value> = records.iter().filter(|record| record["seed"] == seed).collect();
+        let (a, b) = (&own[0]["diagnostics"], &own[1]["diagnostics"]);
+        assert_eq!(a["fusion-indices"], b["fusion-indices"]);
+        let said = [&a["fusion-set-from"], &b["fusion-set-from"]];
+        assert_eq!(
+            said.iter().filter(|from| **from == "training-set").count(),
+            1,
+            "{said:?}"
+        );
+    }
+    // A fusion without a fusion set needs no samples.
+    let run = bench
         .run(&[&["fuse", "--method", "vanilla-averaging"], &models[..]].concat())
         .ok();
-    let weighted = [
-        &["fuse", "--method", "ensemble", "--param", "head-weights=true"],
-        &models[..],
-    ]
-    .concat();
-    bench
-        .run(&weighted)
-        .code(2)
-        .says("`head-weights` need the samples")
-        .says("leave `head-weights` out");
-    let own = [
-        "--models",
-        "own/model_0.safetensors",
-        "own/model_1.safetensors",
-        "--dataset",
-        "digits",
-    ];
-    let weighted = [
-        &["fuse", "--method", "ensemble", "--param", "head-weights=true"],
-        &own[..],
-    ]
-    .concat();
-    bench.run(&weighted).ok();
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+}
+
+#[test]
+fn head_weights_of_models_without_training_samples_are_refused_before_anything_runs() {
+    let manifest = TINY.replace("[base]", "[base]\nmodels = \"plain_*.pt\"");
+    let bench = Bench::with(&manifest.replace("\"ensemble\"", "\"ensemble\"\nhead-weights = true"));
+    five_pairs(&bench);
+    let files = bench.files();
+    let fuse = |models: &str| {
+        let args = [
+            "fuse",
+            "--method",
+            "ensemble",
+            "--param",
+            "head-weights=true",
+            "--dataset",
+            "digits",
+        ];
+        bench.run(&[&args[..], &["--models", models]].concat())
+    };
+    for run in [
+        bench.run(&["check", "tiny.toml"]),
+        bench.exec(&[]),
+        fuse("plain_*.pt"),
+    ] {
+        run.code(2)
+            .says("`head-weights` need the samples")
+            .says("leave `head-weights` out");
+    }
+    assert_eq!(bench.files(), files);
+    fuse("own/model_*").ok();
 }

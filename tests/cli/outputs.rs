@@ -122,7 +122,7 @@ fn models_are_not_written_over_models() {
     refused(
         &bench,
         &[&trained[..], &["model.hidden=[6]"]].concat(),
-        "is there of another run",
+        "belongs to another run",
     );
 
     // The same again is the same.
@@ -173,11 +173,7 @@ fn the_ending_says_the_format() {
     // A state dict does not say whose it is.
     refused(&bench, &fuse("x.pt"), "exists, and holds something else");
     for out in ["x.bin", "x", "x.onnx", "/dev/null", "/dev/stdout"] {
-        refused(
-            &bench,
-            &fuse(out),
-            "end its name in .safetensors, or in .pt or .pth",
-        );
+        refused(&bench, &fuse(out), "name it `.pt` or `.pth`");
     }
     refused(
         &bench,
@@ -209,7 +205,7 @@ fn figures_and_pages_replace_figures_and_pages_only() {
     let bench = Bench::new();
     bench.exec(&[]).ok();
     let page = ["report", "tiny", "--out", "page.html"];
-    let plot = ["plot", "tiny", "--figure", "models", "--out", "plots"];
+    let plot = ["plot", "tiny", "--figure", "bars", "--out", "plots"];
     for _ in 0..2 {
         bench.run(&page).ok();
         bench.run(&plot).ok();
@@ -217,7 +213,7 @@ fn figures_and_pages_replace_figures_and_pages_only() {
         bench.run(&["plot", "tiny"]).ok();
     }
     for ending in ["svg", "png", "tex"] {
-        let name = format!("plots/models.{ending}");
+        let name = format!("plots/bars.{ending}");
         let own = read(&bench, &name);
         bench.write(&name, "mine");
         refused(&bench, &plot, "is no figure that this program has drawn");

@@ -339,3 +339,21 @@ fn of_several_models_none_is_guessed() {
         .raw(b"u");
     assert!(matches!(layout(&own.stop()), LayoutProblem::Depth(_)));
 }
+
+#[test]
+fn a_wrapper_of_a_module_is_looked_through() {
+    let data_parallel = ("torch.nn.parallel.data_parallel", "DataParallel");
+    let linear = |p: Pickle| {
+        let parameters = |p: Pickle| p.text("weight").parameter("0", 1);
+        p.module(MLP, parameters, |p| p, |p| p.text("hidden_size").int(2))
+    };
+    let devices = |p: Pickle| p.text("device_ids").list(|p| p.int(0));
+    let pickle = Pickle::new().module(data_parallel, |p| p, |p| linear(p.text("module")), devices);
+    let file = with_storages(&pickle.stop());
+    assert_eq!(
+        (names(&file), file.class.as_deref()),
+        (vec!["weight"], Some("models.mlp.MLPNet"))
+    );
+    let keys: Vec<_> = file.attributes.keys().collect();
+    assert_eq!(keys, ["hidden_size", "training"]);
+}

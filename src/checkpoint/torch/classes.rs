@@ -115,9 +115,21 @@ fn is_dtype(name: &str) -> bool {
     )
 }
 
-/// A class of `torch.nn.modules`; its functions are in lower case.
+/// Whether a class holds another module, which does the work, under the name `module`.
+pub(super) fn is_wrapper(class: (&str, &str)) -> bool {
+    matches!(
+        class,
+        ("torch.nn.parallel.data_parallel", "DataParallel")
+            | ("torch.nn.parallel.distributed", "DistributedDataParallel")
+    )
+}
+
+/// A class of `torch.nn.modules`, or a wrapper of one; its functions are in lower case.
 fn is_layer(module: &str, name: &str) -> bool {
     let identifier = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_wrapper((module, name)) {
+        return true;
+    }
     module.strip_prefix("torch.nn.modules.").is_some_and(identifier)
         && name.starts_with(|c: char| c.is_ascii_uppercase())
         && identifier(name)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::attribute::Attribute;
+use super::classes::is_wrapper;
 use super::error::LayoutProblem;
 use super::limits::Limits;
 use super::pickle::Tree;
@@ -90,6 +91,9 @@ impl<'a> Walk<'_, 'a> {
         }
         let arena = self.arena;
         if let Node::Object { class, .. } = arena.get(root) {
+            if let (true, Some(inner)) = (is_wrapper(*class), self.wrapped(root)?) {
+                return self.weights(inner, depth + 1);
+            }
             self.plan.class = Some(format!("{}.{}", class.0, class.1));
             self.attributes(root)?;
             return self.module(root, 0);
@@ -129,6 +133,15 @@ impl<'a> Walk<'_, 'a> {
         tensors
             .into_iter()
             .try_for_each(|&(name, value)| self.tensor(name, value))
+    }
+
+    /// The module in a wrapper.
+    fn wrapped(&mut self, wrapper: Handle) -> Result<Option<Handle>, LayoutProblem> {
+        let state = self.state(wrapper)?;
+        let modules = state.iter().find(|(key, _)| *key == "_modules");
+        let modules = self.table("_modules", modules.map(|(_, modules)| *modules))?;
+        let inner = modules.iter().find(|(name, _)| *name == "module");
+        Ok(inner.map(|(_, inner)| *inner))
     }
 
     /// The entry of a training loop's dictionary that holds the model: the only one with weights in it, the only one of
