@@ -141,7 +141,7 @@ pub fn write_atomic_with<E>(
         true => Cow::Owned(fs::canonicalize(path).map_err(&failed)?),
         false => Cow::Borrowed(path),
     };
-    let path = target.as_ref();
+    let path: &Path = &target;
     replace(path, &failed, |sink| {
         write(sink)?;
         sink.sync().map_err(&failed)

@@ -14,11 +14,13 @@
 //! | `builder` | collects their parameters, follows shapes and the order of neurons (which layer writes what a layer reads) |
 //! | `module` | the steps and how they are applied |
 //! | `fold` | `BatchNorm` folded into the layer before it |
+//! | `import` | networks from the tensors of any program |
 //! | `infer` | from the names and shapes of a file's tensors back to the architecture |
 
 mod builder;
 mod by_order;
 mod fold;
+mod import;
 mod infer;
 mod mlp;
 mod module;
@@ -31,10 +33,11 @@ mod vgg;
 mod vit;
 
 pub use builder::PlanError;
+pub use import::Foreign;
 pub use infer::{Hints, InferError, Inferred, infer, verify};
 pub use mlp::Mlp;
 pub use module::{Module, NORM_EPS, Plain, Training, Visitor};
-pub use network::{ArchError, Foreign, Network, State};
+pub use network::{ArchError, Network, State};
 pub use plan::{Init, Layer, LayerKind, Level, Parameter, Plan};
 pub use resnet::{ResNet, ResNetKind};
 pub use sequential::{LayerSettings, Operation, Sequential};

@@ -91,7 +91,9 @@ impl<'a> Walk<'_, 'a> {
         }
         let arena = self.arena;
         if let Node::Object { class, .. } = arena.get(root) {
-            if let (true, Some(inner)) = (is_wrapper(*class), self.wrapped(root)?) {
+            if is_wrapper(*class)
+                && let Some(inner) = self.wrapped(root)?
+            {
                 return self.weights(inner, depth + 1);
             }
             self.plan.class = Some(format!("{}.{}", class.0, class.1));
