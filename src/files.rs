@@ -10,6 +10,7 @@
 mod names;
 mod stamp;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -139,12 +140,17 @@ pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 /// Like [`write_atomic`], for content that does not fit into memory: `write` gets the temporary file, `failed` makes
-/// an error of what the system says.
+/// an error of what the system says. Where `path` is a link, the file that it leads to is written.
 pub fn write_atomic_with<E>(
     path: &Path,
     failed: impl Fn(io::Error) -> E,
     write: impl FnOnce(&mut Sink) -> Result<(), E>,
 ) -> Result<(), E> {
+    let target = match path.is_symlink() {
+        true => Cow::Owned(fs::canonicalize(path).map_err(&failed)?),
+        false => Cow::Borrowed(path),
+    };
+    let path: &Path = &target;
     replace(path, &failed, |sink| {
         write(sink)?;
         sink.sync().map_err(&failed)
@@ -373,6 +379,19 @@ mod tests {
             assert_eq!(fs::read(&target).expect("readable"), b"abc");
         }
         settle(folder.path()).expect("settled");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_written() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::os::unix::fs::symlink("target", &link).expect("a link");
+        assert!(write_atomic(&link, &[b"x"]).is_err(), "it leads nowhere");
+        fs::write(&target, b"old").expect("written");
+        write_atomic(&link, &[b"new"]).expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).expect("readable"), b"new");
     }
 
     #[test]

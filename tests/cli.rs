@@ -18,6 +18,8 @@ mod groups;
 mod inferred;
 mod interrupt;
 mod living;
+mod loops;
+mod outputs;
 mod reports;
 mod rerun;
 mod same;

@@ -1,10 +1,11 @@
 //! Users' own networks: the built-in ones written as lists of layers, and the import of PyTorch's.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use candle_core::{Device, Tensor};
 use rand::RngExt;
-use runner::arch::{Architecture, Init, Network, State};
+use runner::arch::{ArchError, Architecture, Foreign, Init, Network, State};
 use runner::fusion::{Fused, HfLinear, Inputs, Method, fuse};
 use runner::seed;
 use serde_json::{Value, json};
@@ -236,10 +237,10 @@ fn the_built_in_networks_written_as_lists_give_the_same_bits() {
     }
 }
 
-/// A network of two convolutions of one shape, with a norm between flat layers.
-fn small() -> Architecture {
+/// A network of two convolutions, of one shape where the first has two neurons, with a norm between flat layers.
+fn small(first: usize) -> Architecture {
     sequential(&[
-        json!({ "kind": "conv", "out": 2, "kernel": 3, "padding": 1 }),
+        json!({ "kind": "conv", "out": first, "kernel": 3, "padding": 1 }),
         json!({ "kind": "relu" }),
         json!({ "kind": "conv", "out": 2, "kernel": 3, "padding": 1 }),
         json!({ "kind": "flatten" }),
@@ -249,15 +250,15 @@ fn small() -> Architecture {
 }
 
 /// Its state under other names: those of `names`, in this order.
-fn renamed(names: &[&str]) -> State {
+fn renamed(first: usize, names: &[&str]) -> State {
     let mut rng = seed::generator(7, "state", &[]);
-    let network = Network::initialise(&small(), &[2, 3, 3], 4, &mut rng, &Device::Cpu).expect("network");
+    let network = Network::initialise(&small(first), &[2, 3, 3], 4, &mut rng, &Device::Cpu).expect("network");
     let tensors = network.tensors.into_iter();
     names.iter().map(ToString::to_string).zip(tensors).collect()
 }
 
-fn import(state: &State) -> Result<Network, String> {
-    Network::from_state(&small(), &[2, 3, 3], 4, state, &Device::Cpu).map_err(|error| error.to_string())
+fn import(first: usize, state: &State) -> Result<Network, ArchError> {
+    Network::from_state(&small(first), &[2, 3, 3], 4, state, &Device::Cpu)
 }
 
 const OTHER: [&str; 8] = [
@@ -272,16 +273,16 @@ const OTHER: [&str; 8] = [
 ];
 
 #[test]
-fn tensors_of_other_names_are_taken_in_their_order() {
-    let state = renamed(&OTHER);
-    let network = import(&state).expect("it fits");
+fn tensors_of_other_names_are_taken_where_shapes_tell_them_apart() {
+    let state = renamed(3, &OTHER);
+    let network = import(3, &state).expect("it fits");
     for (at, (_, tensor)) in state.iter().enumerate() {
         assert_eq!(bits(&network.tensors[at]), bits(tensor));
     }
     // By names, whatever their order.
     let mut shuffled = network.state();
     shuffled.rotate_left(3);
-    let again = import(&shuffled).expect("it fits");
+    let again = import(3, &shuffled).expect("it fits");
     assert_eq!(
         again.tensors.iter().map(bits).collect::<Vec<_>>(),
         network.tensors.iter().map(bits).collect::<Vec<_>>()
@@ -290,15 +291,108 @@ fn tensors_of_other_names_are_taken_in_their_order() {
     let shifted = [
         "1.weight", "1.bias", "3.weight", "3.bias", "5.weight", "5.bias", "6.weight", "6.bias",
     ];
-    assert!(import(&renamed(&shifted)).is_ok());
+    assert!(import(3, &renamed(3, &shifted)).is_ok());
+}
+
+#[test]
+fn tensors_are_not_placed_by_order_alone() {
+    // Two convolutions of one shape: which one comes first, no shape tells.
+    let error = import(2, &renamed(2, &OTHER)).expect_err("ambiguous");
+    insta::assert_snapshot!(error, @"the tensors have other names than the layers of `[model]`, and `stem.weight` and `conv.weight` have one shape: by order alone `stem.weight` would be `0.weight`, `stem.bias` would be `0.bias`, `conv.weight` would be `2.weight`, `conv.bias` would be `2.bias`, `norm.weight` would be `4.weight`, `norm.bias` would be `4.bias`, ...");
+    insta::assert_snapshot!(error.hint().expect("a way out"), @r#"if that is right, name the layers of `[model]` as the file does: `name = "stem"` for layer `0`, `name = "conv"` for layer `2`, `name = "norm"` for layer `4`, `name = "head"` for layer `5`"#);
+    // By the names it goes, also behind those of wrappers.
+    let names = [
+        "0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias", "5.weight", "5.bias",
+    ];
+    let network = import(2, &renamed(2, &names)).expect("by names");
+    for prefix in ["module.", "_orig_mod.", "_orig_mod.module.", "model.net."] {
+        let wrapped = names.map(|name| format!("{prefix}{name}"));
+        let mut wrapped = renamed(2, &wrapped.each_ref().map(String::as_str));
+        wrapped.reverse();
+        let found = import(2, &wrapped).unwrap_or_else(|error| panic!("{prefix}: {error}"));
+        assert_eq!(
+            found.tensors.iter().map(bits).collect::<Vec<_>>(),
+            network.tensors.iter().map(bits).collect::<Vec<_>>()
+        );
+    }
+    // Other programs' safetensors are by the alphabet.
+    let state = renamed(3, &OTHER);
+    let foreign = Foreign {
+        state: &state,
+        ordered: false,
+        norms: &BTreeMap::new(),
+    };
+    let error = Network::import(&small(3), &[2, 3, 3], 4, foreign, &Device::Cpu).expect_err("no order");
+    assert!(
+        error
+            .to_string()
+            .contains("a safetensors file does not keep the order"),
+        "{error}"
+    );
+}
+
+/// The variance is small, so that what is added to it counts.
+#[test]
+fn a_norm_adds_to_the_variance_what_it_is_told() {
+    let network = |eps: Option<f64>| {
+        let mut norm = json!({ "kind": "batch-norm" });
+        if let Some(eps) = eps {
+            norm["eps"] = eps.into();
+        }
+        let architecture = sequential(&[
+            json!({ "kind": "linear", "out": 4 }),
+            norm,
+            json!({ "kind": "linear" }),
+        ]);
+        let mut rng = seed::generator(7, "state", &[]);
+        let mut network =
+            Network::initialise(&architecture, &[4], 3, &mut rng, &Device::Cpu).expect("network");
+        network.tensors[5] = (network.tensors[5].ones_like().expect("ones") * 1e-3).expect("variance");
+        network
+    };
+    let usual = network(None);
+    // What was written before there was the key is what is written now.
+    let text = |network: &Network| serde_json::to_string(&network.architecture).expect("JSON");
+    assert_eq!(text(&usual), text(&network(Some(1e-5))));
+    assert!(!text(&usual).contains("eps") && text(&network(Some(1e-3))).contains("\"eps\":0.001"));
+    let x = Tensor::new(&[[0.5f32, -1.0, 2.0, 0.25]], &Device::Cpu).expect("tensor");
+    let level = |network: &Network| network.level_output(0, &x).expect("output").flatten_all();
+    let values = |network: &Network| level(network).and_then(|y| y.to_vec1::<f32>()).expect("numbers");
+    let (near, far) = (values(&usual), values(&network(Some(1e-3))));
+    for (near, far) in near.iter().zip(&far) {
+        let expected = near * ((1e-3 + 1e-5f32) / 2e-3).sqrt();
+        assert!(
+            (far - expected).abs() < 1e-4 * expected.abs(),
+            "{far} instead of {expected}"
+        );
+    }
+    let folded = network(Some(1e-3)).folded().expect("folded");
+    for (a, b) in values(&folded).iter().zip(&far) {
+        assert!((a - b).abs() < 1e-4 * b.abs(), "{a} instead of {b}");
+    }
+    // A file that says so is not taken for a network with another.
+    let state = usual.state();
+    let norms = BTreeMap::from([("1".to_string(), 1e-3)]);
+    let import = |network: &Network| {
+        let foreign = Foreign {
+            state: &state,
+            ordered: true,
+            norms: &norms,
+        };
+        Network::import(&network.architecture, &[4], 3, foreign, &Device::Cpu)
+    };
+    assert!(import(&network(Some(1e-3))).is_ok());
+    let error = import(&usual).expect_err("another network");
+    insta::assert_snapshot!(error, @"`1` normalises with `eps = 0.001` in the file, and with 1e-5 in `sequential`");
+    insta::assert_snapshot!(error.hint().expect("a way out"), @"write `eps = 0.001` for that layer in `[[model.layers]]`");
 }
 
 #[test]
 fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     let refused = |change: &dyn Fn(&mut State)| {
-        let mut state = renamed(&OTHER);
+        let mut state = renamed(2, &OTHER);
         change(&mut state);
-        let error = import(&state).expect_err("it does not fit");
+        let error = import(2, &state).expect_err("it does not fit").to_string();
         error
             .strip_prefix("the tensors do not fit architecture `sequential`: ")
             .expect("a mismatch")

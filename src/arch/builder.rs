@@ -1,6 +1,8 @@
 //! Collects parameters, layers and levels while an architecture is written down, and follows shapes and the order of
 //! neurons on the way.
 
+use std::collections::BTreeMap;
+
 use super::module::Module;
 use super::plan::{Init, Layer, LayerKind, Level, Parameter, Plan};
 
@@ -51,6 +53,7 @@ impl Builder {
                 layers: Vec::new(),
                 chain: false,
                 levels: Vec::new(),
+                norms: BTreeMap::new(),
             },
             shape: image.to_vec(),
             source: Source::Image,
@@ -213,11 +216,18 @@ impl Builder {
         Module::Layer(l)
     }
 
-    /// Adds a `BatchNorm` to the last layer, which has to be what was added last.
-    pub fn batch_norm(&mut self, prefix: &str) {
-        let width = self.shape[0];
-        let norm = self.parameter(format!("{prefix}.weight"), vec![width], Init::Constant(1.0));
+    /// Scale and shift of a normalisation; the index of the scale.
+    pub fn norm(&mut self, prefix: &str, width: usize, eps: f64) -> usize {
+        let scale = self.parameter(format!("{prefix}.weight"), vec![width], Init::Constant(1.0));
         self.parameter(format!("{prefix}.bias"), vec![width], Init::Constant(0.0));
+        self.plan.norms.insert(scale, eps);
+        scale
+    }
+
+    /// Adds a `BatchNorm` to the last layer, which has to be what was added last.
+    pub fn batch_norm(&mut self, prefix: &str, eps: f64) {
+        let width = self.shape[0];
+        let norm = self.norm(prefix, width, eps);
         self.buffer(format!("{prefix}.running_mean"), vec![width], Init::Constant(0.0));
         self.buffer(format!("{prefix}.running_var"), vec![width], Init::Constant(1.0));
         self.buffer(format!("{prefix}.num_batches_tracked"), vec![], Init::Count);

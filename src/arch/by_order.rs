@@ -1,17 +1,21 @@
-//! Tensors of another program's state dict, matched by their order.
+//! Tensors of another program's state dict that have other names than those of a user's own network.
 //!
-//! Names in a user's own network are a matter of how its class was written, but PyTorch lists parameters in the order in
-//! which modules were made, mostly that of their application. So where the names differ, tensor i of the file is taken
-//! for tensor i of the plan, if
+//! Names in a network are a matter of how its class was written, but PyTorch lists parameters in the order in which
+//! modules were made, mostly that of their application. So where the names differ, tensor i of the file is taken for
+//! tensor i of the plan, if
 //!
 //! * there are as many, and the shapes agree one by one;
 //! * a `weight` stands for a `weight`, a `bias` for a `bias`, and so on, wherever both names end in such a word: a file
 //!   that lists tensors by the alphabet has the bias of a `LayerNorm` before its weight, both of one shape;
 //! * no name says otherwise: a tensor whose name is known, but stands elsewhere in the plan with the same shape, would
-//!   fit both places.
+//!   fit both places;
+//! * the shapes alone say so: no two layers could change places. The order in which modules are made need not be that of
+//!   their application, and safetensors do not keep it at all. Elsewhere the layers have to be named as in the file.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::State;
-use super::plan::Plan;
+use super::plan::{Parameter, Plan};
 
 /// Last parts of names that say what a tensor is.
 const ROLES: [&str; 5] = [
@@ -27,9 +31,22 @@ fn role(name: &str) -> Option<&str> {
     ROLES.into_iter().find(|role| *role == last)
 }
 
+/// Why tensors cannot be matched.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// They do not fit: the first that does not.
+    Misfit(String),
+    /// They fit, but only the order says which is which: why it does not, and both names of each tensor.
+    Order {
+        reason: String,
+        pairs: Vec<(String, String)>,
+    },
+}
+
 /// The state under the plan's names; `None` where it has one of these names or more and another number of tensors, or
-/// all of them: then names decide. An error says which tensor is the first that does not fit.
-pub(super) fn renamed(plan: &Plan, state: &State) -> Result<Option<State>, String> {
+/// all of them: then names decide. `ordered` says whether the file keeps the order of its program.
+pub(super) fn renamed(plan: &Plan, state: &State, ordered: bool) -> Result<Option<State>, Refusal> {
+    let misfit = |message: String| Err(Refusal::Misfit(message));
     let known = |name: &str| plan.parameters.iter().find(|parameter| parameter.name == name);
     let shared = state.iter().filter(|(name, _)| known(name).is_some()).count();
     let as_many = state.len() == plan.parameters.len();
@@ -47,26 +64,80 @@ pub(super) fn renamed(plan: &Plan, state: &State) -> Result<Option<State>, Strin
             )
         };
         if tensor.dims() != shape {
-            return Err(both());
+            return misfit(both());
         }
         if let (Some(theirs), Some(ours)) = (role(name), role(own))
             && theirs != ours
         {
-            return Err(format!("{}: the order of its tensors is another one", both()));
+            return misfit(format!("{}: the order of its tensors is another one", both()));
         }
         let elsewhere = known(name).filter(|other| other.name != *own && other.shape == *shape);
         if elsewhere.is_some() {
             let message = "by its name it is another tensor of the same shape; rename one of them";
-            return Err(format!("{}: {message}", both()));
+            return misfit(format!("{}: {message}", both()));
         }
         renamed.push((own.clone(), tensor.clone()));
     }
     if let Some(missing) = plan.parameters.get(state.len()) {
         let (name, shape) = (&missing.name, &missing.shape);
-        return Err(format!("the file ends before `{name}` {shape:?}"));
+        return misfit(format!("the file ends before `{name}` {shape:?}"));
     }
-    match state.get(plan.parameters.len()) {
-        None => Ok(Some(renamed)),
-        Some((name, tensor)) => Err(format!("`{name}` {:?} has no place in it", tensor.dims())),
+    if let Some((name, tensor)) = state.get(plan.parameters.len()) {
+        return misfit(format!("`{name}` {:?} has no place in it", tensor.dims()));
     }
+    let reason = match (ordered, alike(plan, state)) {
+        (true, None) => return Ok(Some(renamed)),
+        (true, Some((a, b))) => format!("`{a}` and `{b}` have one shape"),
+        (false, _) => "a safetensors file does not keep the order of layers".to_string(),
+    };
+    let pairs = state.iter().zip(renamed);
+    let pairs = pairs
+        .map(|((theirs, _), (own, _))| (theirs.clone(), own))
+        .collect();
+    Err(Refusal::Order { reason, pairs })
+}
+
+/// Two of the file's tensors that could change places: those of two layers whose tensors have the same roles and shapes.
+fn alike<'s>(plan: &Plan, state: &'s State) -> Option<(&'s str, &'s str)> {
+    let signatures = signatures(plan, state);
+    let mut seen: BTreeMap<(&[(&str, &[usize])], &str, &[usize]), &str> = BTreeMap::new();
+    for ((name, _), parameter) in state.iter().zip(&plan.parameters) {
+        if *name == parameter.name {
+            continue;
+        }
+        let (module, last) = split(&parameter.name);
+        let whole = signatures.get(module).map(Vec::as_slice).unwrap_or_default();
+        if let Some(other) = seen.insert((whole, last, &parameter.shape), name) {
+            return Some((other, name));
+        }
+    }
+    None
+}
+
+/// By module of the plan: the roles and shapes of its tensors, where they are those of one module of the file, too.
+fn signatures<'p>(plan: &'p Plan, state: &State) -> BTreeMap<&'p str, Vec<(&'p str, &'p [usize])>> {
+    let mut theirs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut ours: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for ((name, _), parameter) in state.iter().zip(&plan.parameters) {
+        let (other, own) = (split(name).0, split(&parameter.name).0);
+        theirs.entry(own).or_default().insert(other);
+        ours.entry(other).or_default().insert(own);
+    }
+    let is_one = |own: &str| {
+        let others = theirs.get(own).into_iter().flatten();
+        others.map(|other| ours[other].len()).sum::<usize>() == 1
+    };
+    let mut signatures: BTreeMap<&str, Vec<(&str, &[usize])>> = BTreeMap::new();
+    for Parameter { name, shape, .. } in &plan.parameters {
+        let (module, last) = split(name);
+        if is_one(module) {
+            signatures.entry(module).or_default().push((last, shape));
+        }
+    }
+    signatures
+}
+
+/// The module of a tensor, and its own last part.
+pub(super) fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
 }

@@ -11,7 +11,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{NORM_EPS, Network};
+use super::Network;
 
 impl Network {
     /// The same function with every `BatchNorm` reduced to a bias.
@@ -19,8 +19,9 @@ impl Network {
         let mut network = self.clone();
         for layer in &self.plan.layers {
             let Some(norm) = layer.norm else { continue };
+            let eps = self.plan.norm_eps(norm);
             let tensor = |at: usize| &self.tensors[norm + at];
-            let factor = (tensor(0) / (tensor(3) + NORM_EPS)?.sqrt()?)?;
+            let factor = (tensor(0) / (tensor(3) + eps)?.sqrt()?)?;
             let mut shape = vec![1; layer.shape.len()];
             shape[0] = layer.width();
             let weight = self.tensors[layer.weight].broadcast_mul(&factor.reshape(shape)?)?;
@@ -33,7 +34,7 @@ impl Network {
             network.tensors[norm] = tensor(0).ones_like()?;
             network.tensors[norm + 1] = (tensor(1) + (centre * factor)?)?;
             network.tensors[norm + 2] = tensor(2).zeros_like()?;
-            network.tensors[norm + 3] = (tensor(3).ones_like()? - NORM_EPS)?;
+            network.tensors[norm + 3] = (tensor(3).ones_like()? - eps)?;
         }
         Ok(network)
     }

@@ -9,18 +9,22 @@
 //! | --- | --- |
 //! | `mlp`, `vgg`, `resnet`, `vit` | the architectures, with the reference's names and order of tensors |
 //! | `sequential` | users' own networks, from a list of layers |
+//! | `names` | names of tensors without what wrappers and enclosing modules put before them |
 //! | `by_order` | tensors of other programs under the names of a user's own network |
 //! | `builder` | collects their parameters, follows shapes and the order of neurons (which layer writes what a layer reads) |
 //! | `module` | the steps and how they are applied |
 //! | `fold` | `BatchNorm` folded into the layer before it |
+//! | `import` | networks from the tensors of any program |
 //! | `infer` | from the names and shapes of a file's tensors back to the architecture |
 
 mod builder;
 mod by_order;
 mod fold;
+mod import;
 mod infer;
 mod mlp;
 mod module;
+mod names;
 mod network;
 mod plan;
 mod resnet;
@@ -29,6 +33,7 @@ mod vgg;
 mod vit;
 
 pub use builder::PlanError;
+pub use import::Foreign;
 pub use infer::{Hints, InferError, Inferred, infer, verify};
 pub use mlp::Mlp;
 pub use module::{Module, NORM_EPS, Plain, Training, Visitor};

@@ -9,7 +9,7 @@ use super::plan::{Layer, LayerKind};
 use crate::gpu::{self, Precision};
 use crate::nn;
 
-/// `eps` of every `BatchNorm`, as PyTorch's default.
+/// What normalisations add to the variance where nobody says otherwise, as PyTorch's default.
 pub const NORM_EPS: f64 = 1e-5;
 
 /// Share of the new batch in the running statistics, as PyTorch's default.
@@ -198,7 +198,10 @@ impl Pass<'_, '_> {
             Module::Linear { weight, bias } => {
                 nn::linear_in(precision, x, tensor(*weight), Some(tensor(*bias)))
             }
-            Module::LayerNorm { scale } => nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), NORM_EPS),
+            Module::LayerNorm { scale } => {
+                let eps = self.network.plan.norm_eps(*scale);
+                nn::layer_norm(x, tensor(*scale), tensor(*scale + 1), eps)
+            }
             Module::Attention(attention) => attention.apply(self.network, x, precision),
             Module::Embedding(embedding) => embedding.apply(self.network, x, precision),
             Module::Transpose if gpu::active(x) => gpu::transpose(x),
@@ -214,7 +217,8 @@ impl Pass<'_, '_> {
             (Some(training), Some(norm)) => {
                 let map = self.network.linear_map(layer, x, precision)?;
                 let tensor = |at: usize| &self.network.tensors[norm + at];
-                let (y, mean, var) = nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), NORM_EPS)?;
+                let eps = self.network.plan.norm_eps(norm);
+                let (y, mean, var) = nn::batch_norm_train(&map, Some(tensor(0)), Some(tensor(1)), eps)?;
                 // PyTorch's running variance is the unbiased one.
                 let n = (map.elem_count() / layer.width()) as f64;
                 let unbiased = (var.detach() * (n / (n - 1.0).max(1.0)))?;
@@ -258,7 +262,7 @@ impl Network {
             Some(tensor(1)),
             tensor(2),
             tensor(3),
-            NORM_EPS,
+            self.plan.norm_eps(norm),
         )
     }
 }

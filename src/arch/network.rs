@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::builder::PlanError;
-use super::by_order;
+use super::by_order::split;
 use super::module::{Pass, Plain, Training, Visitor};
 use super::plan::{Init, Plan};
-use super::{Architecture, Layer, Level, Module, Parameter};
+use super::{Architecture, Layer, Level, Module};
 
 /// A state dict: names as PyTorch has them, in order.
 pub type State = Vec<(String, Tensor)>;
@@ -26,6 +26,26 @@ pub enum ArchError {
         architecture: String,
         /// The first tensor at fault, with both shapes.
         problem: String,
+    },
+    /// The tensors fit by their order alone.
+    #[error("the tensors have other names than the layers of `[model]`, and {reason}: by order alone {}", mapping(.pairs))]
+    Order {
+        /// Why order does not decide.
+        reason: String,
+        /// Each tensor of the file, and which one it would be.
+        pairs: Vec<(String, String)>,
+    },
+    /// A normalisation adds something else to the variance.
+    #[error("`{norm}` normalises with `eps = {theirs:?}` in the file, and with {ours:?} in `{architecture}`")]
+    Eps {
+        /// The module, as the file names it.
+        norm: String,
+        /// What the file says.
+        theirs: f64,
+        /// What the network has.
+        ours: f64,
+        /// The architecture asked for.
+        architecture: String,
     },
     /// The architecture does not fit the images.
     #[error("architecture `{architecture}` does not fit images of shape {image:?}: {source}")]
@@ -52,8 +72,53 @@ pub enum ArchError {
     Candle(#[from] candle_core::Error),
 }
 
+/// The first few pairs in words.
+fn mapping(pairs: &[(String, String)]) -> String {
+    let other = pairs.iter().filter(|(theirs, own)| theirs != own);
+    let shown = other
+        .clone()
+        .take(SHOWN)
+        .map(|(theirs, own)| format!("`{theirs}` would be `{own}`"));
+    let more = (other.count() > SHOWN).then(|| "...".to_string());
+    shown.chain(more).collect::<Vec<_>>().join(", ")
+}
+
+/// How many names a message lists.
+const SHOWN: usize = 6;
+
+impl ArchError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Order { pairs, .. } => {
+                let mut named: Vec<String> = Vec::new();
+                for (theirs, own) in pairs {
+                    let text = format!("`name = {:?}` for layer `{}`", split(theirs).0, split(own).0);
+                    if split(theirs).0 != split(own).0 && !named.contains(&text) {
+                        named.push(text);
+                    }
+                }
+                let more = named.len() > SHOWN;
+                named.truncate(SHOWN);
+                named.extend(more.then(|| "and so on".to_string()));
+                Some(format!(
+                    "if that is right, name the layers of `[model]` as the file does: {}",
+                    named.join(", ")
+                ))
+            }
+            Self::Eps { theirs, architecture, .. } if architecture == "sequential" => {
+                Some(format!("write `eps = {theirs:?}` for that layer in `[[model.layers]]`"))
+            }
+            Self::Eps { .. } => Some(
+                "write the network as a list of layers, `architecture = \"sequential\"`, whose norms have a key `eps`".into(),
+            ),
+            Self::Mismatch { .. } | Self::Plan { .. } | Self::NotFinite { .. } | Self::Candle(_) => None,
+        }
+    }
+}
+
 /// Refuses a tensor with NaN or an infinity.
-fn require_finite(name: &str, tensor: &Tensor) -> Result<(), ArchError> {
+pub(super) fn require_finite(name: &str, tensor: &Tensor) -> Result<(), ArchError> {
     let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
@@ -107,63 +172,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// Builds from a state dict; extra, missing or misshapen tensors are errors. Tensors become f32 on `device`. Those of
-    /// a user's own network may have other names, in the order of the plan.
-    pub fn from_state(
-        architecture: &Architecture,
-        image: &[usize],
-        classes: usize,
-        state: &State,
-        device: &Device,
-    ) -> Result<Self, ArchError> {
-        let plan = architecture.plan(image, classes)?;
-        let mismatch = |problem: String| ArchError::Mismatch {
-            architecture: architecture.name().to_string(),
-            problem,
-        };
-        let renamed = match architecture {
-            Architecture::Sequential(_) => by_order::renamed(&plan, state).map_err(mismatch)?,
-            _ => None,
-        };
-        let state = renamed.as_ref().unwrap_or(state);
-        let by_name: std::collections::BTreeMap<&str, &Tensor> = state
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
-            .collect();
-        let mut tensors = Vec::with_capacity(plan.parameters.len());
-        for Parameter {
-            name, shape, init, ..
-        } in &plan.parameters
-        {
-            let tensor = by_name
-                .get(name.as_str())
-                .ok_or_else(|| mismatch(format!("`{name}` {shape:?} is missing")))?;
-            if tensor.dims() != shape {
-                return Err(mismatch(format!(
-                    "`{name}` has shape {:?} instead of {shape:?}",
-                    tensor.dims()
-                )));
-            }
-            let dtype = if *init == Init::Count {
-                DType::I64
-            } else {
-                DType::F32
-            };
-            let tensor = tensor.to_device(device)?.to_dtype(dtype)?;
-            require_finite(name, &tensor)?;
-            tensors.push(tensor);
-        }
-        let known = |name: &str| plan.parameters.iter().any(|parameter| parameter.name == name);
-        if let Some((extra, _)) = state.iter().find(|(name, _)| !known(name)) {
-            return Err(mismatch(format!("`{extra}` has no place in it")));
-        }
-        Ok(Self {
-            architecture: architecture.clone(),
-            plan: Arc::new(plan),
-            tensors,
-        })
-    }
-
     /// Fresh weights, as PyTorch's modules start.
     pub fn initialise(
         architecture: &Architecture,

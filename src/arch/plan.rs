@@ -1,8 +1,9 @@
 //! What a network looks like before it has weights: parameters in state-dict order, layers, levels.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::module::Module;
+use super::module::{Module, NORM_EPS};
 
 /// How PyTorch initialises a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,9 +117,16 @@ pub struct Plan {
     pub chain: bool,
     /// All levels.
     pub levels: Vec<Level>,
+    /// What normalisations add to the variance, by the index of their scale.
+    pub norms: BTreeMap<usize, f64>,
 }
 
 impl Plan {
+    /// What the normalisation with this scale adds to the variance.
+    pub fn norm_eps(&self, scale: usize) -> f64 {
+        self.norms.get(&scale).copied().unwrap_or(NORM_EPS)
+    }
+
     /// Number of trained and running values.
     pub fn size(&self) -> f64 {
         let count = |p: &Parameter| p.shape.iter().map(|&n| n as f64).product::<f64>();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Module;
 use super::builder::{Builder, PlanError};
+use super::module::NORM_EPS;
 use super::plan::Plan;
 
 /// Settings of the `resnet...` architectures.
@@ -109,7 +110,7 @@ impl ResNet {
             false,
         )?;
         if self.batch_norm {
-            builder.batch_norm(norm);
+            builder.batch_norm(norm, NORM_EPS);
         }
         Ok(module)
     }

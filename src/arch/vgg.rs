@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Module;
 use super::builder::{Builder, PlanError};
+use super::module::NORM_EPS;
 use super::plan::Plan;
 
 /// Settings of the `vgg...` architectures.
@@ -96,7 +97,7 @@ impl Vgg {
             let name = format!("features.conv{level}");
             modules.push(builder.conv(&name, &prefix(modules.len()), (width, 3, 1, 1), self.bias)?);
             if self.batch_norm {
-                builder.batch_norm(&prefix(modules.len()));
+                builder.batch_norm(&prefix(modules.len()), NORM_EPS);
             }
             if self.level_activations {
                 modules.push(Module::Relu);

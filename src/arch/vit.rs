@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::builder::{Builder, PlanError};
-use super::module::{Attention, Embedding, Module, Projections};
+use super::module::{Attention, Embedding, Module, NORM_EPS, Projections};
 use super::plan::{Init, Plan};
 
 /// Settings of `architecture = "vit"`.
@@ -387,8 +387,6 @@ pub(super) fn embedding(
 }
 
 /// Scale and shift of a `LayerNorm`; the scale's index.
-pub(super) fn norm(builder: &mut Builder, prefix: &str, width: usize) -> usize {
-    let scale = builder.parameter(format!("{prefix}.weight"), vec![width], Init::Constant(1.0));
-    builder.parameter(format!("{prefix}.bias"), vec![width], Init::Constant(0.0));
-    scale
+fn norm(builder: &mut Builder, prefix: &str, width: usize) -> usize {
+    builder.norm(prefix, width, NORM_EPS)
 }

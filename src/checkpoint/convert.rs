@@ -35,7 +35,8 @@ impl Target {
 ///
 /// Into safetensors go the metadata the file has; if it has none of ours, one entry tells where it came from
 /// ([`Origin`]), and another makes it a checkpoint of this program ([`Meta`](super::Meta)) if the architecture can be
-/// told for [`sure`](crate::arch::Inferred::sure).
+/// told for [`sure`](crate::arch::Inferred::sure). Where it can be told, tensors get the names that it has, without what
+/// wrappers put before them.
 pub fn convert(file: File, out: &Path, target: Target) -> Result<(), CheckpointError> {
     convert_with(file, out, target, &Hints::default())
 }
@@ -65,7 +66,10 @@ pub fn convert_with(file: File, out: &Path, target: Target, hints: &Hints) -> Re
         // What other readers of safetensors expect of a PyTorch model.
         metadata.entry("format".into()).or_insert_with(|| "pt".into());
     }
-    let tensors = file.tensors.clone();
+    let mut tensors = file.tensors.clone();
+    for (info, name) in tensors.iter_mut().zip(file.own_names(hints).unwrap_or_default()) {
+        info.name = name;
+    }
     let read = file.reader()?;
     write(out, target, &tensors, &metadata, read)
 }

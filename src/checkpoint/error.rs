@@ -30,6 +30,12 @@ pub enum CheckpointError {
         /// Which file.
         path: PathBuf,
     },
+    /// A pointer of Git LFS.
+    #[error("`{}` is a pointer of Git LFS, not the file itself", path.display())]
+    Pointer {
+        /// Which file.
+        path: PathBuf,
+    },
     /// One tensor of a safetensors file, or its header, cannot be used.
     #[error("`{}`: {entry}: {problem}", path.display())]
     Entry {
@@ -80,6 +86,7 @@ impl CheckpointError {
         match self {
             Self::Torch(error) => error.hint(),
             Self::Unknown { .. } => Some("give a file written by `torch.save`, safetensors or `runner`"),
+            Self::Pointer { .. } => Some("`git lfs pull` in its repository fetches the file"),
             Self::Entry { .. } | Self::Corrupt { .. } => Some("the file is damaged or incomplete: copy it again from where it comes from, or save it again"),
             Self::Io { .. } | Self::Store(_) | Self::Candle(_) => None,
         }

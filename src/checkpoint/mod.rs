@@ -20,6 +20,6 @@ pub use convert::{Target, convert, convert_with, save_tensors};
 pub use dtype::Dtype;
 pub use error::CheckpointError;
 pub use native::{Checkpoint, Meta, load, save};
-pub use open::{File, Format, Kind, TensorInfo, open, open_bytes, open_with};
+pub use open::{File, Format, Kind, TensorInfo, is_pointer, open, open_bytes, open_with};
 pub use origin::Origin;
 pub use raw::Raw;

@@ -1,8 +1,9 @@
 //! Which architecture a file is of.
 
+use super::origin::hash;
 use super::torch::Attribute;
-use super::{File, Meta, Origin};
-use crate::arch::{Hints, InferError, Inferred, infer, verify};
+use super::{CheckpointError, File, Meta, Origin};
+use crate::arch::{Hints, InferError, Inferred, NORM_EPS, infer, verify};
 
 impl File {
     /// What the file says if its tensors agree, or what its tensors tell with the help of its attributes; these win over `hints`.
@@ -31,7 +32,22 @@ impl File {
             heads: own.heads.or(hints.heads),
             dropout: own.dropout.or(hints.dropout),
         };
-        infer(&tensors, &hints)
+        let found = infer(&tensors, &hints)?;
+        match self.norms.iter().find(|(_, eps)| **eps != NORM_EPS) {
+            None => Ok(found),
+            Some((norm, eps)) => Err(InferError::Eps {
+                norm: norm.clone(),
+                eps: *eps,
+            }),
+        }
+    }
+
+    /// The names of the tensors as the architecture has them, where that can be told.
+    pub(super) fn own_names(&self, hints: &Hints) -> Option<Vec<String>> {
+        let model = self.model(hints).ok()?;
+        let plan = model.architecture.plan(&model.image, model.classes).ok()?;
+        let names: Vec<&str> = self.tensors.iter().map(|info| info.name.as_str()).collect();
+        Some(plan.closest_names(&names))
     }
 
     fn hints(&self) -> Hints {
@@ -56,6 +72,20 @@ impl File {
             image,
             heads: size(&["head", "num_heads"]),
             dropout,
+        }
+    }
+
+    /// The key of the job that made the model, or the hash of the file that it was imported from.
+    pub fn key(&self) -> Option<&str> {
+        let origin = || self.origin.as_ref().map(|origin| origin.blake3.as_str());
+        self.meta.as_ref().map(|meta| meta.key.as_str()).or_else(origin)
+    }
+
+    /// The same; of a file that says neither, the hash of its own.
+    pub fn key_or_hash(&self) -> Result<String, CheckpointError> {
+        match self.key() {
+            Some(key) => Ok(key.to_owned()),
+            None => hash(&self.path),
         }
     }
 

@@ -76,7 +76,11 @@ pub struct File {
     pub class: Option<String>,
     /// In the order of `state_dict()`, as far as the file keeps it.
     pub tensors: Vec<TensorInfo>,
-    /// The module's attributes.
+    /// Where the dictionary of a training loop has the weights, such as `model_state_dict`.
+    pub under: Option<String>,
+    /// The `eps` of normalisations by the module's name, where the file tells it.
+    pub norms: BTreeMap<String, f64>,
+    /// The module's attributes, and numbers and text that a training loop has put beside the weights.
     pub attributes: BTreeMap<String, Attribute>,
     /// What a checkpoint of ours says.
     pub meta: Option<Meta>,
@@ -91,6 +95,14 @@ pub struct File {
 enum Source {
     Plain(Plain),
     Torch(Box<Opened>),
+}
+
+/// The beginning of what git leaves in place of a file that Git LFS keeps.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Whether a file that begins so is a pointer of Git LFS.
+pub fn is_pointer(first: &[u8]) -> bool {
+    first.starts_with(LFS)
 }
 
 /// Opens a file under the default [`Limits`].
@@ -116,12 +128,18 @@ fn open_input(path: &Path, mut file: Input, limits: &Limits) -> Result<File, Che
     let io = |error| CheckpointError::io(path, error);
     let length = file.length().map_err(io)?;
     let mut first = Vec::new();
-    file.by_ref().take(9).read_to_end(&mut first).map_err(io)?;
+    file.by_ref()
+        .take(LFS.len() as u64)
+        .read_to_end(&mut first)
+        .map_err(io)?;
     file.rewind().map_err(io)?;
     match *first.as_slice() {
         [b'P', b'K', ..] | [0x80, 0..=5, ..] if !is_plain(&first, length) => {
             Ok(torch(path, Opened::new(path, file, limits)?, limits))
         }
+        _ if is_pointer(&first) => Err(CheckpointError::Pointer {
+            path: path.to_path_buf(),
+        }),
         _ if is_plain(&first, length) => plain(path, Plain::new(path, file, limits)?, limits),
         _ => Err(CheckpointError::Unknown {
             path: path.to_path_buf(),
@@ -145,6 +163,8 @@ fn torch(path: &Path, opened: Opened, limits: &Limits) -> File {
         },
         class,
         tensors: opened.infos(),
+        under: opened.under().map(str::to_owned),
+        norms: opened.norms().clone(),
         attributes: opened.attributes().clone(),
         meta: None,
         origin: None,
@@ -175,6 +195,11 @@ fn plain(path: &Path, plain: Plain, limits: &Limits) -> Result<File, CheckpointE
         },
         class: origin.as_ref().and_then(|origin| origin.class.clone()),
         tensors: plain.infos(),
+        under: None,
+        norms: origin
+            .as_ref()
+            .map(|origin| origin.norms.clone())
+            .unwrap_or_default(),
         attributes: origin.as_ref().map(Origin::attributes).unwrap_or_default(),
         meta,
         origin,
@@ -199,6 +224,11 @@ impl File {
             Some(Attribute::Indices(indices)) => Some(indices),
             _ => None,
         }
+    }
+
+    /// Whether its tensors are in the order of the program that wrote it: other programs' safetensors need not be.
+    pub fn is_ordered(&self) -> bool {
+        self.format != Format::Safetensors
     }
 
     /// Reads all tensors, on the CPU, of type [`Dtype::candle`]; tied ones stay tied.

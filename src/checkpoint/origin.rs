@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::native::LONGEST;
 use super::torch::Attribute;
 use super::{CheckpointError, File};
+use crate::arch::NORM_EPS;
 
 /// The metadata entry that holds it, as JSON.
 pub(super) const KEY: &str = "runner-origin";
@@ -35,6 +36,9 @@ pub struct Origin {
     /// The module's attributes, as far as JSON has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub attributes: BTreeMap<String, Value>,
+    /// The `eps` of normalisations by the module's name, where one is not PyTorch's default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub norms: BTreeMap<String, f64>,
 }
 
 impl Origin {
@@ -51,6 +55,10 @@ impl Origin {
             blake3: hash(&file.path)?,
             class: file.class.clone(),
             attributes: file.attributes.iter().filter_map(json).collect(),
+            norms: match file.norms.values().all(|eps| *eps == NORM_EPS) {
+                true => BTreeMap::new(),
+                false => file.norms.clone(),
+            },
         })
     }
 
@@ -61,7 +69,7 @@ impl Origin {
     }
 }
 
-fn hash(path: &Path) -> Result<String, CheckpointError> {
+pub(super) fn hash(path: &Path) -> Result<String, CheckpointError> {
     let mut hasher = blake3::Hasher::new();
     crate::files::open(path)
         .and_then(|file| hasher.update_reader(file).map(|_| ()))

@@ -4,23 +4,18 @@ use std::io::Write;
 use std::path::Path;
 
 use super::CliError;
-use super::args::ExportArgs;
+use super::args::{ExportArgs, OutputArgs};
 use super::error::checkpoint_problem;
+use super::outfile::{self, Content, Outputs};
 use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
 /// Runs the command.
 pub fn run(args: &ExportArgs) -> Result<(), CliError> {
-    let Some(target) = Target::of(&args.out) else {
-        return Err(CliError::usage(
-            format!("the extension of `{}` tells no format", args.out.display()),
-            "name it `.pt` for a PyTorch state dict or `.safetensors`",
-        ));
-    };
-    let tensors = convert(&args.checkpoint, &args.out, target, &Hints::default())?;
-    let what = match target {
-        Target::StateDict => "a PyTorch state dict",
-        Target::Safetensors => "safetensors",
+    let tensors = convert(&args.checkpoint, &args.out, args.output, &Hints::default())?;
+    let what = match Target::of(&args.out) {
+        Some(Target::StateDict) => "a PyTorch state dict",
+        _ => "safetensors",
     };
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {what} of {tensors} tensors", args.out.display())?;
@@ -28,10 +23,15 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
 }
 
 /// Converts; the number of tensors.
-pub fn convert(from: &Path, to: &Path, target: Target, hints: &Hints) -> Result<usize, CliError> {
-    let converted = checkpoint::open(from).and_then(|file| {
-        let tensors = file.tensors.len();
-        checkpoint::convert_with(file, to, target, hints).map(|()| tensors)
-    });
-    converted.map_err(|error| checkpoint_problem(&error).into())
+pub fn convert(from: &Path, to: &Path, args: OutputArgs, hints: &Hints) -> Result<usize, CliError> {
+    outfile::check_ending(to, Content::Model(""))?;
+    let problem = |error| CliError::from(checkpoint_problem(&error));
+    let file = checkpoint::open(from).map_err(problem)?;
+    let key = file.key_or_hash().map_err(problem)?;
+    let outputs = Outputs::new(args.force, vec![from.to_path_buf()]);
+    let output = outputs.check("", to, Content::Model(&key))?;
+    let target = Target::of(to).unwrap_or(Target::Safetensors);
+    let tensors = file.tensors.len();
+    checkpoint::convert_with(file, &output.target, target, hints).map_err(problem)?;
+    Ok(tensors)
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{FinetuneArgs, Global, StepFormat};
-use super::step::{Step, key, output_folder, show_table};
+use super::outfile::{self, Content, Output};
+use super::step::{Step, key, show_table};
 use crate::result::Record;
 
 /// Runs the command.
@@ -35,7 +36,14 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
             "fine-tune them one by one, each into a folder of its own",
         ));
     }
-    output_folder(&args.out)?;
+    outfile::folder(&args.out)?;
+    let outputs = step.outputs(args.output.force);
+    let targets: Vec<Output> = step
+        .others
+        .iter()
+        .zip(&targets)
+        .map(|(job, target)| outputs.check("--out", target, Content::Model(&job.key)))
+        .collect::<Result<_, _>>()?;
     let before = step.make()?;
     let mut tuned: Vec<Record> = Vec::new();
     for (job, target) in step.others.iter().zip(&targets) {
@@ -50,7 +58,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
                 .zip(files.iter().zip(&targets))
                 .map(|((before, tuned), (file, target))| {
                     json!({
-                        "file": target,
+                        "file": target.path,
                         "of": { "file": file, "metrics": before.metrics },
                         "settings": tuned.settings,
                         "metrics": tuned.metrics,
@@ -63,10 +71,8 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
             Ok(())
         }
         StepFormat::Human => {
-            let names = files
-                .iter()
-                .chain(&targets)
-                .map(|file| file.display().to_string());
+            let written = targets.iter().map(|target| &target.path);
+            let names = files.iter().chain(written).map(|file| file.display().to_string());
             let rows: Vec<(String, &Record)> = names.zip(before.iter().chain(&tuned)).collect();
             show_table(&rows)
         }

@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{FuseArgs, Global, StepFormat};
+use super::outfile::{Content, Output, Outputs};
 use super::plot;
-use super::step::{Step, check_folder, key, show_table};
+use super::step::{Step, key, show_table};
 use crate::fusion::Method;
 use crate::plan::{JobSpec, Task};
 use crate::report::{FigureOptions, Results, figures};
-use crate::result::{Index, IndexEntry, Record, SCHEMA, write_atomic};
+use crate::result::{Index, IndexEntry, Record, SCHEMA};
 
 /// Runs the command.
 pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
@@ -28,24 +29,30 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
     }
     let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
     let fusion = step.fusion()?;
-    if let Some(out) = &args.out {
-        check_out(fusion, out)?;
-    }
-    args.plot.as_deref().map(plot::check).transpose()?;
+    let outputs = step.outputs(args.output.force);
+    let out = args
+        .out
+        .as_deref()
+        .map(|out| check_out(fusion, out, &outputs))
+        .transpose()?;
+    let picture = args.plot.as_deref();
+    let picture = picture
+        .map(|path| outputs.check("--plot", path, Content::Picture))
+        .transpose()?;
     let bases = step.make()?;
     let fusion = step.fusion()?;
     let fused = step.run(fusion)?;
-    if let Some(out) = &args.out {
+    if let Some(out) = &out {
         step.export(&fused, out)?;
     }
-    if let Some(path) = &args.plot {
+    if let Some(picture) = &picture {
         let dataset = &fusion.settings.dataset.name;
         for figure in figures(
             &results(dataset, &bases, &fused)?,
             "bars",
             &FigureOptions::default(),
         )? {
-            write_atomic(path, &plot::drawn(&figure, path)?)?;
+            picture.write(&plot::drawn(&figure, &picture.path)?)?;
         }
     }
     match args.step.format {
@@ -55,14 +62,14 @@ pub fn run(args: &FuseArgs, global: &Global) -> Result<(), CliError> {
 }
 
 /// What would only turn out after the fusion.
-fn check_out(fusion: &JobSpec, out: &Path) -> Result<(), CliError> {
+fn check_out(fusion: &JobSpec, out: &Path, outputs: &Outputs) -> Result<Output, CliError> {
     if matches!(&fusion.task, Task::Fuse(fuse) if matches!(fuse.method, Method::Ensemble(_))) {
         return Err(CliError::usage(
             "an ensemble is several networks: there is none to write to `--out`",
             "leave out `--out`",
         ));
     }
-    check_folder("--out", out)
+    outputs.check("--out", out, Content::Model(&fusion.key))
 }
 
 /// The records as an experiment's.

@@ -1,4 +1,7 @@
 //! `runner gc`: what belongs to no job any more, nor to anything that is queued or runs.
+//!
+//! Only what the experiment's own index and ledger name is removed: a file that somebody else has put there stays, however
+//! it is called. Links are not followed. What stays for such a reason is listed.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,20 +15,46 @@ use super::args::{GcArgs, Global, ManifestArgs, StepFormat};
 use super::{CliError, setup};
 use crate::files::{self, TEMPORARY, natural_paths};
 use crate::result::{Claims, Owner, Store, StoreError, Survey, Timing};
-use crate::schedule::slurm::Queue;
+use crate::schedule::slurm::{Folder, Queue};
 
 /// Runs the command.
 pub fn run(args: &GcArgs, global: &Global) -> Result<(), CliError> {
-    let mut stale = Vec::new();
+    let mut found = Found::default();
     if let Some(experiment) = &args.experiment {
-        stale.extend(one(experiment, args, global)?);
+        one(experiment, args, global, &mut found)?;
     } else {
         for name in setup::with_results(global) {
-            stale.extend(one(&name, args, global)?);
+            let folder = global.results.join(&name);
+            match folder.is_symlink() {
+                true => found.leave(folder, LINK),
+                false => one(&name, args, global, &mut found)?,
+            }
         }
     }
-    show(&stale, args)
+    show(&found, args)
 }
+
+/// What was found that is nobody's.
+#[derive(Default)]
+struct Found {
+    stale: Vec<Stale>,
+    left: Vec<Left>,
+}
+
+impl Found {
+    fn leave(&mut self, path: PathBuf, why: &'static str) {
+        self.left.push(Left { path, why });
+    }
+}
+
+/// Something that stays, as this experiment may not have made it.
+struct Left {
+    path: PathBuf,
+    why: &'static str,
+}
+
+const LINK: &str = "is a link";
+const FOREIGN: &str = "neither the index nor the ledger names it";
 
 /// What belongs to nothing any more: a file, or a folder with all that is in it.
 struct Stale {
@@ -76,7 +105,7 @@ fn size_of(folder: &Path) -> (usize, u64) {
 }
 
 /// Removes what is stale of one experiment, unless it is a dry run.
-fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, CliError> {
+fn one(experiment: &str, args: &GcArgs, global: &Global, found: &mut Found) -> Result<(), CliError> {
     let is_manifest = Path::new(experiment).extension().is_some_and(|ext| ext == "toml");
     let store = setup::store_of(experiment, global)?;
     // Whoever works here has files that are not yet anybody's.
@@ -124,26 +153,51 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
             living.add(job.name.clone());
         }
     }
-    let mut stale = submissions(&store, &mut living)?;
-    for (name, files) in &survey.stale {
-        let claim = |path: &PathBuf| Stale::file(path.clone(), What::Claim(name.clone()));
-        stale.extend(files.iter().map(claim));
+    let mut here = Found::default();
+    if is_inside(&store.submissions(), &store, &mut here) {
+        submissions(&store, &mut living, &mut here)?;
     }
-    let folders = [
+    if is_inside(&store.claims(), &store, &mut here) {
+        for (name, files) in &survey.stale {
+            let claim = |path: &PathBuf| Stale::file(path.clone(), What::Claim(name.clone()));
+            here.stale.extend(files.iter().map(claim));
+        }
+    }
+    let made: BTreeSet<&str> = store.known().map(|(job, _)| job).collect();
+    for folder in [
         store.records(),
         store.earlier(),
         store.checkpoints(),
         store.predictions(),
         store.logs(),
-    ];
-    stale.extend(folders.iter().flat_map(|folder| stale_in(folder, &living)));
-    stale.sort_by(|a, b| natural_paths(&a.path, &b.path));
-    if !args.dry_run {
-        for found in &stale {
-            remove(found, claims.as_deref())?;
+    ] {
+        if is_inside(&folder, &store, &mut here) {
+            sort_out(&folder, &living, &made, &mut here);
         }
     }
-    Ok(stale)
+    here.stale.sort_by(|a, b| natural_paths(&a.path, &b.path));
+    here.left.sort_by(|a, b| natural_paths(&a.path, &b.path));
+    here.left.dedup_by(|a, b| a.path == b.path);
+    if !args.dry_run {
+        for stale in &here.stale {
+            remove(stale, claims.as_deref())?;
+        }
+    }
+    found.stale.append(&mut here.stale);
+    found.left.append(&mut here.left);
+    Ok(())
+}
+
+/// Whether a folder of the store is in it, and not somewhere else by a link.
+fn is_inside(folder: &Path, store: &Store, found: &mut Found) -> bool {
+    let below = folder.ancestors().take_while(|path| *path != store.root());
+    match below.filter(|path| path.is_symlink()).last() {
+        None => true,
+        Some(link) => {
+            found.leave(link.to_path_buf(), LINK);
+            false
+        }
+    }
 }
 
 fn survey(claims: &Claims, store: &Store) -> Survey {
@@ -158,7 +212,7 @@ fn survey(claims: &Claims, store: &Store) -> Survey {
 }
 
 /// What was submitted to Slurm and has ended. The jobs of what has not, and those they need, are living.
-fn submissions(store: &Store, living: &mut Living) -> Result<Vec<Stale>, CliError> {
+fn submissions(store: &Store, living: &mut Living, found: &mut Found) -> Result<(), CliError> {
     let mut queue = Queue::read(store)?;
     if let Some(error) = queue.silent.take() {
         let _ = writeln!(
@@ -168,16 +222,17 @@ fn submissions(store: &Store, living: &mut Living) -> Result<Vec<Stale>, CliErro
         for known in &queue.submissions {
             known.needed().for_each(|job| living.add(job));
         }
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let mut stale = Vec::new();
     let mut described = BTreeSet::new();
     for known in &queue.submissions {
         described.insert(known.folder.path().to_path_buf());
         if known.is_live() {
             known.needed().for_each(|job| living.add(job));
+        } else if known.folder.path().is_symlink() {
+            found.leave(known.folder.path().to_path_buf(), LINK);
         } else {
-            stale.push(Stale::folder(known.folder.path().to_path_buf()));
+            found.stale.push(Stale::folder(known.folder.path().to_path_buf()));
         }
     }
     // Of one who ended before anything could be submitted: whoever submits holds the claim that we do.
@@ -186,11 +241,19 @@ fn submissions(store: &Store, living: &mut Living) -> Result<Vec<Stale>, CliErro
         .flatten()
         .flatten()
     {
-        if !described.contains(&entry.path()) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            stale.push(Stale::folder(entry.path()));
+        let path = entry.path();
+        if described.contains(&path) {
+            continue;
+        }
+        match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => found.leave(path, LINK),
+            Ok(kind) if kind.is_dir() && Folder::at(&path).is_begun() => {
+                found.stale.push(Stale::folder(path))
+            }
+            _ => found.leave(path, "is no submission"),
         }
     }
-    Ok(stale)
+    Ok(())
 }
 
 fn remove(stale: &Stale, claims: Option<&Claims>) -> Result<(), CliError> {
@@ -254,27 +317,45 @@ const ABANDONED: Duration = Duration::from_hours(1);
 /// The endings of the files that jobs leave.
 const ENDINGS: [&str; 4] = [".json", ".diverged.safetensors", ".safetensors", ".log"];
 
-fn stale_in(folder: &Path, living: &Living) -> Vec<Stale> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-    let stale = files.filter_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let job = ENDINGS
-            .iter()
-            .find_map(|ending| name.strip_suffix(ending))
-            // The state of a job's n-th training.
-            .or_else(|| name.rsplit_once(".training-").map(|(job, _)| job));
-        // Files of other kinds are not ours.
-        let stale = match name.starts_with(TEMPORARY) {
+/// The job that a file of this name is of.
+fn job_of(name: &str) -> Option<&str> {
+    let job = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+    // The state of a job's n-th training.
+    job.or_else(|| name.rsplit_once(".training-").map(|(job, _)| job))
+}
+
+/// The name that a temporary file was to get.
+fn intended(name: &str) -> Option<&str> {
+    name.strip_prefix(TEMPORARY)?.splitn(3, '-').nth(2)
+}
+
+/// What of a folder is of no job any more, and what never was.
+fn sort_out(folder: &Path, living: &Living, made: &BTreeSet<&str>, found: &mut Found) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let kind = entry.file_type();
+        let temporary = intended(&name);
+        let job = job_of(temporary.unwrap_or(&name));
+        let lives = job.is_some_and(|job| living.has(job));
+        let is_ours = lives || job.is_some_and(|job| made.contains(job)) || temporary == Some("clock");
+        match kind {
+            Ok(kind) if kind.is_symlink() && !lives => found.leave(path, LINK),
+            Ok(kind) if kind.is_file() && !is_ours => found.leave(path, FOREIGN),
+            Ok(kind) if kind.is_dir() => found.leave(path, "is a folder"),
+            Ok(kind) if !kind.is_file() => {}
             // Another machine may be at it.
-            true => entry
-                .metadata()
-                .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED),
-            false => job.is_some_and(|job| !living.has(job)),
-        };
-        stale.then(|| Stale::file(entry.path(), What::File))
-    });
-    stale.collect()
+            Ok(_) if temporary.is_some() => {
+                if entry
+                    .metadata()
+                    .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED)
+                {
+                    found.stale.push(Stale::file(path, What::File));
+                }
+            }
+            Ok(_) if !lives => found.stale.push(Stale::file(path, What::File)),
+            _ => {}
+        }
+    }
 }
 
 /// By the clock of the file system, which gave the file its time; one from the future is new.
@@ -285,20 +366,27 @@ fn age(metadata: &std::fs::Metadata, folder: &Path) -> Duration {
     age.unwrap_or_default()
 }
 
-fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
+/// How many files that stay are named one by one.
+const NAMED: usize = 20;
+
+fn show(found: &Found, args: &GcArgs) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    let total: u64 = stale.iter().map(|file| file.bytes).sum();
+    let total: u64 = found.stale.iter().map(|file| file.bytes).sum();
     match args.format {
         StepFormat::Json => {
-            let files: Vec<_> = stale
-                .iter()
+            let files = found.stale.iter();
+            let files: Vec<_> = files
                 .map(|file| json!({ "path": file.path, "bytes": file.bytes }))
                 .collect();
-            let document = json!({ "removed": !args.dry_run, "bytes": total, "files": files });
+            let left = found.left.iter();
+            let left: Vec<_> = left
+                .map(|left| json!({ "path": left.path, "why": left.why }))
+                .collect();
+            let document = json!({ "removed": !args.dry_run, "bytes": total, "files": files, "left": left });
             writeln!(out, "{document:#}")?;
         }
         StepFormat::Human => {
-            for file in stale {
+            for file in &found.stale {
                 let folder = if matches!(file.what, What::Folder) {
                     "/"
                 } else {
@@ -306,12 +394,18 @@ fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
                 };
                 writeln!(out, "{:>12}  {}{folder}", file.bytes, file.path.display())?;
             }
+            for left in found.left.iter().take(NAMED) {
+                writeln!(out, "{:>12}  {}: {}", "left", left.path.display(), left.why)?;
+            }
+            if let Some(more) = found.left.len().checked_sub(NAMED).filter(|more| *more > 0) {
+                writeln!(out, "{:>12}  {more} more; `--format json` lists all", "left")?;
+            }
             let verb = if args.dry_run {
                 "would be removed"
             } else {
                 "removed"
             };
-            let files: usize = stale.iter().map(|file| file.files).sum();
+            let files: usize = found.stale.iter().map(|file| file.files).sum();
             writeln!(out, "{files} files, {total} bytes {verb}")?;
         }
     }

@@ -11,7 +11,7 @@ use crate::checkpoint::{self, Target};
 
 /// Runs the command.
 pub fn run(args: &ImportArgs) -> Result<(), CliError> {
-    let Some(target @ Target::Safetensors) = Target::of(&args.out) else {
+    if Target::of(&args.out) != Some(Target::Safetensors) {
         return Err(CliError::usage(
             format!(
                 "an import is a safetensors file, which `{}` is not",
@@ -19,12 +19,12 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
             ),
             "name it `.safetensors`, or use `runner export` for a PyTorch state dict",
         ));
-    };
+    }
     let hints = Hints {
         heads: args.heads,
         ..Hints::default()
     };
-    let tensors = convert(&args.file, &args.out, target, &hints)?;
+    let tensors = convert(&args.file, &args.out, args.output, &hints)?;
     let file = checkpoint::open(&args.out).map_err(|error| checkpoint_problem(&error))?;
     let what = match (&file.meta, file.model(&hints)) {
         (Some(meta), _) => format!("a checkpoint with {}", meta.architecture.as_settings()),

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::step::{Step, check_folder, failed, key};
+use super::step::{Step, failed, key};
 use super::{CliError, plot};
 use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, neurons, scores};
@@ -46,11 +46,11 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         keys.push(key("fusion-set.", &format!("samples={samples}"), "--")?);
     }
     let mut step = Step::new(&args.step, Some(&args.models.patterns()), keys, global)?;
-    args.plot.as_deref().map(plot::check).transpose()?;
-    args.out
-        .as_deref()
-        .map(|out| check_folder("--out", out))
-        .transpose()?;
+    let files = plot::StudyFiles::check(
+        &step.outputs(args.output.force),
+        args.out.as_deref(),
+        args.plot.as_deref(),
+    )?;
     step.fusion()?;
     let place = match args.place {
         PlaceArg::Layer => Place::Layer,
@@ -68,7 +68,7 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
             &mut step.listener(),
         );
         let study = study.map_err(|error| failed(&error))?;
-        plot::study(study, args.out.as_deref(), args.plot.as_deref())?;
+        files.write(study)?;
     }
     let mut documents = Vec::new();
     for (at, &kind) in kinds.iter().enumerate() {

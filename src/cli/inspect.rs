@@ -9,7 +9,7 @@ use super::CliError;
 use super::args::{Format as Form, Global, InspectArgs};
 use super::error::{checkpoint_problem, data_problem};
 use super::setup;
-use crate::arch::{Hints, InferError, Inferred, Level};
+use crate::arch::{Hints, InferError, Inferred, Level, NORM_EPS};
 use crate::checkpoint::{self, File, Format, Kind, TensorInfo};
 use crate::data::DatasetSettings;
 use crate::manifest::ManifestError;
@@ -129,11 +129,16 @@ fn describe(file: &File, labels: Option<&Labels>) -> String {
     if let Some(class) = &file.class {
         lines.push(("class", class.clone()));
     }
+    if let Some(under) = &file.under {
+        lines.push(("under", format!("`{under}` of a training loop's dictionary")));
+    }
     lines.extend(architecture(file));
     if let Some(meta) = file.meta.as_ref().filter(|_| file.origin.is_none()) {
         lines.push(("job", meta.job.clone()));
         lines.push(("key", meta.key.clone()));
     }
+    let others = file.norms.iter().filter(|(_, eps)| **eps != NORM_EPS);
+    lines.extend(others.map(|(norm, eps)| ("eps", format!("{eps:?} of `{norm}`"))));
     lines.push(("tensors", file.tensors.len().to_string()));
     lines.push(("parameters", parameters(file).to_string()));
     let statistics = file.tensors.iter().filter(|info| info.is_statistic());
@@ -289,6 +294,8 @@ fn as_json(file: &File, labels: Option<&Labels>) -> Value {
         "format": format_name(file.format).0,
         "kind": kind_name(file.kind).0,
         "class": file.class,
+        "under": file.under,
+        "eps": file.norms,
         "architecture": model.as_ref().map(|model| &model.architecture).ok(),
         "image": model.as_ref().map(|model| &model.image).ok(),
         "classes": model.as_ref().map(|model| model.classes).ok(),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args::{AlignArg, Global, InterpolateArgs, StepFormat};
-use super::step::{Step, check_folder, failed, key};
+use super::step::{Step, failed, key};
 use super::{CliError, plot};
 use crate::job::interpolation;
 use crate::report::Metric;
@@ -27,11 +27,11 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
     }
     let mut step = Step::new(&args.step, Some(&models), keys, global)?;
     step.fusion()?;
-    args.plot.as_deref().map(plot::check).transpose()?;
-    args.out
-        .as_deref()
-        .map(|out| check_folder("--out", out))
-        .transpose()?;
+    let files = plot::StudyFiles::check(
+        &step.outputs(args.output.force),
+        args.out.as_deref(),
+        args.plot.as_deref(),
+    )?;
     step.make()?;
     let study = interpolation(
         step.fusion()?,
@@ -41,7 +41,7 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
         &mut step.listener(),
     );
     let study = study.map_err(|error| failed(&error))?;
-    let study = plot::study(study, args.out.as_deref(), args.plot.as_deref())?;
+    let study = files.write(study)?;
     match (args.step.format, &study.found) {
         (StepFormat::Json, _) => writeln!(std::io::stdout(), "{:#}", serde_json::json!(study))?,
         (StepFormat::Human, Findings::Interpolation(found)) => show(&study, found)?,

@@ -26,6 +26,7 @@ mod logging;
 mod logs;
 mod methods;
 mod notify;
+mod outfile;
 mod planned;
 mod plot;
 mod pool;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, PlotArgs, PlotFormat};
+use super::outfile::{self, Content, Output, Outputs};
 use super::setup;
-use super::step::check_folder;
 use crate::report::{FIGURES, Figure, FigureOptions, ReportError, Theme, figures, load, study_figure};
-use crate::result::{Study, create_dir, write_atomic};
+use crate::result::{Study, create_dir};
 
 /// Pixels of a PNG for each of the SVG, where nobody says.
 const SCALE: f64 = 2.0;
@@ -19,10 +19,14 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         metric: args.metric.parse()?,
         axis: args.axis.clone(),
     };
-    let (folder, figures) = match Path::new(&args.experiment) {
-        file if file.extension().is_some_and(|ending| ending == "json") => of_study(file, args, &options)?,
-        _ => of_experiment(args, &options, global)?,
+    let file = Path::new(&args.experiment);
+    let is_study = file.extension().is_some_and(|ending| ending == "json");
+    let (folder, figures) = match is_study {
+        true => of_study(file, args, &options)?,
+        false => of_experiment(args, &options, global)?,
     };
+    // Among an experiment's results.
+    let own = !is_study && args.out.is_none();
     let folder = args.out.clone().unwrap_or(folder);
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     for figure in figures {
@@ -32,9 +36,18 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         }
     }
     create_dir(&folder)?;
+    let outputs = Outputs::new(args.output.force, Vec::new());
+    let place = |path: &Path| match own {
+        true => outfile::resolve(path),
+        false => outputs.check("--out", path, Content::Picture),
+    };
+    let places = files
+        .iter()
+        .map(|(path, _)| place(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut out = std::io::stdout().lock();
-    for (path, content) in files {
-        write_atomic(&path, &content)?;
+    for (place, (path, content)) in places.iter().zip(files) {
+        place.write(&content)?;
         writeln!(out, "{}", path.display())?;
     }
     Ok(())
@@ -105,22 +118,34 @@ fn of_study(
     Ok((folder, vec![figure]))
 }
 
-/// Writes a study and its figure, where that is asked for.
-pub fn study(study: Study, out: Option<&Path>, plot: Option<&Path>) -> Result<Study, CliError> {
-    if let Some(path) = plot {
-        let figure = study_figure(&study, &FigureOptions::default());
-        write_atomic(path, &drawn(&figure, path)?)?;
-    }
-    match out {
-        Some(path) => Ok(study.save(path)?),
-        None => Ok(study),
-    }
+/// Where a study and its figure go, as far as they are asked for.
+pub struct StudyFiles {
+    out: Option<Output>,
+    picture: Option<Output>,
 }
 
-/// Refuses a path of a picture that could not be written.
-pub fn check(path: &Path) -> Result<(), CliError> {
-    format_of(path)?;
-    check_folder("--plot", path)
+impl StudyFiles {
+    /// Both, if they may be written.
+    pub fn check(outputs: &Outputs, out: Option<&Path>, picture: Option<&Path>) -> Result<Self, CliError> {
+        let out = out.map(|path| outputs.check("--out", path, Content::Study));
+        let picture = picture.map(|path| outputs.check("--plot", path, Content::Picture));
+        Ok(Self {
+            out: out.transpose()?,
+            picture: picture.transpose()?,
+        })
+    }
+
+    /// Writes them.
+    pub fn write(&self, study: Study) -> Result<Study, CliError> {
+        if let Some(picture) = &self.picture {
+            let figure = study_figure(&study, &FigureOptions::default());
+            picture.write(&drawn(&figure, &picture.path)?)?;
+        }
+        match &self.out {
+            Some(out) => Ok(study.save(&out.target)?),
+            None => Ok(study),
+        }
+    }
 }
 
 /// The figure in the form that the path's ending names.
@@ -128,7 +153,8 @@ pub fn drawn(figure: &Figure, path: &Path) -> Result<Vec<u8>, CliError> {
     encoded(figure, format_of(path)?, SCALE)
 }
 
-fn format_of(path: &Path) -> Result<PlotFormat, CliError> {
+/// The form that the path's ending names.
+pub fn format_of(path: &Path) -> Result<PlotFormat, CliError> {
     let ending = path
         .extension()
         .and_then(|ending| ending.to_str())

@@ -1,14 +1,20 @@
 //! `runner report`: one HTML page of an experiment, from results alone.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, ReportArgs};
+use super::outfile::{self, Content, Outputs};
 use super::setup;
 use super::table::with_answers;
 use crate::report::{Templates, load, page};
-use crate::result::write_atomic;
+
+/// The files of a folder; none where there is no folder.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
 
 /// Runs the command.
 pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
@@ -16,17 +22,19 @@ pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
     let templates = Templates::load(Some(&global.templates))?;
     let results = load(&store)?;
     let requests = results.index.tables.clone();
-    let path = args
-        .out
-        .clone()
-        .unwrap_or_else(|| store.root().join("report.html"));
+    let outputs = Outputs::new(args.output.force, files_in(&global.templates));
+    let output = match &args.out {
+        Some(path) => outputs.check("--out", path, Content::Page)?,
+        None => outfile::resolve(&store.root().join("report.html"))?,
+    };
+    let path = &output.path;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let results = with_answers(results, &requests, &store);
     let html = page(&store, &results, &templates, folder)?;
-    write_atomic(&path, html.as_bytes())?;
+    output.write(html.as_bytes())?;
     writeln!(std::io::stdout(), "{}", path.display())?;
     Ok(())
 }

@@ -179,7 +179,7 @@ pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Resu
             problems.extend(report_problems(&layers, &manifest.reports, templates));
         }
     }
-    let (Some(manifest), Some(inputs), Ok(templates), []) =
+    let (Some(mut manifest), Some(inputs), Ok(templates), []) =
         (manifest, inputs, templates, problems.as_slice())
     else {
         return Err(ManifestError {
@@ -200,6 +200,7 @@ pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Resu
         }
         .into());
     }
+    manifest.warnings.extend(inputs.warnings);
     let store = Store::at(global.results.join(&manifest.name));
     Ok(Experiment {
         manifest,

@@ -11,9 +11,11 @@ use tempfile::TempDir;
 
 use super::CliError;
 use super::args::{Global, StepArgs};
-use super::{exec, setup};
+use super::error::checkpoint_problem;
+use super::outfile::{Output, Outputs};
+use super::{exec, setup, warnings};
 use crate::arch::{Architecture, Hints};
-use crate::checkpoint;
+use crate::checkpoint::{self, Target};
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::files;
@@ -21,7 +23,7 @@ use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inpu
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
-use crate::result::{Failure, Record, Status, Store, StudiedModel, write_atomic};
+use crate::result::{Failure, Record, Status, Store, StudiedModel};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -62,6 +64,7 @@ impl Step {
             return Err(ManifestError { problems }.into());
         };
         let found = inputs::gather(&layers, &manifest, sets)?;
+        warnings::show(&found.warnings);
         let (device, device_name) = setup::device(&args.device)?;
         let plan = build(&manifest, &found, if device.is_cpu() { "cpu" } else { "cuda" })
             .map_err(|error| CliError::Internal(error.to_string()))?;
@@ -164,10 +167,24 @@ impl Step {
         }
     }
 
-    /// Copies the network that a job made.
-    pub fn export(&self, record: &Record, to: &Path) -> Result<(), CliError> {
-        let bytes = crate::files::read(&self.resources.store.checkpoint_path(&record.job))?;
-        Ok(write_atomic(to, &bytes)?)
+    /// Writes the network that a job made, in the format that the name's ending says.
+    pub fn export(&self, record: &Record, to: &Output) -> Result<(), CliError> {
+        let path = self.resources.store.checkpoint_path(&record.job);
+        match Target::of(&to.path) {
+            Some(target @ Target::StateDict) => {
+                let written =
+                    checkpoint::open(&path).and_then(|file| checkpoint::convert(file, &to.target, target));
+                written.map_err(|error| checkpoint_problem(&error).into())
+            }
+            _ => to.write(&files::read(&path)?),
+        }
+    }
+
+    /// What may be written of it: not over the files that are read.
+    pub fn outputs(&self, force: bool) -> Outputs {
+        let fusions = self.others.iter().filter_map(|job| job.task.fusion());
+        let sets = fusions.filter_map(|fuse| fuse.fusion_set.clone());
+        Outputs::new(force, self.files().into_iter().chain(sets).collect())
     }
 
     /// The models' files and what they hold, for a study.
@@ -229,17 +246,6 @@ pub fn key(prefix: &str, text: &str, origin: &str) -> Result<Override, CliError>
     let origin = format!("{origin}{text}");
     let parsed = Override::parse(&format!("{prefix}{text}"), "")?;
     Ok(Override { origin, ..parsed })
-}
-
-/// A folder to write models to, made if need be: what would only turn out after hours.
-pub fn output_folder(folder: &Path) -> Result<(), CliError> {
-    let probe = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-    probe.map(drop).map_err(|error| {
-        CliError::usage(
-            format!("`{}` cannot be written to: {error}", folder.display()),
-            "give another folder with `--out DIR`",
-        )
-    })
 }
 
 /// A line per model with its metrics.
@@ -402,18 +408,6 @@ fn inferred(
         ));
     }
     Ok(Some(model.architecture))
-}
-
-/// What would only turn out after the work: a folder of `--out` or `--plot` that does not exist.
-pub fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(CliError::usage(
-            format!("the folder of `{option} {}` does not exist", path.display()),
-            "make it first",
-        ));
-    }
-    Ok(())
 }
 
 const HINT: &str = "give the models' files, or a pattern in quotes, for example `--models 'dir/model_*.pt'`";

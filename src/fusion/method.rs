@@ -242,6 +242,15 @@ impl Method {
         }
     }
 
+    /// Whether it weights classes by how many of their samples each model has seen.
+    pub fn needs_class_counts(&self) -> bool {
+        match self {
+            Self::Ensemble(parameters) => parameters.head_weights,
+            Self::KfGradient(parameters) => parameters.head_weights,
+            _ => false,
+        }
+    }
+
     /// Whether it draws numbers, so that another method seed may give another result.
     pub fn is_random(&self) -> bool {
         match self {

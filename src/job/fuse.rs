@@ -100,6 +100,9 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
             }
             if let Some(data) = &data {
                 all["fusion-samples"] = json!(data.images.dim(0)?);
+                if let Some(pool) = data.instead {
+                    all["fusion-set-from"] = json!(pool);
+                }
                 if !data.indices.is_empty() {
                     all["fusion-indices"] = json!(data.indices);
                 }
@@ -119,6 +122,8 @@ pub(super) struct FusionSet {
     pub labels: Option<Tensor>,
     /// In the training set; empty where the set was recorded as images.
     indices: Vec<usize>,
+    /// What it is a sample of, where the file of model 0 does not list what that was trained on.
+    instead: Option<FusionPool>,
 }
 
 /// The base models in the order asked for.
@@ -160,14 +165,16 @@ pub(super) fn fusion_set(
         return recorded(path, spec, set, device);
     }
     let settings = &spec.settings.fusion_set;
+    let mut whole = false;
     let sample = match (&settings.indices, bases.first()) {
         (Some(indices), _) => indices.clone(),
         (None, Some(first)) => {
             let meta = &first.made.meta;
             let of_first = || meta.train_indices.iter().chain(&meta.val_indices);
-            let mut pool: Vec<usize> = match settings.from {
-                FusionPool::Model0 => of_first().map(|&i| i as usize).collect(),
-                FusionPool::TrainingSet => (0..set.train.len()).collect(),
+            whole = settings.from == FusionPool::TrainingSet || of_first().next().is_none();
+            let mut pool: Vec<usize> = match whole {
+                false => of_first().map(|&i| i as usize).collect(),
+                true => (0..set.train.len()).collect(),
             };
             pool.sort_unstable();
             let mut rng = seed::generator(spec.seed, "fusion-set", &[]);
@@ -180,6 +187,7 @@ pub(super) fn fusion_set(
         images: set.train.images(Some(&sample), device)?,
         labels: Some(set.train.labels_tensor(Some(&sample), device)?),
         indices: sample,
+        instead: (whole && settings.from == FusionPool::Model0).then_some(FusionPool::TrainingSet),
     })
 }
 
@@ -231,5 +239,6 @@ fn recorded(path: &Path, spec: &JobSpec, set: &DataSet, device: &Device) -> Resu
         images,
         labels,
         indices: Vec::new(),
+        instead: None,
     })
 }

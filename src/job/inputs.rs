@@ -4,9 +4,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::model_file;
-use crate::arch::{Network, State};
-use crate::checkpoint::CheckpointError;
+use super::{model_file, unlisted};
+use crate::arch::Network;
+use crate::checkpoint::{self, CheckpointError};
 use crate::data::{self, DataError, DataSetInfo, Sets};
 use crate::files;
 use crate::manifest::{
@@ -19,7 +19,7 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
     let mut inputs = Inputs::default();
     let mut problems: Vec<Problem> = Vec::new();
     // Files by content are read once, however many points name them.
-    let mut read: BTreeMap<PathBuf, Result<(String, State), Unreadable>> = BTreeMap::new();
+    let mut read: Files = BTreeMap::new();
     let mut divided = BTreeSet::new();
     for point in &manifest.points {
         let settings = &point.settings;
@@ -69,6 +69,27 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
                     let found = models(layers, entry.key(), settings, &info, &mut read, &mut problems);
                     entry.insert(found);
                 }
+                let found = inputs.models.get(&inputs.fill(pattern, settings, seed));
+                let silent = |model: &ModelFile| match read.get(&model.path) {
+                    Some(Ok((_, file))) => !file.lists_samples(),
+                    _ => false,
+                };
+                let silent: Vec<(usize, &ModelFile)> = found
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .filter(|(_, model)| silent(model))
+                    .collect();
+                if inputs.warnings.is_empty() {
+                    inputs
+                        .warnings
+                        .extend(unlisted::whole_training_set(layers, point, &silent));
+                }
+                for problem in unlisted::no_class_counts(layers, point, &silent) {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
             }
             if let (true, Some(pattern)) = (uses_set, &settings.fusion_set.file) {
                 let filled = inputs.fill(pattern, settings, seed);
@@ -105,6 +126,11 @@ fn division(point: &Point) -> String {
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
     let bytes =
         crate::files::read(Path::new(path)).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    if checkpoint::is_pointer(&bytes) {
+        return Err(format!(
+            "the fusion set `{path}` is a pointer of Git LFS: `git lfs pull` fetches the file"
+        ));
+    }
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
     let images = file.tensor("fusion.images").map_err(fail)?;
@@ -239,6 +265,9 @@ fn pool_too_small(layers: &Layers, point: &Point, info: &DataSetInfo, sets: &Set
     })
 }
 
+/// Models' files that were read, and the hash of each.
+type Files = BTreeMap<PathBuf, Result<(String, model_file::ModelFile), Unreadable>>;
+
 /// A model's file that cannot be read.
 struct Unreadable {
     message: String,
@@ -260,7 +289,7 @@ fn models(
     pattern: &str,
     settings: &Settings,
     info: &DataSetInfo,
-    read: &mut BTreeMap<PathBuf, Result<(String, State), Unreadable>>,
+    read: &mut Files,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelFile> {
     let key = ["base", "models"];
@@ -294,20 +323,22 @@ fn models(
         let architecture = settings.network(model);
         let read = read.entry(path.clone()).or_insert_with(|| {
             let file = model_file::read(&path).map_err(|error| Unreadable::of(&error))?;
-            Ok((file.hash, file.tensors))
+            Ok((file.hash.clone(), file))
         });
         match read {
             Err(error) => problems.push(Problem {
                 hint: error.hint.map(String::from),
                 ..at(layers, &key, error.message.clone())
             }),
-            Ok((hash, state)) => {
+            Ok((hash, file)) => {
                 let device = candle_core::Device::Cpu;
-                let fits = Network::from_state(architecture, &info.shape, info.classes, state, &device);
+                let fits = Network::import(architecture, &info.shape, info.classes, file.foreign(), &device);
                 let problem = match fits {
                     Err(error) => Some((
                         error.to_string(),
-                        model_file::seems(&path, architecture, (&settings.dataset.name, info)),
+                        error.hint().or_else(|| {
+                            model_file::seems(&path, architecture, (&settings.dataset.name, info))
+                        }),
                     )),
                     Ok(_) => model_file::other_heads(&path, architecture).map(|heads| {
                         let message = format!("the file's network has {heads} heads");
@@ -349,7 +380,7 @@ fn no_file(pattern: &str) -> String {
     }
 }
 
-fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
+pub(super) fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
     let path: Vec<String> = path.iter().map(ToString::to_string).collect();
     layers.problem(&path, false, message)
 }

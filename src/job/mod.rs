@@ -18,6 +18,7 @@ mod samples;
 mod scores;
 mod study;
 mod train;
+mod unlisted;
 
 pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;

@@ -1,8 +1,9 @@
 //! A file with a base model, whichever program wrote it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::arch::{Architecture, Hints, State};
+use crate::arch::{Architecture, Foreign, Hints, State};
 use crate::checkpoint;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataSetInfo;
@@ -19,6 +20,24 @@ pub(super) struct ModelFile {
     pub train: Vec<usize>,
     /// Validation samples, likewise.
     pub val: Vec<usize>,
+    ordered: bool,
+    norms: BTreeMap<String, f64>,
+}
+
+impl ModelFile {
+    /// The tensors, and what else there is to know of them.
+    pub fn foreign(&self) -> Foreign<'_> {
+        Foreign {
+            state: &self.tensors,
+            ordered: self.ordered,
+            norms: &self.norms,
+        }
+    }
+
+    /// Whether it lists the samples that the model has seen.
+    pub fn lists_samples(&self) -> bool {
+        !self.train.is_empty() || !self.val.is_empty()
+    }
 }
 
 /// Reads a file of any format; its content tells which.
@@ -35,6 +54,8 @@ pub(super) fn read(path: &Path) -> Result<ModelFile, CheckpointError> {
         train: indices(true),
         val: indices(false),
         class: file.class.clone(),
+        ordered: file.is_ordered(),
+        norms: file.norms.clone(),
         tensors: file.load()?,
     })
 }

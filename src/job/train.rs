@@ -197,11 +197,11 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
         format!("the model file `{}`", path.display())
     })?;
     let device = &context.resources.device;
-    let network = Network::from_state(
+    let network = Network::import(
         &spec.settings.model,
         &set.shape,
         set.classes,
-        &file.tensors,
+        file.foreign(),
         device,
     )?;
     let (train, val) = (file.train, file.val);

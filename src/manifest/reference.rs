@@ -165,8 +165,11 @@ layers = [
 ```
 
 A list of such lists is an axis. Imported state dicts are those of PyTorch's `nn.Sequential` of the same list, or have
-the names that `name` gives (`3.weight`; `name = "conv1"` makes it `conv1.weight`). One with other names is taken in its
-order, if as many tensors have the same shapes, one by one. `hf-linear`, `kf-linear`, `otfusion` and `git-rebasin` follow
+the names that `name` gives (`3.weight`; `name = "conv1"` makes it `conv1.weight`). What wrappers and enclosing modules put
+before all names (`module.`, `_orig_mod.`, `net.`) is taken off first. A PyTorch file with other names is accepted where the
+shapes tell its layers apart; elsewhere, and of safetensors, which keep no order, it is refused, and the message shows how
+to name the layers. Norms have a key `eps` (1e-5): a state dict does not tell it, a whole module with another is refused.
+`hf-linear`, `kf-linear`, `otfusion` and `git-rebasin` follow
 neurons through all layers but `layer-norm` and those of transformers, and through residual blocks, unless one adds the
 image itself or ends the network; the other methods take any network.
 

@@ -89,6 +89,11 @@ pub struct FusionPoint {
 }
 
 impl FusionPoint {
+    /// The path of one of its keys, for messages.
+    pub fn key(&self, key: &str) -> Vec<String> {
+        [self.entry.as_slice(), &[key.to_string()]].concat()
+    }
+
     /// What its jobs depend on: two of the same identity are the same jobs.
     pub(super) fn identity(&self) -> String {
         serde_json::to_string(&(&self.method, self.selection.axis())).unwrap_or_default()

@@ -178,7 +178,7 @@ impl Default for BaseSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FusionPool {
-    /// The training and validation samples of model 0.
+    /// The training and validation samples of model 0; of a model whose file does not list them, the whole training set.
     #[default]
     #[serde(rename = "model-0")]
     Model0,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::finetune::{Made, stem};
 use super::key::{Identity, key};
 use super::{Base, Cell, Dependency, Fuse, JobSpec, Task, draw};
-use crate::manifest::{FusionPoint, ModelOrder, Point, Resolved, Selection, Settings};
+use crate::manifest::{FusionPoint, ModelOrder, Point, Problem, Resolved, Selection, Settings};
 use crate::result::{Input, canonical_json, safe_name};
 
 /// One file to import.
@@ -32,6 +32,8 @@ pub struct Inputs {
     pub fusion_sets: BTreeMap<String, String>,
     /// Paths whose braces are those of names that exist.
     pub literal: BTreeSet<String>,
+    /// What is done otherwise than the manifest may mean.
+    pub warnings: Vec<Problem>,
 }
 
 impl Inputs {

@@ -1,5 +1,5 @@
 //! With PyTorch itself, where `RUNNER_PYTHON` names an interpreter that has it: an `nn.Sequential` of the same list, its
-//! state dict by names and by order, and its logits.
+//! state dict by names and by shapes, and its logits.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -33,7 +33,8 @@ net = nn.Sequential(
 x = torch.randn(16, 2, 8, 8)
 net.train(); net(x); net.eval()
 state = net.state_dict()
-other = collections.OrderedDict((f"m{i}_{n.split('.')[0]}." + n.split(".")[-1], t) for i, (n, t) in enumerate(state.items()))
+modules = list(dict.fromkeys(n.rsplit(".", 1)[0] for n in state))
+other = collections.OrderedDict((f"m{modules.index(n.rsplit('.', 1)[0])}." + n.split(".")[-1], t) for n, t in state.items())
 torch.save(state, sys.argv[1] + "/names.pt")
 torch.save(other, sys.argv[1] + "/order.pt")
 torch.save({"x": x, "y": net(x).detach()}, sys.argv[1] + "/io.pt")

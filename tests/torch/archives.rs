@@ -48,6 +48,75 @@ fn the_root_folder_has_any_name() {
     );
 }
 
+/// The archive with the two records of large archives between its directory and its end, as PyTorch always writes them.
+fn with_large_end(zip: &[u8]) -> Vec<u8> {
+    let (entries, end) = zip.split_at(zip.len() - 22);
+    let number = |at: usize, count: usize| {
+        let mut bytes = [0; 8];
+        bytes[..count].copy_from_slice(&end[at..at + count]);
+        u64::from_le_bytes(bytes).to_le_bytes()
+    };
+    let (files, size, start) = (number(10, 2), number(12, 4), number(16, 4));
+    let mut bytes = entries.to_vec();
+    bytes.extend(b"PK\x06\x06");
+    bytes.extend(44u64.to_le_bytes());
+    bytes.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend([files, files, size, start].concat());
+    bytes.extend(b"PK\x06\x07\0\0\0\0");
+    bytes.extend((entries.len() as u64).to_le_bytes());
+    bytes.extend([1, 0, 0, 0]);
+    bytes.extend(end);
+    bytes
+}
+
+/// Of 21 characters, the directory's first entry is as long as the two records.
+#[test]
+fn the_root_folder_has_a_name_of_any_length() {
+    let pickle = state_dict(|p| p.text("t").parameter("0", 1));
+    let bytes = floats(1);
+    for length in 1..=100 {
+        let root = "x".repeat(length);
+        let (data, order, storage) = (
+            format!("{root}/data.pkl"),
+            format!("{root}/byteorder"),
+            format!("{root}/data/0"),
+        );
+        let entries = [
+            (data.as_str(), pickle.as_slice()),
+            (&order, b"little"),
+            (&storage, &bytes),
+        ];
+        for first in 0..3 {
+            let mut entries = entries;
+            entries.rotate_left(first);
+            let file = load(&with_large_end(&archive(&entries)), &Limits::default());
+            let file = file.unwrap_or_else(|error| panic!("{length}, {first}: {error}"));
+            assert_eq!(file.tensors.len(), 1, "{length}, {first}");
+        }
+    }
+}
+
+#[test]
+fn programs_of_pytorch_are_named() {
+    for length in 1..=100 {
+        let root = "x".repeat(length);
+        let names = ["archive_format", "models/model.json", "data/weights/weight_0"];
+        let names = names.map(|name| format!("{root}/{name}"));
+        let entries = names.each_ref().map(|name| (name.as_str(), b"pt2".as_slice()));
+        let error = error(&with_large_end(&archive(&entries))).to_string();
+        assert!(
+            error.ends_with("it is a program of `torch.export`"),
+            "{length}: {error}"
+        );
+    }
+    let script = archive(&[
+        ("m/data.pkl", b""),
+        ("m/code/m.py", b""),
+        ("m/constants.pkl", b""),
+    ]);
+    assert!(error(&script).to_string().ends_with("a program of TorchScript"));
+}
+
 #[test]
 fn other_formats_are_named() {
     assert!(matches!(error(b""), TorchError::Unknown { .. }));

@@ -212,3 +212,148 @@ fn other_content_is_refused_by_name() {
         }
     );
 }
+
+/// A state dict of one tensor.
+fn weights(p: Pickle) -> Pickle {
+    p.ordered(|p| p.text("fc.weight").parameter("0", 1))
+}
+
+/// An optimizer's state: tensors by number.
+fn optimizer(p: Pickle) -> Pickle {
+    let momenta = |p: Pickle| p.dict(|p| p.text("step").parameter("2", 3));
+    p.dict(|p| {
+        momenta(p.text("state").raw(b"}(").int(0))
+            .raw(b"u")
+            .text("param_groups")
+            .raw(b"]")
+    })
+}
+
+#[test]
+fn dictionaries_of_training_loops() {
+    let epoch = |p: Pickle| p.text("epoch").int(3).text("best").raw(b"N");
+    let cases: [(&str, Vec<u8>); 6] = [
+        (
+            "state_dict",
+            Pickle::new()
+                .dict(|p| weights(epoch(p).text("state_dict")))
+                .stop(),
+        ),
+        // Beside others: an optimizer, a tensor, a dictionary of tensors under no usual name.
+        (
+            "model_state_dict",
+            Pickle::new()
+                .dict(|p| {
+                    let p = weights(epoch(optimizer(p.text("optimizer"))).text("model_state_dict"));
+                    let p = p.text("loss").parameter("1", 2);
+                    p.text("metrics").dict(|p| p.text("loss").parameter("1", 2))
+                })
+                .stop(),
+        ),
+        (
+            "mine",
+            Pickle::new().dict(|p| weights(epoch(p).text("mine"))).stop(),
+        ),
+        (
+            "state.model",
+            Pickle::new()
+                .dict(|p| epoch(p).text("state").dict(|p| weights(p.text("model"))))
+                .stop(),
+        ),
+        (
+            "",
+            Pickle::new()
+                .dict(|p| epoch(p.text("fc.weight").parameter("0", 1)))
+                .stop(),
+        ),
+        (
+            "model",
+            Pickle::new()
+                .dict(|p| {
+                    let linear = |p: Pickle| {
+                        let linear = |p: Pickle| p.text("weight").parameter("0", 1);
+                        p.module(LINEAR, linear, |p| p, |p| p)
+                    };
+                    let p = epoch(p).text("model");
+                    p.module(SEQUENTIAL, |p| p, |p| linear(p.text("fc")), |p| p)
+                })
+                .stop(),
+        ),
+    ];
+    for (under, pickle) in cases {
+        let file = with_storages(&pickle);
+        assert_eq!(names(&file), ["fc.weight"], "{under}");
+        assert_eq!(file.attributes["epoch"], Attribute::Int(3), "{under}");
+    }
+    // Values of classes that are not read.
+    let others = Pickle::new().dict(|p| {
+        let p = epoch(p)
+            .text("args")
+            .object(("argparse", "Namespace"), |p| p.text("lr").int(1));
+        let path = |p: Pickle| p.global("pathlib", "PosixPath").tuple(|p| p.text("a")).raw(b"R");
+        let counts = |p: Pickle| {
+            p.global("collections", "Counter")
+                .tuple(|p| p.dict(|p| p))
+                .raw(b"R")
+        };
+        weights(
+            counts(path(p.text("path")).text("seen"))
+                .raw(b"(")
+                .text("x")
+                .int(1)
+                .raw(b"u")
+                .text("model"),
+        )
+    });
+    assert_eq!(names(&with_storages(&others.stop())), ["fc.weight"]);
+}
+
+#[test]
+fn of_several_models_none_is_guessed() {
+    let two = |names: [&str; 2]| {
+        let pickle =
+            Pickle::new().dict(|p| weights(weights(p.text("epoch").int(3).text(names[0])).text(names[1])));
+        layout(&pickle.stop())
+    };
+    for pair in [["generator", "discriminator"], ["model", "state_dict"]] {
+        assert_eq!(two(pair), LayoutProblem::Several(pair.map(String::from).to_vec()));
+    }
+    let nothing = Pickle::new().dict(|p| optimizer(p.text("epoch").int(3).text("optimizer")));
+    assert_eq!(
+        layout(&nothing.stop()),
+        LayoutProblem::Unexpected {
+            name: "epoch".into(),
+            found: "int",
+            expected: "tensor"
+        }
+    );
+    // One that contains itself ends.
+    let own = Pickle::new()
+        .raw(b"}")
+        .put(0)
+        .raw(b"(")
+        .text("t")
+        .parameter("0", 1)
+        .text("")
+        .get(0)
+        .raw(b"u");
+    assert!(matches!(layout(&own.stop()), LayoutProblem::Depth(_)));
+}
+
+#[test]
+fn a_wrapper_of_a_module_is_looked_through() {
+    let data_parallel = ("torch.nn.parallel.data_parallel", "DataParallel");
+    let linear = |p: Pickle| {
+        let parameters = |p: Pickle| p.text("weight").parameter("0", 1);
+        p.module(MLP, parameters, |p| p, |p| p.text("hidden_size").int(2))
+    };
+    let devices = |p: Pickle| p.text("device_ids").list(|p| p.int(0));
+    let pickle = Pickle::new().module(data_parallel, |p| p, |p| linear(p.text("module")), devices);
+    let file = with_storages(&pickle.stop());
+    assert_eq!(
+        (names(&file), file.class.as_deref()),
+        (vec!["weight"], Some("models.mlp.MLPNet"))
+    );
+    let keys: Vec<_> = file.attributes.keys().collect();
+    assert_eq!(keys, ["hidden_size", "training"]);
+}

@@ -14,7 +14,9 @@ mod mlp;
 mod tensors;
 mod vit;
 
-use super::{ARCHITECTURES, Architecture, Family, Plan};
+use std::borrow::Cow;
+
+use super::{ARCHITECTURES, Architecture, Family, Plan, names};
 use tensors::Tensors;
 
 /// What else is known of a model.
@@ -66,6 +68,14 @@ pub enum InferError {
         /// Why not.
         problem: String,
     },
+    /// A normalisation adds something else to the variance.
+    #[error("`{norm}` normalises with `eps = {eps:?}`, which none of the known architectures does")]
+    Eps {
+        /// The module.
+        norm: String,
+        /// What it adds.
+        eps: f64,
+    },
     /// Nearly one.
     #[error("it resembles `{}`, but {difference}{}", .closest.architecture.name(), and_more(*.more))]
     Near {
@@ -107,6 +117,26 @@ pub fn infer(tensors: &[(String, Vec<usize>)], hints: &Hints) -> Result<Inferred
             shape: shape.clone(),
         });
     }
+    let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    let mut refused = None;
+    for names in names::variants(&names) {
+        let shapes = tensors.iter().map(|(_, shape)| shape.clone());
+        let named: Vec<_> = names.into_iter().map(Cow::into_owned).zip(shapes).collect();
+        match infer_named(&named, hints) {
+            Ok(found) => return Ok(found),
+            // What comes close tells more than that the wrapped names are none.
+            Err(error @ InferError::Near { .. }) if !matches!(refused, Some(InferError::Near { .. })) => {
+                refused = Some(error)
+            }
+            Err(error) => drop(refused.get_or_insert(error)),
+        }
+    }
+    Err(refused.unwrap_or(InferError::Unknown(first.clone())))
+}
+
+/// The same for names as an architecture has them.
+fn infer_named(tensors: &[(String, Vec<usize>)], hints: &Hints) -> Result<Inferred, InferError> {
+    let first = tensors.first().map(|(name, _)| name.clone()).unwrap_or_default();
     let tensors = Tensors::new(tensors);
     let has = |start: &str| tensors.names().any(|name| name.starts_with(start));
     let ends = |end: &str| tensors.names().any(|name| name.ends_with(end));
@@ -121,9 +151,9 @@ pub fn infer(tensors: &[(String, Vec<usize>)], hints: &Hints) -> Result<Inferred
     } else if has("blocks.") && (ends(".pos_embed") || ends(".self_attn.in_proj_weight")) {
         vec![vit::small_vit(&tensors, hints)]
     } else {
-        return Err(InferError::Unknown(first.clone()));
+        return Err(InferError::Unknown(first));
     };
-    choose(&tensors, candidates, hints).ok_or_else(|| InferError::Unknown(first.clone()))?
+    choose(&tensors, candidates, hints).ok_or(InferError::Unknown(first))?
 }
 
 /// Whether a file that says what it is has exactly those tensors.

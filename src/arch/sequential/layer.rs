@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
+use super::super::module::NORM_EPS;
+
 /// One layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerSettings {
@@ -51,9 +53,17 @@ pub enum Operation {
         bias: bool,
     },
     /// `BatchNorm` of the convolution or linear map right before it.
-    BatchNorm,
+    BatchNorm {
+        /// Added to the variance.
+        #[serde(skip_serializing_if = "is_usual")]
+        eps: f64,
+    },
     /// Normalisation over the last dimension of `[d]` or of tokens.
-    LayerNorm,
+    LayerNorm {
+        /// Added to the variance.
+        #[serde(skip_serializing_if = "is_usual")]
+        eps: f64,
+    },
     /// `max(x, 0)`.
     Relu,
     /// `x Phi(x)`.
@@ -111,6 +121,12 @@ pub enum Operation {
     FirstToken,
 }
 
+/// Then it is not written: keys of layers stay what they were before there was one.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_usual(eps: &f64) -> bool {
+    *eps == NORM_EPS
+}
+
 /// Kinds of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -119,9 +135,9 @@ enum Kind {
     Conv,
     /// linear map of flat activations; keys `out`, `bias`
     Linear,
-    /// `BatchNorm`, right after a `conv` or `linear`, of which it is a part
+    /// `BatchNorm`, right after a `conv` or `linear`, of which it is a part; key `eps`
     BatchNorm,
-    /// `LayerNorm` of flat activations or tokens; layer-wise methods cannot follow neurons through it
+    /// `LayerNorm` of flat activations or tokens; layer-wise methods cannot follow neurons through it; key `eps`
     LayerNorm,
     /// ReLU
     Relu,
@@ -153,7 +169,7 @@ impl Kind {
         match self {
             Self::Conv => &["name", "level", "out", "kernel", "stride", "padding", "bias"],
             Self::Linear => &["name", "level", "out", "bias"],
-            Self::BatchNorm | Self::LayerNorm => &["name", "level"],
+            Self::BatchNorm | Self::LayerNorm => &["name", "level", "eps"],
             Self::Relu | Self::Gelu | Self::GlobalAvgPool | Self::Flatten | Self::FirstToken => &["level"],
             Self::MaxPool => &["level", "kernel", "stride", "padding"],
             Self::AvgPool => &["level", "kernel", "stride"],
@@ -192,6 +208,9 @@ struct Keys {
     padding: Option<usize>,
     /// Whether the layer has a bias. Default: true.
     bias: Option<bool>,
+    /// `batch-norm`, `layer-norm`: added to the variance. Default: 1e-5, as in PyTorch. A state dict does not tell it.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    eps: Option<f64>,
     /// Share of elements dropped in training.
     #[schemars(range(min = 0.0, max = 0.99))]
     p: Option<f64>,
@@ -225,6 +244,7 @@ impl Keys {
             ("stride", self.stride.is_some()),
             ("padding", self.padding.is_some()),
             ("bias", self.bias.is_some()),
+            ("eps", self.eps.is_some()),
             ("p", self.p.is_some()),
             ("body", self.body.is_some()),
             ("shortcut", self.shortcut.is_some()),
@@ -244,6 +264,7 @@ impl Keys {
         let bias = self.bias.unwrap_or(true);
         let padding = self.padding.unwrap_or(0);
         let kernel = self.kernel.ok_or("kernel");
+        let eps = self.eps.unwrap_or(NORM_EPS);
         Ok(match self.kind {
             Kind::Conv => Operation::Conv {
                 out: self.out,
@@ -253,8 +274,8 @@ impl Keys {
                 bias,
             },
             Kind::Linear => Operation::Linear { out: self.out, bias },
-            Kind::BatchNorm => Operation::BatchNorm,
-            Kind::LayerNorm => Operation::LayerNorm,
+            Kind::BatchNorm => Operation::BatchNorm { eps },
+            Kind::LayerNorm => Operation::LayerNorm { eps },
             Kind::Relu => Operation::Relu,
             Kind::Gelu => Operation::Gelu,
             Kind::MaxPool => Operation::MaxPool {

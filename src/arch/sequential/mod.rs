@@ -29,7 +29,7 @@
 //! the layer before it; what follows the last of them belongs to it. Where any layer is marked by `level = true`, levels
 //! end after the marked layers instead, and at the end.
 //!
-//! *Import.* A state dict with other names is taken in its order, see `by_order`.
+//! *Import.* A state dict with other names is taken where shapes tell its tensors apart, see `by_order`.
 
 mod layer;
 mod plan;

@@ -23,9 +23,10 @@ impl Operation {
                 .iter()
                 .chain(shortcut)
                 .any(|layer| layer.operation.has_parameters()),
-            Self::BatchNorm | Self::LayerNorm | Self::PatchEmbedding { .. } | Self::Transformer { .. } => {
-                true
-            }
+            Self::BatchNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::PatchEmbedding { .. }
+            | Self::Transformer { .. } => true,
             _ => self.is_map(),
         }
     }
@@ -108,7 +109,7 @@ impl Sequential {
         let is_norm = |i: usize| {
             self.layers
                 .get(i)
-                .is_some_and(|layer| layer.operation == Operation::BatchNorm)
+                .is_some_and(|layer| matches!(layer.operation, Operation::BatchNorm { .. }))
         };
         let has_parameters = |i: &usize| self.layers[*i].operation.has_parameters();
         let mut ends: Vec<bool> = self.layers.iter().map(|layer| layer.level).collect();
@@ -199,15 +200,15 @@ fn write(
             bias,
         } => builder.conv(name, name, (width(*out)?, *kernel, *stride, *padding), *bias)?,
         Operation::Linear { out, bias } => builder.linear(name, name, width(*out)?, *bias)?,
-        Operation::BatchNorm => {
+        Operation::BatchNorm { eps } => {
             if !before.is_some_and(Operation::is_map) {
                 let message = "a `batch-norm` has to follow a `conv` or `linear`, right after it";
                 return Err(PlanError::new(message));
             }
-            builder.batch_norm(name);
+            builder.batch_norm(name, *eps);
             return Ok(Vec::new());
         }
-        Operation::LayerNorm => layer_norm(builder, name)?,
+        Operation::LayerNorm { eps } => layer_norm(builder, name, *eps)?,
         Operation::Relu => Module::Relu,
         Operation::Gelu => Module::Gelu,
         Operation::MaxPool {
@@ -278,14 +279,14 @@ fn residual(
 }
 
 /// Over the last dimension of what flows, which for tokens is the first of their shape here.
-fn layer_norm(builder: &mut Builder, name: &str) -> Result<Module, PlanError> {
+fn layer_norm(builder: &mut Builder, name: &str, eps: f64) -> Result<Module, PlanError> {
     let shape = builder.shape().to_vec();
     if shape.len() > 2 {
         return Err(PlanError::new(format!(
             "a `layer-norm` needs flat activations or tokens, not {shape:?}"
         )));
     }
-    let scale = vit::norm(builder, name, shape[0]);
+    let scale = builder.norm(name, shape[0], eps);
     builder.mixed(shape);
     Ok(Module::LayerNorm { scale })
 }

@@ -69,6 +69,7 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         },
         // The first is how protocol 2 writes bytes.
         ("_codecs", "encode") | ("torch", "device") => Class::Opaque,
+        _ if is_bystander(module, name) => Class::Opaque,
         ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Class::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Class::RebuildParameter,
         ("torch", "Size") => Class::Size,
@@ -81,6 +82,20 @@ pub(super) fn resolve<'a>(module: &'a str, name: &'a str) -> Option<Class<'a>> {
         _ => return None,
     };
     Some(class)
+}
+
+/// Values that training loops keep beside the weights. Nothing of them is read.
+fn is_bystander(module: &str, name: &str) -> bool {
+    match module {
+        "argparse" => name == "Namespace",
+        "collections" => matches!(name, "defaultdict" | "Counter" | "deque"),
+        "datetime" => matches!(name, "datetime" | "date" | "time" | "timedelta" | "timezone"),
+        "numpy" => matches!(name, "dtype" | "ndarray"),
+        "numpy.core.multiarray" | "numpy._core.multiarray" => matches!(name, "scalar" | "_reconstruct"),
+        "pathlib" | "pathlib._local" => name.ends_with("Path"),
+        "torch.torch_version" => name == "TorchVersion",
+        _ => module.contains("lightning") && name == "AttributeDict",
+    }
 }
 
 /// `torch.float32`, as an attribute's value.
@@ -100,9 +115,21 @@ fn is_dtype(name: &str) -> bool {
     )
 }
 
-/// A class of `torch.nn.modules`; its functions are in lower case.
+/// Whether a class holds another module, which does the work, under the name `module`.
+pub(super) fn is_wrapper(class: (&str, &str)) -> bool {
+    matches!(
+        class,
+        ("torch.nn.parallel.data_parallel", "DataParallel")
+            | ("torch.nn.parallel.distributed", "DistributedDataParallel")
+    )
+}
+
+/// A class of `torch.nn.modules`, or a wrapper of one; its functions are in lower case.
 fn is_layer(module: &str, name: &str) -> bool {
     let identifier = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_wrapper((module, name)) {
+        return true;
+    }
     module.strip_prefix("torch.nn.modules.").is_some_and(identifier)
         && name.starts_with(|c: char| c.is_ascii_uppercase())
         && identifier(name)

@@ -3,6 +3,7 @@
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::error::{EntryProblem, TorchError};
@@ -21,10 +22,17 @@ pub(super) struct Archive {
 impl Archive {
     /// Reads the archive's directory, and finds the root folder and the byte order.
     pub(super) fn open(path: &Path, file: Input, length: u64) -> Result<Self, TorchError> {
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|source| TorchError::Zip {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        // An archive of PyTorch begins with the file. Left to guess, the reader takes the length of the directory back
+        // from its end record, without the two records that PyTorch writes between them; where the first entry of the
+        // directory is as long as these (a name of 21 characters), it finds the second entry there and misses the first.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let zip =
+            ZipArchive::with_config(config, BufReader::new(file)).map_err(|source| TorchError::Zip {
+                path: path.to_path_buf(),
+                source,
+            })?;
         let root = root(&zip).map_err(|problem| TorchError::NotTorch {
             path: path.to_path_buf(),
             problem,
@@ -142,5 +150,11 @@ fn root(zip: &ZipArchive<BufReader<Input>>) -> Result<String, &'static str> {
             return Err("it has more than one `data.pkl`");
         }
     }
-    found.ok_or("it has no `data.pkl` in a folder")
+    let ends_in = |end: &[u8]| zip.file_names_raw().any(|name| name.ends_with(end));
+    match found {
+        Some(_) if ends_in(b"/constants.pkl") => Err("it is a program of TorchScript"),
+        Some(folder) => Ok(folder),
+        None if ends_in(b"/archive_format") => Err("it is a program of `torch.export`"),
+        None => Err("it has no `data.pkl` in a folder"),
+    }
 }

@@ -20,6 +20,10 @@ pub(super) struct Content {
     /// In the order of `state_dict()`: names, each with its place in `layouts`. Tied tensors share one.
     pub(super) names: Vec<(String, usize)>,
     pub(super) layouts: Vec<Layout<Arc<str>>>,
+    /// Where a training loop has put the weights; empty where they are the whole file.
+    pub(super) under: String,
+    /// The `eps` of normalisations, by the module's name.
+    pub(super) norms: BTreeMap<String, f64>,
 }
 
 impl Content {
@@ -28,6 +32,8 @@ impl Content {
             class,
             tensors,
             attributes,
+            under,
+            norms,
         } = module::plan(tree, limits)?;
         let mut places: HashMap<Handle, usize> = HashMap::new();
         // Each key is copied once, so that all of them together are no longer than the pickle.
@@ -51,6 +57,8 @@ impl Content {
             attributes,
             names,
             layouts,
+            under,
+            norms,
         })
     }
 }

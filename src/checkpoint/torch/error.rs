@@ -248,6 +248,9 @@ pub enum LayoutProblem {
         /// What should be there.
         expected: &'static str,
     },
+    /// A checkpoint of a training loop with the weights of more than one model, or of one under more than one name.
+    #[error("it holds the weights of more than one model: {}", quoted(.0))]
+    Several(Vec<String>),
     /// A name longer than any real model has.
     #[error("a name is longer than {0} bytes")]
     Name(usize),
@@ -291,6 +294,13 @@ pub enum TensorProblem {
     Candle(String),
 }
 
+/// The first few names, in backticks.
+fn quoted(names: &[String]) -> String {
+    let shown = names.iter().take(5).map(|name| format!("`{name}`"));
+    let more = (names.len() > 5).then(|| "...".to_owned());
+    shown.chain(more).collect::<Vec<_>>().join(", ")
+}
+
 impl TorchError {
     pub(super) fn entry(path: &Path, entry: &str, problem: EntryProblem) -> Self {
         Self::Entry {
@@ -328,7 +338,10 @@ impl TorchError {
         const AGAIN: &str = "the file is damaged or incomplete: copy it again from where it comes from, or save it again";
         const STATE_DICT: &str = "in Python, save `model.state_dict()` alone";
         match self {
-            Self::Unknown { .. } | Self::NotTorch { .. } => Some("give a file written by `torch.save`"),
+            Self::Unknown { .. } => Some("give a file written by `torch.save`"),
+            Self::NotTorch { .. } => {
+                Some("in Python, write the weights by `torch.save(model.state_dict(), FILE)`")
+            }
             Self::Zip { .. } | Self::Tensor { .. } => Some(AGAIN),
             Self::Entry { problem, .. } => match problem {
                 EntryProblem::Compressed => {
@@ -353,6 +366,7 @@ impl TorchError {
             },
             Self::Layout { problem, .. } => match problem {
                 LayoutProblem::Root(_) | LayoutProblem::Unexpected { .. } => Some(STATE_DICT),
+                LayoutProblem::Several(_) => Some("in Python, save the one that is meant alone"),
                 _ => None,
             },
             Self::Io { .. } | Self::TensorBytes { .. } => None,

@@ -85,6 +85,15 @@ impl Opened {
         &self.content.attributes
     }
 
+    /// Where a training loop has put the weights.
+    pub(in crate::checkpoint) fn under(&self) -> Option<&str> {
+        Some(self.content.under.as_str()).filter(|under| !under.is_empty())
+    }
+
+    pub(in crate::checkpoint) const fn norms(&self) -> &BTreeMap<String, f64> {
+        &self.content.norms
+    }
+
     pub(in crate::checkpoint) fn infos(&self) -> Vec<TensorInfo> {
         let info = |(name, place): &(String, usize)| {
             let layout = &self.content.layouts[*place];

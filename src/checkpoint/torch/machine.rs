@@ -97,6 +97,7 @@ impl<'a, 'l> Machine<'a, 'l> {
         let target = self.top()?;
         match self.arena.get_mut(target) {
             Node::List(list) | Node::Set(list) => list.extend_from_slice(items),
+            Node::Opaque => {}
             other => {
                 return Err(PickleProblem::Kind {
                     action: "append to",
@@ -115,6 +116,7 @@ impl<'a, 'l> Machine<'a, 'l> {
                 dict.extend(pairs.iter().map(|[key, value]| (*key, *value)));
             }
             Node::Dict(_) => return Err(PickleProblem::Arguments("SETITEMS")),
+            Node::Opaque => {}
             other => {
                 return Err(PickleProblem::Kind {
                     action: "set an item of",
@@ -133,7 +135,7 @@ impl<'a, 'l> Machine<'a, 'l> {
             Node::Object {
                 state: state @ None, ..
             } => *state = Some(attributes),
-            Node::Dict(_) => {}
+            Node::Dict(_) | Node::Opaque => {}
             other => {
                 return Err(PickleProblem::Kind {
                     action: "set the attributes of",

@@ -17,9 +17,10 @@
 //! Values lie in an arena and refer to each other by handle, so what a pickle shares stays shared, cycles are
 //! harmless, and dropping the tree does not recurse.
 //!
-//! Two shapes of file are understood: a whole module (`torch.save(model)`), of PyTorch's own classes or of the
-//! reference's models, and a plain state dict (`torch.save(model.state_dict())`). The tensors come out under the
-//! names and in the order of `state_dict()`: parameters, then persistent buffers, then submodules.
+//! Three shapes of file are understood: a whole module (`torch.save(model)`), of PyTorch's own classes or of the
+//! reference's models, a plain state dict (`torch.save(model.state_dict())`), and the dictionary of a training loop
+//! that holds one of both among other values (`{"epoch": 3, "model_state_dict": ..., "optimizer": ...}`). The tensors
+//! come out under the names and in the order of `state_dict()`: parameters, then persistent buffers, then submodules.
 
 mod attribute;
 mod classes;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::attribute::Attribute;
+use super::classes::is_wrapper;
 use super::error::LayoutProblem;
 use super::limits::Limits;
 use super::pickle::Tree;
@@ -18,7 +19,31 @@ pub(super) struct Plan {
     /// Names and the tensors' nodes.
     pub(super) tensors: Vec<(String, Handle)>,
     pub(super) attributes: BTreeMap<String, Attribute>,
+    /// Where a training loop has put the weights, such as `model_state_dict`; empty where they are the whole file.
+    pub(super) under: String,
+    /// A whole module's normalisations, by name, and the `eps` of each.
+    pub(super) norms: BTreeMap<String, f64>,
 }
+
+/// Names under which training loops put a model's weights.
+const USUAL: [&str; 9] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+];
+
+/// Modules of PyTorch with normalisations.
+const NORMS: [&str; 3] = [
+    "torch.nn.modules.batchnorm",
+    "torch.nn.modules.normalization",
+    "torch.nn.modules.instancenorm",
+];
 
 /// Walks the tree. Costs are bounded by the limits even where the tree is not one: a module below itself runs into
 /// the depth, modules that share submodules into the number of entries.
@@ -31,15 +56,7 @@ pub(super) fn plan(tree: &Tree<'_>, limits: &Limits) -> Result<Plan, LayoutProbl
         plan: Plan::default(),
     };
     match tree.arena.get(tree.root) {
-        Node::Dict(_) => walk.state_dict(tree.root)?,
-        Node::Object {
-            class: (module, name),
-            ..
-        } => {
-            walk.plan.class = Some(format!("{module}.{name}"));
-            walk.attributes(tree.root)?;
-            walk.module(tree.root, 0)?;
-        }
+        Node::Dict(_) | Node::Object { .. } => walk.weights(tree.root, 0)?,
         other => return Err(LayoutProblem::Root(other.kind())),
     }
     Ok(walk.plan)
@@ -67,9 +84,127 @@ impl<'a> Walk<'_, 'a> {
         self.prefix.trim_end_matches('.').to_owned()
     }
 
-    fn state_dict(&mut self, root: Handle) -> Result<(), LayoutProblem> {
-        for (name, value) in self.items(root)?.unwrap_or_default() {
-            self.tensor(name, value)?;
+    /// A module, a state dict, or a dictionary with one of them somewhere in it.
+    fn weights(&mut self, root: Handle, depth: usize) -> Result<(), LayoutProblem> {
+        if depth >= self.limits.depth {
+            return Err(LayoutProblem::Depth(self.limits.depth));
+        }
+        let arena = self.arena;
+        if let Node::Object { class, .. } = arena.get(root) {
+            if is_wrapper(*class)
+                && let Some(inner) = self.wrapped(root)?
+            {
+                return self.weights(inner, depth + 1);
+            }
+            self.plan.class = Some(format!("{}.{}", class.0, class.1));
+            self.attributes(root)?;
+            return self.module(root, 0);
+        }
+        let items = self.items(root)?.unwrap_or_default();
+        let is_tensor = |value: Handle| matches!(arena.get(value), Node::Tensor(_));
+        let (tensors, others): (Vec<_>, Vec<_>) = items.iter().partition(|(_, value)| is_tensor(*value));
+        if others.is_empty() {
+            return tensors
+                .into_iter()
+                .try_for_each(|&(name, value)| self.tensor(name, value));
+        }
+        if let Some((name, model)) = self.model_of(&others)? {
+            self.beside(&items)?;
+            let dot = if self.plan.under.is_empty() { "" } else { "." };
+            self.plan.under = format!("{}{dot}{name}", self.plan.under);
+            if self.plan.under.len() > MAX_NAME {
+                return Err(LayoutProblem::Name(MAX_NAME));
+            }
+            return self.weights(model, depth + 1);
+        }
+        // Numbers and text among the tensors, as a loop that adds the epoch to a state dict leaves them.
+        let harmless = |value: Handle| {
+            let node = arena.get(value);
+            matches!(
+                node,
+                Node::None | Node::Bool(_) | Node::Int(_) | Node::Float(_) | Node::Text(_)
+            )
+        };
+        let foreign = others
+            .iter()
+            .find(|(_, value)| tensors.is_empty() || !harmless(*value));
+        if let Some((name, value)) = foreign {
+            return Err(self.unexpected(name, arena.get(*value), "tensor"));
+        }
+        self.beside(&items)?;
+        tensors
+            .into_iter()
+            .try_for_each(|&(name, value)| self.tensor(name, value))
+    }
+
+    /// The module in a wrapper.
+    fn wrapped(&mut self, wrapper: Handle) -> Result<Option<Handle>, LayoutProblem> {
+        let state = self.state(wrapper)?;
+        let modules = state.iter().find(|(key, _)| *key == "_modules");
+        let modules = self.table("_modules", modules.map(|(_, modules)| *modules))?;
+        let inner = modules.iter().find(|(name, _)| *name == "module");
+        Ok(inner.map(|(_, inner)| *inner))
+    }
+
+    /// The entry of a training loop's dictionary that holds the model: the only one with weights in it, the only one of
+    /// a usual name, or else the only one with such an entry.
+    fn model_of(&mut self, items: &[&(&'a str, Handle)]) -> Result<Option<(&'a str, Handle)>, LayoutProblem> {
+        for depth in 0..=1 {
+            let mut found = Vec::new();
+            for &&(name, value) in items {
+                if self.has_weights(value, depth)? {
+                    found.push((name, value));
+                }
+            }
+            if found.len() > 1 {
+                let usual = found.iter().filter(|(name, _)| USUAL.contains(name));
+                let usual: Vec<_> = usual.copied().collect();
+                if usual.len() != 1 {
+                    let short = |(name, _): &(&str, Handle)| name.chars().take(100).collect();
+                    return Err(LayoutProblem::Several(found.iter().map(short).collect()));
+                }
+                found = usual;
+            }
+            if let [model] = *found {
+                return Ok(Some(model));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is a module or a dictionary of tensors by name, or, further up, one with such an entry.
+    fn has_weights(&mut self, value: Handle, depth: usize) -> Result<bool, LayoutProblem> {
+        let arena = self.arena;
+        let pairs = match arena.get(value) {
+            Node::Object { .. } => return Ok(depth == 0),
+            Node::Dict(pairs) => pairs,
+            _ => return Ok(false),
+        };
+        self.visit(pairs.len().max(1))?;
+        // An optimizer's state is by number.
+        if !pairs.iter().all(|&(key, _)| arena.text(key).is_some()) {
+            return Ok(false);
+        }
+        if depth == 0 {
+            let is_tensor = |&(_, value): &(Handle, Handle)| matches!(arena.get(value), Node::Tensor(_));
+            return Ok(pairs.iter().any(is_tensor));
+        }
+        for &(_, value) in pairs {
+            if self.has_weights(value, depth - 1)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a training loop has put beside the weights, as attributes.
+    fn beside(&mut self, items: &[(&'a str, Handle)]) -> Result<(), LayoutProblem> {
+        for &(name, value) in items {
+            self.visit(self.arena.elements(value).map_or(1, <[_]>::len))?;
+            match Attribute::from_node(self.arena, value) {
+                Attribute::Other => {}
+                attribute => drop(self.plan.attributes.insert(name.to_owned(), attribute)),
+            }
         }
         Ok(())
     }
@@ -97,6 +232,12 @@ impl<'a> Walk<'_, 'a> {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| *value)
         };
+        if let (Node::Object { class, .. }, Some(eps)) = (self.arena.get(module), field("eps"))
+            && NORMS.contains(&class.0)
+            && let Node::Float(eps) = *self.arena.get(eps)
+        {
+            self.plan.norms.insert(self.module_name(), eps);
+        }
         for (name, value) in self.table("_parameters", field("_parameters"))? {
             self.tensor(name, value)?;
         }

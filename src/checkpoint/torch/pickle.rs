@@ -153,6 +153,7 @@ impl Machine<'_, '_> {
                         class: (module, name),
                         state: None,
                     }),
+                    Node::Class(Class::Opaque) => self.create(Node::Opaque),
                     ref other => Err(PickleProblem::Kind {
                         action: "make an instance of",
                         found: other.kind(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Format;
+use super::{Format, OutputArgs};
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
@@ -41,6 +41,9 @@ pub struct ExportArgs {
     pub checkpoint: PathBuf,
     /// What to write: `.pt` for a PyTorch state dict, or `.safetensors`
     pub out: PathBuf,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Arguments of `import`.
@@ -50,6 +53,9 @@ pub struct ImportArgs {
     pub file: PathBuf,
     /// What to write, a `.safetensors` file
     pub out: PathBuf,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// Heads of a vision transformer, for files that do not tell them
     #[arg(long, value_name = "N")]
     pub heads: Option<usize>,

@@ -17,8 +17,8 @@ pub use exec::{
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
 pub use step::{
-    AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, PlaceArg, StepArgs,
-    TrainArgs,
+    AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, OutputArgs, PlaceArg,
+    StepArgs, TrainArgs,
 };
 
 /// Declarative experiments in neural network model fusion.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::StepFormat;
+use super::{OutputArgs, StepFormat};
 
 /// Arguments of `table`.
 #[derive(Debug, Args)]
@@ -83,6 +83,9 @@ pub struct PlotArgs {
     /// Where to write [default: plots/ in the experiment's results, the folder of a JSON file]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Form of a figure.
@@ -101,9 +104,12 @@ pub enum PlotFormat {
 pub struct ReportArgs {
     /// A manifest, or the name of an experiment with results
     pub experiment: String,
-    /// Where to write [default: report.html in the experiment's results]
+    /// Where to write, an .html file [default: report.html in the experiment's results]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Arguments of `compare`.

@@ -26,6 +26,14 @@ pub struct StepArgs {
     pub format: StepFormat,
 }
 
+/// What a command does where a file is already there.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArgs {
+    /// Replace files that are there: inputs of the command, other models, files of other programs
+    #[arg(short, long)]
+    pub force: bool,
+}
+
 /// Models of a command that needs no manifest.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
@@ -56,6 +64,9 @@ pub struct TrainArgs {
     /// Folder for the models, `model_0.safetensors` and so on; made if need be
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// Data and settings.
     #[command(flatten)]
     pub step: StepArgs,
@@ -73,6 +84,9 @@ pub struct FinetuneArgs {
     /// Folder for the models, safetensors with the names of the original files; made if need be
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// Which models.
     #[command(flatten)]
     pub models: ModelArgs,
@@ -104,9 +118,12 @@ pub struct FuseArgs {
     /// Seed of the method's own randomness
     #[arg(long, value_name = "N")]
     pub method_seed: Option<u64>,
-    /// Where to write the fused model, a safetensors file
+    /// Where to write the fused model: `.safetensors`, or `.pt` for a PyTorch state dict
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// Where to draw the models' and the fused one's metrics as bars: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -140,9 +157,12 @@ pub struct ImportanceArgs {
     /// cluster as colour: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Where to write what that figure shows, as JSON; `runner plot FILE` draws it
+    /// Where to write what that figure shows, a .json file; `runner plot FILE` draws it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// The level of that figure, from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub level: usize,
@@ -176,9 +196,12 @@ pub struct InterpolateArgs {
     /// Networks on the line, both models among them
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(3..=1000))]
     pub points: u16,
-    /// Where to write the result, a JSON file; `runner plot FILE` draws it
+    /// Where to write the result, a .json file; `runner plot FILE` draws it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Whether files are replaced.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// Where to draw the curves: an .svg, .png or .tex (pgfplots) file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,

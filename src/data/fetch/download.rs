@@ -92,6 +92,10 @@ impl Download<'_> {
         if self.is_there(&target, sums) {
             return Ok(false);
         }
+        // Another content than ours, and nothing says that a download has left it: somebody has put it there.
+        if target.symlink_metadata().is_ok() && sums.get(&self.file.name).is_none() {
+            return Err(FetchError::Foreign { path: target });
+        }
         let path = self.part();
         let mut part = Disk::options()
             .read(true)

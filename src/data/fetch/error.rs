@@ -76,6 +76,12 @@ pub enum FetchError {
         /// The system's word, such as that the disk is full.
         source: std::io::Error,
     },
+    /// A file of this name is there that no download has left, with another content than the published one.
+    #[error("`{}` is there already, and is not the file that would be downloaded", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Another process is at it.
     #[error("`{}` is being downloaded by another process", path.display())]
     Busy {
@@ -114,6 +120,7 @@ impl FetchError {
             Self::Write { .. } => {
                 "make room, or name another folder with `--data-dir DIR`; the same command goes on where this one stopped"
             }
+            Self::Foreign { .. } => "move it away, or download into another folder with `--data-dir DIR`",
             Self::Busy { .. } => "wait until it is done",
         };
         Some(text.to_owned())

@@ -143,6 +143,22 @@ fn files_are_downloaded_once_and_are_the_data_set() {
 }
 
 #[test]
+fn a_file_that_no_download_has_left_stays() {
+    let server = Server::new(hub(
+        &[(TRAIN, plain(&shard(&[3]))), (TEST, plain(&shard(&[5])))],
+        true,
+    ));
+    let folder = folder();
+    put(&folder, TRAIN, b"mine");
+    let refused = fetch(&folder, &server).expect_err("somebody else's");
+    assert!(matches!(refused, FetchError::Foreign { .. }), "{refused}");
+    assert_eq!(read(&folder, TRAIN), b"mine");
+    // The published one is taken, whoever has put it there.
+    put(&folder, TRAIN, &shard(&[3]));
+    assert_eq!(fetch(&folder, &server).expect("fetched").kept, [TRAIN]);
+}
+
+#[test]
 fn a_transfer_that_breaks_off_is_continued() {
     let body = content();
     let broken = Answer {

@@ -44,7 +44,8 @@ impl Figure {
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         let written = encoder
-            .write_header()
+            .add_text_chunk("Software".to_owned(), "runner".to_owned())
+            .and_then(|()| encoder.write_header())
             .and_then(|mut writer| writer.write_image_data(&rgb));
         written.map_err(|error| fail(error.to_string()))?;
         Ok(bytes)

@@ -173,6 +173,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Whether it is the folder of a submission, described or not: its first file is there.
+    pub fn is_begun(&self) -> bool {
+        fs::symlink_metadata(self.token()).is_ok_and(|token| token.is_file())
+    }
+
     /// All submissions of a results folder. A folder without a description was never submitted from.
     pub fn all(store: &Store) -> Result<Vec<(Self, Submission)>, SlurmError> {
         let mut all = Vec::new();
