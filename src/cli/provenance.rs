@@ -25,10 +25,31 @@ pub fn provenance(path: &Path, manifest: &Resolved, device: &str) -> Provenance 
             .ok()
             .map(|name| name.trim().to_string()),
         device: device.to_string(),
+        cpu: Some(cpu()),
         peak_memory: None,
         git_commit,
         manifest_committed,
         manifest_hash: manifest_hash(manifest),
+    }
+}
+
+/// Kind of this machine's CPU: its architecture, and the vector instructions on which the order of sums may depend.
+pub fn cpu() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let features = [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let features = [("neon", std::arch::is_aarch64_feature_detected!("neon"))];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let features: [(&str, bool); 0] = [];
+    let names = features.iter().filter(|(_, has)| *has);
+    let names: String = names.map(|(name, _)| format!(" {name}")).collect();
+    match names.is_empty() {
+        true => std::env::consts::ARCH.to_string(),
+        false => format!("{}:{names}", std::env::consts::ARCH),
     }
 }
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::CliError;
 use super::args::{Global, StepArgs};
+use super::provenance::cpu;
 use super::{exec, setup};
 use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
@@ -85,6 +86,7 @@ impl Step {
                 provenance: Provenance {
                     runner: env!("CARGO_PKG_VERSION").into(),
                     device: device_name,
+                    cpu: Some(cpu()),
                     ..Provenance::default()
                 },
             },

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::CliError;
 use super::args::{Format, TaskArgs};
 use super::progress::Progress;
+use super::provenance::cpu;
 use super::step::failed;
 use super::{clock, setup, slurm};
 use crate::job::{DataCache, Resources};
@@ -30,6 +31,7 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     let provenance = Provenance {
         host: Some(host.clone()),
         device: device_name.clone(),
+        cpu: Some(cpu()),
         ..setting.provenance.clone()
     };
     let resources = Resources {

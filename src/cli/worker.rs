@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CliError;
 use super::args::{Global, WorkerArgs};
+use super::provenance::cpu;
 use super::setup;
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute};
@@ -53,6 +54,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
         provenance: Provenance {
             runner: env!("CARGO_PKG_VERSION").into(),
             device: device_name,
+            cpu: Some(cpu()),
             ..Provenance::default()
         },
         store,

@@ -117,6 +117,9 @@ pub struct Provenance {
     pub host: Option<String>,
     /// The device that computed, such as `cpu` or `cuda:0`.
     pub device: String,
+    /// Kind of the CPU: its architecture and the vector instructions that it has, such as `x86_64: avx2 fma`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Peak resident memory of the whole process so far, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
