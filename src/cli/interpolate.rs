@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args::{AlignArg, Global, InterpolateArgs, StepFormat};
-use super::step::{Step, check_folder, failed, key};
+use super::step::{Step, check_folder, key};
 use super::{CliError, plot};
 use crate::job::interpolation;
 use crate::report::Metric;
@@ -33,14 +33,9 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
         .map(|out| check_folder("--out", out))
         .transpose()?;
     step.make()?;
-    let study = interpolation(
-        step.fusion()?,
-        step.studied(),
-        args.points.into(),
-        &step.resources,
-        &mut step.listener(),
-    );
-    let study = study.map_err(|error| failed(&error))?;
+    let (job, models, points) = (step.fusion()?.clone(), step.studied(), args.points.into());
+    let study =
+        step.study(move |resources, on_event| interpolation(&job, models, points, resources, on_event))?;
     let study = plot::study(study, args.out.as_deref(), args.plot.as_deref())?;
     match (args.step.format, &study.found) {
         (StepFormat::Json, _) => writeln!(std::io::stdout(), "{:#}", serde_json::json!(study))?,
