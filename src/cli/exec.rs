@@ -101,6 +101,9 @@ fn run_all(
     let decisions = decide(&experiment.plan, &store, selection);
     require_some(&decisions, selection)?;
     refuse_newer(&decisions)?;
+    if selection.slice.is_none() {
+        store.save_replaced(&BTreeMap::new())?;
+    }
     summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     summary.left_out = decisions.iter().filter(|d| !d.selected).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
@@ -118,6 +121,13 @@ fn run_all(
     // Before the jobs, so that `status` and `table` know while they run what is still to come.
     store.save_index(&index(&experiment.manifest, &experiment.plan, path))?;
     let before = before(&experiment.plan, &store, &decisions);
+    if selection.slice.is_none() {
+        let name = |job: usize| experiment.plan.jobs[job].name.clone();
+        let hashes = before
+            .iter()
+            .map(|(&job, hash)| (name(job), hash.to_hex().to_string()));
+        store.save_replaced(&hashes.collect())?;
+    }
     if args.executor == Where::Slurm && !todo.is_empty() {
         let work = slurm::Work {
             experiment,
@@ -137,6 +147,7 @@ fn run_all(
     summary.ok = outcome.count(Status::Ok);
     summary.failed = outcome.count(Status::Failed);
     summary.skipped = outcome.count(Status::Skipped);
+    summary.not_started = todo.len() - outcome.finished.len();
     match outcome.halt {
         Some(Halt::Interrupted) => {
             let left = todo.len() - outcome.finished.len();
@@ -149,6 +160,9 @@ fn run_all(
         }
         Some(Halt::Broken(error)) => return Err(failed(&error)),
         None => {}
+    }
+    if selection.slice.is_none() {
+        store.save_replaced(&BTreeMap::new())?;
     }
     // With what the jobs have written since.
     let store = store.with_ledger();
@@ -179,6 +193,8 @@ pub(super) struct Summary {
     pub ok: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// Those that were not started after so many failures.
+    pub not_started: usize,
     /// Those that were not selected.
     pub left_out: usize,
     pub since: Instant,
@@ -192,6 +208,7 @@ impl Summary {
             ok: 0,
             failed: 0,
             skipped: 0,
+            not_started: 0,
             left_out: 0,
             since: Instant::now(),
         }
@@ -336,8 +353,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
             std::process::exit(130);
         }
         let _ = writeln!(std::io::stderr(), "\nstopping (once more to stop at once) ...");
-    })
-    .map_err(|error| CliError::Internal(error.to_string()))?;
+    })?;
     Ok(stop)
 }
 
@@ -380,6 +396,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
+            "not-started": summary.not_started,
             "tables": tables.iter().flat_map(|table| &table.files).collect::<Vec<_>>(),
         })
     };
@@ -409,13 +426,17 @@ fn show_outcome(
     }
     let _ = writeln!(
         err,
-        "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped; results in {}",
+        "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped{}; results in {}",
         experiment.manifest.name,
         summary.jobs,
         summary.cached,
         summary.ok,
         summary.failed,
         summary.skipped,
+        match summary.not_started {
+            0 => String::new(),
+            n => format!(", {n} not started"),
+        },
         store.root().display()
     );
     if summary.failed > 0 {
