@@ -9,12 +9,11 @@
 //! | rest | the arrays, one after the other |
 //!
 //! A file that is not whole, or that was made from other sources or by another decoder, is as good as none. The header
-//! is checked whenever it is read. The arrays are mapped into memory, so that the processes of a machine share one copy, and
-//! checked whenever they are, piece by piece on all cores. The hashes of the pieces are in the header, and so under its
-//! checksum.
+//! is checked whenever it is read. So are the arrays, piece by piece on all cores. The hashes of the pieces are in the
+//! header, and so under its checksum.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +22,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::pixels::{Pixels, map, stretch};
+use super::pixels::Pixels;
 use crate::files::{TEMPORARY, write_atomic};
 
 const MAGIC: &[u8; 8] = b"RUNIMGS2";
@@ -188,7 +187,7 @@ impl Kept<'_> {
         self.places.iter().find_map(of)
     }
 
-    /// The arrays, mapped and found whole.
+    /// The arrays, read and found whole.
     pub(super) fn load(&self) -> Option<(Facts, Vec<Pixels>)> {
         self.places.iter().find_map(|path| self.arrays(path).ok()?)
     }
@@ -265,16 +264,13 @@ impl Kept<'_> {
         let Some((mut file, header)) = self.open(path)? else {
             return Ok(None);
         };
-        let mut offset = file.stream_position()? as usize;
-        let map = map(&file)?;
         let mut arrays = Vec::with_capacity(header.lengths.len());
         for (&length, pieces) in header.lengths.iter().zip(&header.pieces) {
-            let end = offset + length as usize;
-            let Some(array) = stretch(&map, offset..end).filter(|array| sound(array, pieces)) else {
+            let array = Pixels::read(&mut file, length)?;
+            if !sound(&array, pieces) {
                 tracing::warn!(path = %path.display(), "kept images are damaged and decoded again");
                 return Ok(None);
-            };
-            offset = end;
+            }
             arrays.push(array);
         }
         Ok(Some((header.facts(), arrays)))
