@@ -16,6 +16,7 @@ mod fetch;
 mod groups;
 mod inferred;
 mod interrupt;
+mod limits;
 mod living;
 mod reports;
 mod rerun;
