@@ -24,6 +24,8 @@ pub enum JobEvent {
         /// Mean training loss.
         loss: f64,
     },
+    /// The result is there: what is left is to evaluate it, which no time limit ends.
+    Computed,
     /// Nothing to say; an occasion to be told to stop.
     Tick,
 }

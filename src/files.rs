@@ -56,6 +56,8 @@ pub enum Step {
     Write,
     /// Flushing to the disk.
     Sync,
+    /// The same for all files that were written by [`write_soon`].
+    Settle,
     /// Giving the file its name.
     Rename,
 }
@@ -85,9 +87,16 @@ pub fn inject(faults: Box<Faults>) {
 fn meet(step: Step) -> io::Result<Option<Fault>> {
     match FAULTS.get().and_then(|faults| faults(step)) {
         Some(Fault::Refused(number)) => Err(io::Error::from_raw_os_error(number)),
-        Some(Fault::Death) => std::process::abort(),
+        Some(Fault::Death) => die(),
         fault => Ok(fault),
     }
+}
+
+/// Ends this process as `kill -9` does.
+fn die() -> ! {
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
 }
 
 /// A file that is being written.
@@ -176,20 +185,33 @@ pub fn write_soon(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 
 /// Has everything that this process wrote by [`write_soon`] put on the disk. A few files are flushed one by one; for many,
 /// all in `folder`, its whole file system is, which takes no longer for thousands of them, but waits for what others have
-/// written as well.
+/// written as well. Where that fails nothing counts as flushed: all of it is tried again the next time.
 pub fn settle(folder: &Path) -> io::Result<()> {
-    let pending = std::mem::take(&mut *PENDING.lock().unwrap_or_else(PoisonError::into_inner));
-    if pending.is_empty() {
+    settle_all(&PENDING, folder)
+}
+
+fn settle_all(pending: &Mutex<Vec<PathBuf>>, folder: &Path) -> io::Result<()> {
+    let lock = || pending.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut now = std::mem::take(&mut *lock());
+    if now.is_empty() {
         return Ok(());
     }
-    meet(Step::Sync)?;
+    let flushed = flush(&now, folder);
+    if flushed.is_err() {
+        lock().append(&mut now);
+    }
+    flushed
+}
+
+fn flush(pending: &[PathBuf], folder: &Path) -> io::Result<()> {
+    meet(Step::Settle)?;
     #[cfg(target_os = "linux")]
     if pending.len() > FEW {
         rustix::fs::syncfs(File::open(folder)?)?;
         return Ok(());
     }
     let mut folders: BTreeSet<&Path> = BTreeSet::from([folder]);
-    for path in &pending {
+    for path in pending {
         folders.extend(path.parent());
         match File::open(path) {
             Ok(file) => file.sync_all()?,
@@ -404,6 +426,22 @@ mod tests {
             let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
             assert_eq!(left.len(), 1);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_could_not_be_flushed_is_flushed_later() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (target, link) = (folder.path().join("file"), folder.path().join("link"));
+        write_atomic(&target, &[b"x"]).expect("written");
+        // It is there, but cannot be opened.
+        std::os::unix::fs::symlink("link", &link).expect("a link to itself");
+        let pending = Mutex::new(vec![target, link.clone()]);
+        assert!(settle_all(&pending, folder.path()).is_err());
+        assert_eq!(pending.lock().expect("no panic").len(), 2);
+        fs::remove_file(&link).expect("removed");
+        settle_all(&pending, folder.path()).expect("settled");
+        assert!(pending.lock().expect("no panic").is_empty());
     }
 
     #[test]

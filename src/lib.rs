@@ -22,7 +22,7 @@
 //! | [`importance`] | scores of neurons | arch, gpu, nn |
 //! | [`arch`] | networks: layers, levels, passes | gpu, nn |
 //! | [`nn`] | operations of networks: own kernels, the same on any number of threads | gpu |
-//! | [`gpu`] | CUDA: devices, kernels with twins on the CPU; the `unsafe`, but for one line of `data` | nothing of ours |
+//! | [`gpu`] | CUDA: devices, kernels with twins on the CPU; all of the `unsafe` | nothing of ours |
 //! | [`data`] | data sets, splits, fusion sets | files, guard |
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, files, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch, gpu |

@@ -17,6 +17,7 @@ mod given;
 mod groups;
 mod inferred;
 mod interrupt;
+mod limits;
 mod living;
 mod loops;
 mod outputs;

@@ -18,4 +18,5 @@ mod residual;
 mod schedule;
 mod sequential;
 mod shared;
+mod ticks;
 mod torch;

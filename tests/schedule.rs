@@ -369,6 +369,31 @@ fn a_failed_job_is_tried_again_as_often_as_asked() {
     assert_eq!(ran.outcome.count(Status::Ok), 8);
 }
 
+/// Whatever is waiting for another try when enough has failed: no failure is left out, nor what depends on it.
+#[test]
+fn after_so_many_failures_what_waits_for_another_try_has_failed() {
+    const FAILS: &[End] = &[End::Fails, End::Fails];
+    for capacity in [1, 2, 4] {
+        let ran = Case {
+            capacity,
+            retries: 1,
+            max_fail: Some(1),
+            ..Case::new(&[("m0/1", FAILS), ("m1/2", FAILS), ("m1/1", FAILS)])
+        }
+        .run();
+        let ended: BTreeSet<String> = ran.finished.iter().map(|(name, _)| name.clone()).collect();
+        let started: BTreeSet<String> = ran.started.iter().cloned().collect();
+        assert!(started.is_subset(&ended), "{started:?} {ended:?}");
+        assert_eq!(ran.outcome.finished.len(), ran.finished.len());
+        for seed in ["/1", "/2"] {
+            let failed = ran.with(Status::Failed).iter().any(|name| name.ends_with(seed));
+            let skipped = ran.with(Status::Skipped);
+            let skipped = skipped.iter().filter(|name| name.ends_with(seed)).count();
+            assert_eq!(skipped, if failed { 2 } else { 0 }, "{:?}", ran.finished);
+        }
+    }
+}
+
 #[test]
 fn stopped_it_cancels_what_runs_and_starts_nothing() {
     let ran = Case {

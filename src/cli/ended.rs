@@ -48,6 +48,7 @@ fn summary(submission: &Submission, folder: &Folder, store: &Store) -> Summary {
         ok: 0,
         failed: 0,
         skipped: 0,
+        not_started: 0,
         left_out: 0,
         since: since(folder).unwrap_or_else(Instant::now),
     };

@@ -6,7 +6,7 @@ use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::manifest::{ManifestError, Problem};
 use crate::report::ReportError;
-use crate::result::StoreError;
+use crate::result::{StoreError, THREADS_HINT};
 use crate::schedule::slurm::SlurmError;
 
 /// A command did not do what it was asked for.
@@ -98,9 +98,30 @@ impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            std::io::ErrorKind::WouldBlock => no_threads(&error),
+            std::io::ErrorKind::StorageFull => {
+                Self::usage(format!("cannot write: {error}"), "free some space, or write elsewhere")
+            }
             _ => Problem::new(error.to_string()).into(),
         }
     }
+}
+
+impl From<ctrlc::Error> for CliError {
+    fn from(error: ctrlc::Error) -> Self {
+        match error {
+            ctrlc::Error::System(error) => no_threads(&error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+/// The system gives no thread.
+pub fn no_threads(error: &std::io::Error) -> CliError {
+    CliError::usage(
+        format!("the system refuses another thread or process: {error}"),
+        THREADS_HINT,
+    )
 }
 
 /// A checkpoint that cannot be read or written.

@@ -107,6 +107,9 @@ fn run_all(
     let decisions = decide(&experiment.plan, &store, selection);
     require_some(&decisions, selection)?;
     refuse_newer(&decisions)?;
+    if selection.slice.is_none() {
+        store.save_replaced(&BTreeMap::new())?;
+    }
     summary.cached = decisions.iter().filter(|d| d.reason == Reason::Cached).count();
     summary.left_out = decisions.iter().filter(|d| !d.selected).count();
     let todo: BTreeSet<usize> = (0..decisions.len()).filter(|&job| decisions[job].run).collect();
@@ -126,6 +129,13 @@ fn run_all(
     let seen_from_there = relative(root, path);
     store.save_index(&index(&experiment.manifest, &experiment.plan, seen_from_there))?;
     let before = before(&experiment.plan, &store, &decisions);
+    if selection.slice.is_none() {
+        let name = |job: usize| experiment.plan.jobs[job].name.clone();
+        let hashes = before
+            .iter()
+            .map(|(&job, hash)| (name(job), hash.to_hex().to_string()));
+        store.save_replaced(&hashes.collect())?;
+    }
     if args.executor == Where::Slurm && !todo.is_empty() {
         let work = slurm::Work {
             experiment,
@@ -145,6 +155,7 @@ fn run_all(
     summary.ok = outcome.count(Status::Ok);
     summary.failed = outcome.count(Status::Failed);
     summary.skipped = outcome.count(Status::Skipped);
+    summary.not_started = todo.len() - outcome.finished.len();
     match outcome.halt {
         Some(Halt::Interrupted) => {
             let left = todo.len() - outcome.finished.len();
@@ -157,6 +168,9 @@ fn run_all(
         }
         Some(Halt::Broken(error)) => return Err(failed(&error)),
         None => {}
+    }
+    if selection.slice.is_none() {
+        store.save_replaced(&BTreeMap::new())?;
     }
     // With what the jobs have written since.
     let store = store.with_ledger();
@@ -190,6 +204,8 @@ pub(super) struct Summary {
     pub ok: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// Those that were not started after so many failures.
+    pub not_started: usize,
     /// Those that were not selected.
     pub left_out: usize,
     pub since: Instant,
@@ -203,6 +219,7 @@ impl Summary {
             ok: 0,
             failed: 0,
             skipped: 0,
+            not_started: 0,
             left_out: 0,
             since: Instant::now(),
         }
@@ -347,8 +364,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
             std::process::exit(130);
         }
         let _ = writeln!(std::io::stderr(), "\nstopping (once more to stop at once) ...");
-    })
-    .map_err(|error| CliError::Internal(error.to_string()))?;
+    })?;
     Ok(stop)
 }
 
@@ -391,6 +407,7 @@ fn show_outcome(
             "ok": summary.ok,
             "failed": summary.failed,
             "skipped": summary.skipped,
+            "not-started": summary.not_started,
             "warnings": warnings::document(&experiment.manifest.warnings),
             "tables": tables.iter().flat_map(|table| &table.files).map(|file| store.root().join(file)).collect::<Vec<_>>(),
         })
@@ -421,13 +438,17 @@ fn show_outcome(
     }
     let _ = writeln!(
         err,
-        "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped; results in {}",
+        "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped{}; results in {}",
         experiment.manifest.name,
         summary.jobs,
         summary.cached,
         summary.ok,
         summary.failed,
         summary.skipped,
+        match summary.not_started {
+            0 => String::new(),
+            n => format!(", {n} not started"),
+        },
         store.root().display()
     );
     if summary.failed > 0 {

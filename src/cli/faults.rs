@@ -1,7 +1,7 @@
 //! Writing that fails, for tests of what comes after: the hidden variable `RUNNER_FAULTS`.
 //!
 //! `seed=7,rate=0.02,kinds=enospc+eio+short+torn+death` has one step of writing in fifty fail, in one of these ways;
-//! `at=40,kinds=death` has the fortieth step fail. `clock=-240` has this machine's clock be four minutes slow.
+//! `at=40,kinds=death` has the fortieth step fail, `only=settle` flushes of many files alone. `clock=-240` has this machine's clock be four minutes slow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,6 +40,7 @@ struct Plan {
     seed: u64,
     rate: f64,
     at: Option<u64>,
+    only: Option<Step>,
     kinds: Vec<Fault>,
     clock: i64,
 }
@@ -50,6 +51,7 @@ impl Plan {
             seed: 0,
             rate: 0.0,
             at: None,
+            only: None,
             kinds: Vec::new(),
             clock: 0,
         };
@@ -59,6 +61,7 @@ impl Plan {
                 "seed" => plan.seed = value.parse().ok()?,
                 "rate" => plan.rate = value.parse().ok()?,
                 "at" => plan.at = Some(value.parse().ok()?),
+                "only" if value == "settle" => plan.only = Some(Step::Settle),
                 "clock" => plan.clock = value.parse().ok()?,
                 "kinds" => plan.kinds = value.split('+').map(kind).collect::<Option<_>>()?,
                 _ => return None,
@@ -77,7 +80,8 @@ impl Plan {
         let fault = self.kinds[rng.random_range(0..self.kinds.len())];
         // Only writes can be cut short.
         let possible = step == Step::Write || matches!(fault, Fault::Refused(_) | Fault::Death);
-        (due && possible).then_some(fault)
+        let meant = self.only.is_none_or(|only| only == step);
+        (due && possible && meant).then_some(fault)
     }
 }
 

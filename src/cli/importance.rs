@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
-use super::step::{Step, failed, key};
+use super::step::{Step, key};
 use super::{CliError, plot};
 use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, neurons, scores};
@@ -57,24 +57,20 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
         PlaceArg::Level => Place::Level,
     };
     step.make()?;
-    let fusion: &JobSpec = step.fusion()?;
+    let fusion = step.fusion()?;
     if args.plot.is_some() || args.out.is_some() {
-        let study = neurons(
-            fusion,
-            step.studied(),
-            (kinds.as_slice(), prepare),
-            (args.level, args.images),
-            &step.resources,
-            &mut step.listener(),
-        );
-        let study = study.map_err(|error| failed(&error))?;
+        let (job, models, kinds) = (fusion.clone(), step.studied(), kinds.clone());
+        let place = (args.level, args.images);
+        let study = step.study(move |resources, on_event| {
+            neurons(&job, models, (&kinds, prepare), place, resources, on_event)
+        })?;
         files.write(study)?;
     }
     let mut documents = Vec::new();
     for (at, &kind) in kinds.iter().enumerate() {
         let what = (kind, place, prepare);
-        let scored = scores(fusion, what, &step.resources, &mut step.listener());
-        let scored = scored.map_err(|error| failed(&error))?;
+        let job = fusion.clone();
+        let scored = step.study(move |resources, on_event| scores(&job, what, resources, on_event))?;
         match args.step.format {
             StepFormat::Json => documents.push(document(&step, (fusion, kind), args, &scored)),
             StepFormat::Human => show_table(kind, &scored, at > 0)?,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args::{AlignArg, Global, InterpolateArgs, StepFormat};
-use super::step::{Step, failed, key};
+use super::step::{Step, key};
 use super::{CliError, plot};
 use crate::job::interpolation;
 use crate::report::Metric;
@@ -33,14 +33,9 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
         args.plot.as_deref(),
     )?;
     step.make()?;
-    let study = interpolation(
-        step.fusion()?,
-        step.studied(),
-        args.points.into(),
-        &step.resources,
-        &mut step.listener(),
-    );
-    let study = study.map_err(|error| failed(&error))?;
+    let (job, models, points) = (step.fusion()?.clone(), step.studied(), args.points.into());
+    let study =
+        step.study(move |resources, on_event| interpolation(&job, models, points, resources, on_event))?;
     let study = files.write(study)?;
     match (args.step.format, &study.found) {
         (StepFormat::Json, _) => writeln!(std::io::stdout(), "{:#}", serde_json::json!(study))?,

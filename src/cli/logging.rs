@@ -32,9 +32,12 @@ pub fn init(global: &Global) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // It would be told on standard error, which may be what failed.
+        .log_internal_errors(false)
         .with_ansi(colour);
     let jobs = tracing_subscriber::fmt::layer()
         .with_writer(JobLogs)
+        .log_internal_errors(false)
         .with_ansi(false);
     let job_level = EnvFilter::new("runner=debug");
     let layers = match global.log_format {

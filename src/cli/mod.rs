@@ -21,6 +21,7 @@ mod importance;
 mod inspect;
 mod interpolate;
 mod kept;
+mod limits;
 mod list;
 mod logging;
 mod logs;
@@ -48,6 +49,7 @@ mod warnings;
 mod watch;
 mod worker;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -65,19 +67,31 @@ fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
     Pool::new(jobs, &limits.unwrap_or_default(), false)
 }
 
-/// Parses the command line, runs the command, and turns its outcome into an exit code:
+/// Runs the command of the command line and turns its outcome into an exit code. A panic is an internal error.
+pub fn main() -> ExitCode {
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        let error = CliError::Internal("the program panicked, as said above: please report it".into());
+        error.print();
+        ExitCode::from(error.code())
+    })
+}
+
+/// Parses the command line and runs the command:
 ///
 /// | code | meaning |
 /// | --- | --- |
 /// | 0 | all is well |
 /// | 1 | internal error |
-/// | 2 | usage, manifest or data |
+/// | 2 | usage, manifest or data; the system refuses threads, memory or room for the output |
 /// | 4 | nothing selected |
 /// | 100 | some jobs failed, or `verify` found differences |
 /// | 130 | interrupted |
-pub fn main() -> ExitCode {
+fn run() -> ExitCode {
     crate::guard::silence();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),
         Command::Verify(args) => threads::set(pool_of(&args.manifest, args.jobs).cores),
@@ -94,11 +108,34 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     logging::init(&cli.global);
-    if let Err(error) = faults::init() {
-        error.print();
-        return ExitCode::from(error.code());
+    let result = faults::init()
+        .and_then(|()| limits::init(&cli.command))
+        .and_then(|()| dispatched(&cli));
+    // What is left of an unfinished line.
+    let flushed = std::io::stdout().flush();
+    match result.and_then(|()| Ok(flushed?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print();
+            ExitCode::from(error.code())
+        }
     }
-    let result = match &cli.command {
+}
+
+/// What clap has to say: help, the version, or a mistake.
+fn told(error: &clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    match error.print().map_err(CliError::from) {
+        Err(problem @ CliError::User(_)) => {
+            problem.print();
+            ExitCode::from(problem.code())
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+fn dispatched(cli: &Cli) -> Result<(), CliError> {
+    match &cli.command {
         Command::Exec(args) => exec::run(args, &cli.global),
         Command::Check(args) => check::run(args, &cli.global),
         Command::List(args) => list::run(args, &cli.global),
@@ -128,12 +165,5 @@ pub fn main() -> ExitCode {
         Command::Task(args) => task::run(args),
         Command::Ended(args) => ended::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error.print();
-            ExitCode::from(error.code())
-        }
     }
 }

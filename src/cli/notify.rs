@@ -38,6 +38,7 @@ pub fn notify(settings: &NotifySettings, experiment: &str, summary: &Summary, en
         "ok": summary.ok,
         "failed": summary.failed,
         "skipped": summary.skipped,
+        "not-started": summary.not_started,
         "seconds": summary.since.elapsed().as_secs_f64(),
     });
     if let Err(problem) = run(command, experiment, status, &message, &document) {

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use super::CliError;
 use super::args::{LogFormat, WorkerKind};
+use super::error::no_threads;
 use crate::job::Resources;
 use crate::manifest::ResourceSettings;
 use crate::schedule::{Executor, Local, Processes};
@@ -82,10 +84,11 @@ impl Pool {
         limits: &ResourceSettings,
         log_format: LogFormat,
         resources: &Resources,
-    ) -> std::io::Result<Box<dyn Executor>> {
+    ) -> Result<Box<dyn Executor>, CliError> {
         let workers = self.workers.min(jobs);
         if kind == WorkerKind::Threads {
-            return Ok(Box::new(Local::new(workers, self.cores, resources)?));
+            let local = Local::new(workers, self.cores, resources);
+            return Ok(Box::new(local.map_err(|error| no_threads(&error))?));
         }
         // The program as it is now, though another build may have taken its place.
         let this = std::path::Path::new("/proc/self/exe");

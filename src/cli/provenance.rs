@@ -44,23 +44,24 @@ pub fn program(device: &str) -> Provenance {
     }
 }
 
-/// Architecture and those of its extensions that some arithmetic of the program or of its libraries may use.
-#[cfg(target_arch = "x86_64")]
+/// Kind of this machine's CPU: its architecture, and the vector instructions on which the order of sums may depend.
 pub fn cpu() -> String {
-    let extensions = [
-        ("avx", std::arch::is_x86_feature_detected!("avx")),
+    #[cfg(target_arch = "x86_64")]
+    let features = [
         ("avx2", std::arch::is_x86_feature_detected!("avx2")),
         ("fma", std::arch::is_x86_feature_detected!("fma")),
         ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
     ];
-    let found = extensions.iter().filter(|(_, there)| *there);
-    found.fold("x86_64".to_string(), |text, (name, _)| format!("{text} {name}"))
-}
-
-/// The architecture.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn cpu() -> String {
-    std::env::consts::ARCH.to_string()
+    #[cfg(target_arch = "aarch64")]
+    let features = [("neon", std::arch::is_aarch64_feature_detected!("neon"))];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let features: [(&str, bool); 0] = [];
+    let names = features.iter().filter(|(_, has)| *has);
+    let names: String = names.map(|(name, _)| format!(" {name}")).collect();
+    match names.is_empty() {
+        true => std::env::consts::ARCH.to_string(),
+        false => format!("{}:{names}", std::env::consts::ARCH),
+    }
 }
 
 /// blake3 of the resolved manifest, without where its jobs run.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::CliError;
 use super::args::{Global, StepArgs};
-use super::error::checkpoint_problem;
+use super::error::{checkpoint_problem, no_threads};
 use super::outfile::{Output, Outputs};
 use super::{exec, setup, warnings};
 use crate::arch::{Architecture, Hints};
@@ -19,11 +19,12 @@ use crate::checkpoint::{self, Target};
 use crate::data::{DatasetSettings, Sets};
 use crate::event::JobEvent;
 use crate::files;
-use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
+use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, inputs};
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
 use crate::report::Metric;
 use crate::result::{Failure, Record, Status, Store, StudiedModel};
+use crate::schedule::{JobThreads, Listener};
 
 /// What is to be done, and where.
 pub struct Step {
@@ -36,6 +37,7 @@ pub struct Step {
     /// Whether nobody said how large the fusion set is.
     any_size: bool,
     stop: Arc<AtomicBool>,
+    threads: JobThreads,
     /// Holds the store; removed when dropped.
     _folder: TempDir,
 }
@@ -91,6 +93,7 @@ impl Step {
             },
             any_size,
             stop: exec::stop_flag()?,
+            threads: JobThreads::new(0).map_err(|error| no_threads(&error))?,
             _folder: folder,
         })
     }
@@ -124,11 +127,11 @@ impl Step {
                 .fusion()
                 .is_some_and(|fuse| fuse.method.uses_fusion_set());
             if self.any_size && needs && set.from == FusionPool::Model0 && most < set.samples {
-                writeln!(
+                let _ = writeln!(
                     std::io::stderr(),
                     "note: the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
                     set.samples
-                )?;
+                );
                 Arc::make_mut(&mut Arc::make_mut(job).settings).fusion_set.samples = most;
             }
         }
@@ -144,8 +147,9 @@ impl Step {
     }
 
     /// Runs one job.
-    pub fn run(&self, job: &JobSpec) -> Result<Record, CliError> {
-        let record = execute(job, &self.resources, &mut self.listener()).map_err(|error| failed(&error))?;
+    pub fn run(&self, job: &Arc<JobSpec>) -> Result<Record, CliError> {
+        let record = self.threads.execute(job, &self.resources, &mut self.listener());
+        let record = record.map_err(|error| failed(&error))?;
         match (record.status, record.error) {
             (Status::Ok, _) => Ok(Record {
                 error: None,
@@ -158,8 +162,21 @@ impl Step {
         }
     }
 
+    /// Studies the models that were made: `look` gets what jobs run with, and whom to report to.
+    pub fn study<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Resources, &mut Listener) -> Result<T, JobError> + Send + 'static,
+    ) -> Result<T, CliError> {
+        let resources = self.resources.clone();
+        let work = move |on_event: &mut Listener| look(&resources, on_event);
+        let found = self
+            .threads
+            .run(self.resources.timeout, work, &mut self.listener());
+        found.map_err(|error| failed(&error))
+    }
+
     /// What jobs report to: it tells them whether to go on.
-    pub fn listener(&self) -> impl FnMut(JobEvent) -> ControlFlow<()> {
+    fn listener(&self) -> impl FnMut(JobEvent) -> ControlFlow<()> {
         let stop = self.stop.clone();
         move |_| match stop.load(Ordering::SeqCst) {
             true => ControlFlow::Break(()),

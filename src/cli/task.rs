@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CliError;
 use super::args::{Format, TaskArgs};
+use super::error::no_threads;
 use super::progress::Progress;
 use super::provenance::cpu;
 use super::step::failed;
@@ -47,7 +48,8 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     };
     let cores = std::env::var("SLURM_CPUS_PER_TASK").ok();
     let cores: usize = cores.and_then(|cores| cores.parse().ok()).unwrap_or(1);
-    let executor = Local::new(setting.workers, (cores / setting.workers).max(1), &resources)?;
+    let executor = Local::new(setting.workers, (cores / setting.workers).max(1), &resources);
+    let executor = executor.map_err(|error| no_threads(&error))?;
     let stop = stop_flag()?;
     let mut progress = Progress::new(task.len(), Format::Human);
     let report = task.run(
@@ -109,7 +111,6 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
 fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
-        .map_err(|error| CliError::Internal(error.to_string()))?;
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     Ok(stop)
 }

@@ -174,6 +174,8 @@ enum Criterion {
     Bits(String),
     /// No metric differs by more: made on these kinds.
     Within(f64, String, String),
+    /// The same, made on these kinds of CPU.
+    OtherCpu(f64, String, String),
 }
 
 impl std::fmt::Display for Criterion {
@@ -183,6 +185,10 @@ impl std::fmt::Display for Criterion {
             Self::Within(tolerance, was, is) => {
                 write!(f, "within {tolerance} (recorded on {was}, run on {is})")
             }
+            Self::OtherCpu(tolerance, was, is) => write!(
+                f,
+                "within {tolerance} (recorded on another kind of CPU, {was}; run on {is})"
+            ),
         }
     }
 }
@@ -281,11 +287,18 @@ fn kind(device: &str) -> &str {
     device.split(':').next().unwrap_or(device)
 }
 
+/// The kinds of CPU, where both records name one and these differ: the order of sums may then, too.
+fn other_cpus<'a>(before: &'a Record, after: &'a Record) -> Option<(&'a str, &'a str)> {
+    let (was, is) = (before.provenance.cpu.as_deref()?, after.provenance.cpu.as_deref()?);
+    (was != is).then_some((was, is))
+}
+
 fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict {
     let (was, is) = (kind(&before.provenance.device), kind(&after.provenance.device));
-    let criterion = match was == is {
-        true => Criterion::Bits(is.to_string()),
-        false => Criterion::Within(tolerance, was.to_string(), is.to_string()),
+    let criterion = match (was == is, other_cpus(before, after)) {
+        (false, _) => Criterion::Within(tolerance, was.to_string(), is.to_string()),
+        (true, Some((was, is))) => Criterion::OtherCpu(tolerance, was.to_string(), is.to_string()),
+        (true, None) => Criterion::Bits(is.to_string()),
     };
     let verdict = |same: bool, text: String| Verdict {
         job: job.to_string(),
@@ -327,9 +340,11 @@ fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict 
     } else {
         changes.join(", ")
     };
-    if was == is {
-        return verdict(false, format!("differs: {changes}"));
-    }
+    let places = match &criterion {
+        Criterion::Bits(_) => return verdict(false, format!("differs: {changes}")),
+        Criterion::Within(_, was, is) => format!("{was} -> {is}"),
+        Criterion::OtherCpu(_, was, is) => format!("another kind of CPU, {was} -> {is}"),
+    };
     let near = Metric::ALL
         .into_iter()
         .all(|metric| match (metric.of(before), metric.of(after)) {
@@ -337,7 +352,7 @@ fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict 
             (a, b) => a.is_none() && b.is_none(),
         });
     let word = if near { "within" } else { "not within" };
-    verdict(near, format!("{word} {tolerance} ({was} -> {is}): {changes}"))
+    verdict(near, format!("{word} {tolerance} ({places}): {changes}"))
 }
 
 fn show(verdicts: &[Verdict], experiment: &Experiment, format: StepFormat) -> Result<(), CliError> {

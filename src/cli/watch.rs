@@ -11,6 +11,7 @@ use super::args::Global;
 use super::exec::stop_flag;
 use super::{CliError, setup};
 use crate::result::{Claims, Kind, Lookup, Stamp, Status, Store};
+use crate::schedule::seen;
 
 /// How often the folder is looked at, at most.
 const LOOK: Duration = Duration::from_millis(500);
@@ -30,9 +31,11 @@ pub fn run(experiment: &str, global: &Global) -> Result<(), CliError> {
         let since = Instant::now();
         // Before looking, so that what its last moments wrote is seen.
         let running = Claims::is_worked_on(&store.claims());
+        // An `exec` that has not begun to replace records yet has not done so.
+        let running_here = Claims::is_worked_on_here(&store.claims());
         let failures = seen.look(&store);
         view.failures(&failures);
-        let done = seen.missing() == 0 || (was_running && !running);
+        let done = (seen.missing() == 0 && !running_here) || (was_running && !running);
         if done || stop.load(std::sync::atomic::Ordering::SeqCst) {
             view.end(&seen);
             return match seen.count(State::Ended(Status::Failed)) {
@@ -71,7 +74,14 @@ struct Job {
 
 impl Job {
     /// Looks again, unless there is nothing new; says whether there was.
-    fn look(&mut self, store: &Store) -> bool {
+    /// `replaced` is the hash of a record that is about to be replaced: it counts as missing.
+    fn look(&mut self, store: &Store, replaced: Option<&String>) -> bool {
+        let is_old = |old: &String| seen(store, &self.name).is_some_and(|now| now.to_hex().as_str() == old);
+        if replaced.is_some_and(is_old) {
+            self.state = State::Missing;
+            self.stamp = None;
+            return false;
+        }
         if self.state == State::Ended(Status::Ok) {
             return false;
         }
@@ -139,8 +149,9 @@ impl Watched {
                 .collect(),
             past: VecDeque::new(),
         };
+        let replaced = store.replaced();
         watched.jobs.par_iter_mut().for_each(|job| {
-            job.look(store);
+            job.look(store, replaced.get(&job.name));
         });
         watched.past.push_back((Instant::now(), 0, 0.0));
         Ok(watched)
@@ -149,7 +160,9 @@ impl Watched {
     /// Looks at the folder; returns the failures since the last time.
     fn look(&mut self, store: &Store) -> Vec<String> {
         let first = self.past.len() == 1 && self.past[0].1 == 0;
-        let news: Vec<bool> = self.jobs.par_iter_mut().map(|job| job.look(store)).collect();
+        let replaced = store.replaced();
+        let look = |job: &mut Job| job.look(store, replaced.get(&job.name));
+        let news: Vec<bool> = self.jobs.par_iter_mut().map(look).collect();
         let new = || {
             self.jobs
                 .iter()

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CliError;
 use super::args::{Global, WorkerArgs};
+use super::error::no_threads;
 use super::setup;
 use crate::event::JobEvent;
-use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute};
+use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources};
 use crate::plan::JobSpec;
 use crate::result::{Status, Store, safe_name};
-use crate::schedule::{JobLog, Order};
+use crate::schedule::{JobThreads, Order};
 
 /// More than any job file.
 const LONGEST: u64 = 64 << 20;
@@ -56,7 +57,7 @@ pub fn run(args: &WorkerArgs, global: &Global) -> Result<(), CliError> {
         provenance: super::provenance::program(&device_name),
         store,
     };
-    let done = work(&spec, &resources, &AtomicBool::new(false));
+    let done = work(&Arc::new(spec), &resources, &AtomicBool::new(false));
     resources.store.settle()?;
     done
 }
@@ -70,14 +71,17 @@ fn ordered(args: &WorkerArgs) -> Result<(), CliError> {
         .map_err(|error| CliError::Internal(format!("the order on standard input: {error}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
-    std::thread::spawn(move || {
+    let listen = move || {
         let mut more = String::new();
         let _ = std::io::stdin().lock().read_line(&mut more);
         flag.store(!more.is_empty(), Ordering::SeqCst);
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         // Files are written whole or not at all: there is nothing to clear up but temporary ones, which are swept.
         std::process::exit(130);
-    });
+    };
+    std::thread::Builder::new()
+        .spawn(listen)
+        .map_err(|error| no_threads(&error))?;
     let (device, device_name) = setup::device(&args.device)?;
     let resources = Resources {
         device,
@@ -90,13 +94,13 @@ fn ordered(args: &WorkerArgs) -> Result<(), CliError> {
         provenance: order.provenance,
         store: Store::at(order.results),
     };
-    let done = work(&order.job, &resources, &stop);
+    let done = work(&Arc::new(order.job), &resources, &stop);
     resources.store.settle()?;
     done
 }
 
-fn work(spec: &JobSpec, resources: &Resources, stop: &AtomicBool) -> Result<(), CliError> {
-    let _log = JobLog::open(&resources.store.log_path(&spec.name));
+fn work(spec: &Arc<JobSpec>, resources: &Resources, stop: &AtomicBool) -> Result<(), CliError> {
+    let threads = JobThreads::new(0).map_err(|error| no_threads(&error))?;
     let mut on_event = |event| {
         if event != JobEvent::Tick
             && let Ok(line) = serde_json::to_string(&event)
@@ -108,7 +112,7 @@ fn work(spec: &JobSpec, resources: &Resources, stop: &AtomicBool) -> Result<(), 
             false => ControlFlow::Continue(()),
         }
     };
-    match execute(spec, resources, &mut on_event) {
+    match threads.execute(spec, resources, &mut on_event) {
         Ok(record) if record.status == Status::Ok => Ok(()),
         Ok(_) => Err(CliError::JobsFailed),
         Err(JobError::Cancelled) => Err(CliError::Interrupted),

@@ -29,7 +29,7 @@ impl Images {
     }
 }
 
-/// Labels and pixels of one part, decoded or mapped.
+/// Labels and pixels of one part, decoded or read.
 type LabelsAndPixels = (Vec<u32>, Pixels);
 
 /// A data set as its files have it.

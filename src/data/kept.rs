@@ -11,12 +11,13 @@
 //! A file that is not whole, or that was made from other sources or by another decoder, is as good as none. Sources are
 //! the same while the kernel says that nobody has touched them (see [`Stamp`]), or else while their content is: then they
 //! are hashed (some 10 ms for MNIST, 0.1 s for CIFAR-10) and the file is written again with what the kernel says now.
-//! [`Keeping::reread`] has them hashed in any case. The header is checked whenever it is read. The arrays are mapped into memory, so that the processes of a machine share one copy, and
-//! checked whenever they are, piece by piece on all cores. The hashes of the pieces are in the header, and so under its
-//! checksum.
+//! [`Keeping::reread`] has them hashed in any case.
+//!
+//! The header is checked whenever it is read, and so are the arrays, piece by piece on all cores. The hashes of the pieces
+//! are in the header, and so under its checksum.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, SystemTime};
@@ -25,7 +26,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::pixels::{Pixels, map, stretch};
+use super::pixels::Pixels;
 use crate::files::{Stamp, TEMPORARY, write_atomic};
 
 const MAGIC: &[u8; 8] = b"RUNIMGS3";
@@ -235,7 +236,7 @@ impl Kept<'_> {
         })
     }
 
-    /// The arrays, mapped and found whole.
+    /// The arrays, read and found whole.
     pub(super) fn load(&self) -> Option<(Facts, Vec<Pixels>)> {
         self.places.iter().find_map(|path| self.arrays(path).ok()?)
     }
@@ -317,16 +318,13 @@ impl Kept<'_> {
         else {
             return Ok(None);
         };
-        let mut offset = file.stream_position()? as usize;
-        let map = map(&file)?;
         let mut arrays = Vec::with_capacity(header.lengths.len());
         for (&length, pieces) in header.lengths.iter().zip(&header.pieces) {
-            let end = offset + length as usize;
-            let Some(array) = stretch(&map, offset..end).filter(|array| sound(array, pieces)) else {
+            let array = Pixels::read(&mut file, length)?;
+            if !sound(&array, pieces) {
                 tracing::warn!(path = %path.display(), "kept images are damaged and decoded again");
                 return Ok(None);
-            };
-            offset = end;
+            }
             arrays.push(array);
         }
         if touched {

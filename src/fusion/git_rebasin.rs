@@ -24,10 +24,10 @@ use serde_json::json;
 use super::compare::{Needs, require};
 use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs};
+use super::{Fused, FusionError, Inputs, Tick, endless};
 use crate::arch::Network;
 use crate::importance::{Importance, Place, Preparation};
-use crate::linalg::assign;
+use crate::linalg::assign_watched;
 
 /// Parameters of `git-rebasin`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,8 +44,8 @@ pub struct GitRebasin {
 }
 
 impl GitRebasin {
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, layers) = self.fuse_layers(inputs)?;
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+        let (network, layers) = self.matched(inputs, on_tick)?;
         Ok(Fused::Network {
             network,
             diagnostics: json!({ "layers": layers }),
@@ -54,13 +54,21 @@ impl GitRebasin {
 
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        self.matched(inputs, &mut endless)
+    }
+
+    fn matched(
+        &self,
+        inputs: &Inputs,
+        on_tick: &mut Tick,
+    ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         let Matching {
             models,
             scores,
             activations,
             assignments,
             mut found,
-        } = self.matching(inputs)?;
+        } = self.matching(inputs, on_tick)?;
         let aligned = permuted(&models[1], &assignments)?;
         let mut network = models[0].clone();
         for (l, assignment) in assignments.iter().enumerate() {
@@ -82,19 +90,19 @@ impl GitRebasin {
             models: &models,
             ..*inputs
         };
-        fill_errors(&mut found, &network, inputs, &activations, &scores)?;
+        fill_errors(&mut found, &network, inputs, &activations, &scores, on_tick)?;
         Ok((network, found))
     }
 
     /// Model 1 in model 0's order of neurons: the same function, to be averaged or interpolated with model 0. Every
     /// `BatchNorm` is folded into its layer.
-    pub fn align(&self, inputs: &Inputs) -> Result<Network, FusionError> {
-        let matching = self.matching(inputs)?;
+    pub fn align(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Network, FusionError> {
+        let matching = self.matching(inputs, on_tick)?;
         Ok(permuted(&matching.models[1], &matching.assignments)?)
     }
 
     /// Who is matched with whom in each layer.
-    fn matching(&self, inputs: &Inputs) -> Result<Matching, FusionError> {
+    fn matching(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Matching, FusionError> {
         const METHOD: &str = "git-rebasin";
         require_chains(METHOD, inputs.models)?;
         require(METHOD, Needs::Shapes, inputs.models)?;
@@ -107,8 +115,15 @@ impl GitRebasin {
             normalise: self.normalize_importance,
             rescale: self.rescale_importance,
         };
-        let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
-        let activations = preactivations(METHOD, inputs)?;
+        let scores = scores(
+            METHOD,
+            inputs,
+            self.importance,
+            Place::Layer,
+            preparation,
+            on_tick,
+        )?;
+        let activations = preactivations(METHOD, inputs, on_tick)?;
         let layers = models[0].layers();
         let last = layers.len() - 1;
         let mut found: Vec<LayerReport> = Vec::with_capacity(last + 1);
@@ -117,7 +132,7 @@ impl GitRebasin {
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
             let [a0, a1] = [0, 1].map(|model| &activations[model][l]);
-            let squared = squared_distances(a0, a1, false, true)?;
+            let squared = squared_distances(a0, a1, false, true, on_tick)?;
             let pair = |i: usize, j: usize| 2.0 * s0[i] * s1[j] / (s0[i] + s1[j]);
             let costs: Vec<f64> = squared
                 .iter()
@@ -131,7 +146,7 @@ impl GitRebasin {
             } else if layer.order < l {
                 assignments[layer.order].clone()
             } else {
-                assign(&costs, n).map_err(|source| FusionError::Linalg {
+                assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
                     layer: layer.name.clone(),
                     source,
                 })?

@@ -42,10 +42,10 @@ use super::layers::{
     walk,
 };
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs};
+use super::{Fused, FusionError, Inputs, Tick, endless, go_on};
 use crate::arch::Network;
 use crate::importance::{Importance, Place, Preparation};
-use crate::linalg::{Solution, assign};
+use crate::linalg::{Solution, assign_watched};
 
 /// Parameters of `hf-linear`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,8 +69,8 @@ pub struct HfLinear {
 }
 
 impl HfLinear {
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, layers) = self.fuse_layers(inputs)?;
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+        let (network, layers) = self.solved(inputs, None, on_tick)?;
         Ok(Fused::Network {
             network,
             diagnostics: json!({ "layers": layers }),
@@ -89,6 +89,15 @@ impl HfLinear {
         inputs: &Inputs,
         guide: Option<&Network>,
     ) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        self.solved(inputs, guide, &mut endless)
+    }
+
+    fn solved(
+        &self,
+        inputs: &Inputs,
+        guide: Option<&Network>,
+        on_tick: &mut Tick,
+    ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "hf-linear";
         require_chains(METHOD, inputs.models)?;
         require(METHOD, Needs::Shapes, inputs.models)?;
@@ -105,8 +114,15 @@ impl HfLinear {
             normalise: self.normalize_importance,
             rescale: self.rescale_importance,
         };
-        let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
-        let mut activations = preactivations(METHOD, inputs)?;
+        let scores = scores(
+            METHOD,
+            inputs,
+            self.importance,
+            Place::Layer,
+            preparation,
+            on_tick,
+        )?;
+        let mut activations = preactivations(METHOD, inputs, on_tick)?;
         if self.norm_acts {
             for tensor in activations.iter_mut().flatten() {
                 *tensor = unit_norm(tensor)?;
@@ -116,9 +132,10 @@ impl HfLinear {
         let mut assignments: Vec<Vec<usize>> = Vec::with_capacity(models[0].layers().len());
         let last = models[0].layers().len() - 1;
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
+            go_on(on_tick)?;
             let layer = network.layers()[l].clone();
             let targets = [0, 1].map(|model| activations[model][l].clone());
-            let Solved { solution, on_device } = solve(network, l, input, &targets, self.cutoff)?;
+            let Solved { solution, on_device } = solve(network, l, input, &targets, self.cutoff, on_tick)?;
             let (s0, s1) = (&scores[0][l], &scores[1][l]);
             let n = s0.len();
             let costs = match &on_device {
@@ -132,7 +149,7 @@ impl HfLinear {
             } else if layer.order < l {
                 assignments[layer.order].clone()
             } else {
-                assign(&costs, n).map_err(|source| FusionError::Linalg {
+                assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
                     layer: layer.name.clone(),
                     source,
                 })?
@@ -150,7 +167,7 @@ impl HfLinear {
             assignments.push(assignment);
             Ok(())
         })?;
-        fill_errors(&mut found, &network, inputs, &activations, &scores)?;
+        fill_errors(&mut found, &network, inputs, &activations, &scores, on_tick)?;
         Ok((network, found))
     }
 }

@@ -28,8 +28,6 @@ mod settings;
 
 pub use settings::{KfGradient, Start};
 
-use std::ops::ControlFlow;
-
 use candle_core::{D, DType, Tensor};
 use candle_nn::ops::softmax;
 use faer::Mat;
@@ -45,11 +43,11 @@ use super::level::{LevelTrainer, Loss};
 use super::on_device;
 use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
-use super::{Compat, Fused, FusionError, Inputs, head_weights};
+use super::{Compat, Fused, FusionError, Inputs, Tick, endless, go_on, head_weights};
 use crate::arch::Network;
 use crate::gpu;
 use crate::importance::{Place, Preparation};
-use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
+use crate::linalg::{Clustering, Points, Rule, add_gram, assign_watched, farthest_first, kmeans};
 use crate::seed;
 
 /// Stop when the cost is not below that of 3 iterations ago.
@@ -63,11 +61,7 @@ const RULE: Rule = Rule {
 const METHOD: &str = "kf-gradient";
 
 impl KfGradient {
-    pub(super) fn fuse(
-        &self,
-        inputs: &Inputs,
-        on_tick: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Fused, FusionError> {
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let missing = |what| FusionError::Missing { method: METHOD, what };
         require(METHOD, Needs::Levels, inputs.models)?;
         let images = inputs.images.ok_or(missing("a fusion set"))?;
@@ -83,18 +77,25 @@ impl KfGradient {
             normalise: self.normalize_importance,
             rescale: self.rescale_importance,
         };
-        let scores = scores(METHOD, inputs, self.importance, Place::Level, preparation)?;
+        let scores = scores(
+            METHOD,
+            inputs,
+            self.importance,
+            Place::Level,
+            preparation,
+            on_tick,
+        )?;
         let mut reports = Vec::with_capacity(last + 1);
         let mut x = images.clone();
         let mut outputs: Vec<Tensor> = inputs.models.iter().map(|_| images.clone()).collect();
         for l in 0..=last {
             let name = network.levels()[l].name.clone();
             for (model, (output, own)) in outputs.iter_mut().zip(inputs.models).enumerate() {
-                *output = batched(own, l, output)?;
+                *output = batched(own, l, output, on_tick)?;
                 require_finite(output, &name, model)?;
             }
             if self.skip_levels.contains(&l) {
-                x = batched(&network, l, &x)?;
+                x = batched(&network, l, &x, on_tick)?;
                 continue;
             }
             let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
@@ -103,10 +104,13 @@ impl KfGradient {
                 let (found, loss) = self.head(inputs, &outputs, &scores)?;
                 (found, Some(loss))
             } else {
-                (self.cluster(&name, width, &outputs, &scores, inputs.seed)?, None)
+                (
+                    self.clustered((&name, width), &outputs, &scores, inputs.seed, on_tick)?,
+                    None,
+                )
             };
             if head_loss.is_none() && self.align_skip_connections && found.target.dims() == x.dims() {
-                align(&mut found, &x, &scores, &name)?;
+                align(&mut found, &x, &scores, &name, on_tick)?;
             }
             let loss = match head_loss {
                 Some(loss) => loss,
@@ -123,7 +127,7 @@ impl KfGradient {
                 loss,
             };
             let training = trainer.train(&mut network, l, &x, &found.target, &mut rng, on_tick)?;
-            x = batched(&network, l, &x)?;
+            x = batched(&network, l, &x, on_tick)?;
             let (grouping_error, approximation_error) =
                 self.errors(&outputs, &found, &scores, &x, l == last)?;
             reports.push(LayerReport {
@@ -184,6 +188,17 @@ impl KfGradient {
         scores: &[Vec<f64>],
         seed: u64,
     ) -> Result<LevelTarget, FusionError> {
+        self.clustered((level, width), activations, scores, seed, &mut endless)
+    }
+
+    fn clustered(
+        &self,
+        (level, width): (&str, usize),
+        activations: &[Tensor],
+        scores: &[Vec<f64>],
+        seed: u64,
+        on_tick: &mut Tick,
+    ) -> Result<LevelTarget, FusionError> {
         let widths: Vec<usize> = scores.iter().map(Vec::len).collect();
         let first = match self.start {
             Start::First => 0,
@@ -203,7 +218,7 @@ impl KfGradient {
         };
         let gram = match &on_device {
             Some(gram) => matrix(gram)?,
-            None => self.gram(level, &widths, activations)?,
+            None => self.gram(level, &widths, activations, on_tick)?,
         };
         let weights: Vec<f64> = scores.concat();
         let outside = vec![0.0; n];
@@ -226,6 +241,7 @@ impl KfGradient {
         let own: Vec<usize> = (first..first + width).collect();
         let mut found: Clustering = kmeans(&points, &own, RULE).map_err(failed)?;
         for _ in 1..self.kmeans_runs {
+            go_on(on_tick)?;
             let start = farthest_first(&points, width, rng.random_range(0..n));
             let next = kmeans(&points, &start, RULE).map_err(failed)?;
             if next.cost < found.cost {
@@ -241,7 +257,13 @@ impl KfGradient {
     }
 
     /// Inner products of all models' neurons, rows scaled to unit norm for each model where that is asked for.
-    fn gram(&self, level: &str, widths: &[usize], activations: &[Tensor]) -> Result<Mat<f64>, FusionError> {
+    fn gram(
+        &self,
+        level: &str,
+        widths: &[usize],
+        activations: &[Tensor],
+        on_tick: &mut Tick,
+    ) -> Result<Mat<f64>, FusionError> {
         let n: usize = widths.iter().sum();
         let mut gram = Mat::<f64>::zeros(n, n);
         let Some(any) = activations.first() else {
@@ -249,6 +271,7 @@ impl KfGradient {
         };
         let mut buffer = Buffer::default();
         for range in blocks(any.dim(0)?, positions(any)) {
+            go_on(on_tick)?;
             let mut points = side_by_side(&mut buffer, activations, range)?;
             if self.normalize_rows {
                 let mut at = 0;
@@ -367,16 +390,22 @@ fn is_direct(name: &str, prefix: &str) -> bool {
 
 /// Renames clusters so that cluster i is the one that fits neuron i of the level's input: least sum of
 /// `importance * ||x_i - t_j||`.
-fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) -> Result<(), FusionError> {
+fn align(
+    found: &mut LevelTarget,
+    x: &Tensor,
+    scores: &[Vec<f64>],
+    level: &str,
+    on_tick: &mut Tick,
+) -> Result<(), FusionError> {
     let n = found.target.dim(1)?;
     let importance = totals(&whole(&found.clusters, scores), n);
-    let squared = squared_distances(x, &found.target, false, false)?;
+    let squared = squared_distances(x, &found.target, false, false, on_tick)?;
     let costs: Vec<f64> = squared
         .iter()
         .enumerate()
         .map(|(at, d)| d.sqrt() * importance[at % n])
         .collect();
-    let order = assign(&costs, n).map_err(|source| FusionError::Linalg {
+    let order = assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
         layer: level.to_string(),
         source,
     })?;
@@ -393,15 +422,18 @@ fn align(found: &mut LevelTarget, x: &Tensor, scores: &[Vec<f64>], level: &str) 
 }
 
 /// Output of a level, in batches: passes through attention or wide convolutions need much more than their outputs.
-fn batched(network: &Network, l: usize, x: &Tensor) -> candle_core::Result<Tensor> {
+fn batched(network: &Network, l: usize, x: &Tensor, on_tick: &mut Tick) -> Result<Tensor, FusionError> {
     const BATCH: usize = 256;
     let (samples, batch) = (x.dim(0)?, gpu::chunk(BATCH));
     if samples <= batch {
-        return network.level_output(l, x);
+        go_on(on_tick)?;
+        return Ok(network.level_output(l, x)?);
     }
-    let parts = (0..samples)
-        .step_by(batch)
-        .map(|first| network.level_output(l, &x.narrow(0, first, batch.min(samples - first))?))
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    Tensor::cat(&parts, 0)
+    let mut parts = Vec::with_capacity(samples.div_ceil(batch));
+    for first in (0..samples).step_by(batch) {
+        go_on(on_tick)?;
+        let part = x.narrow(0, first, batch.min(samples - first))?;
+        parts.push(network.level_output(l, &part)?);
+    }
+    Ok(Tensor::cat(&parts, 0)?)
 }

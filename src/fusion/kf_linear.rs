@@ -30,7 +30,7 @@ use super::layers::{
 };
 use super::on_device::OnDevice;
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs};
+use super::{Fused, FusionError, Inputs, Tick, endless, go_on};
 use crate::arch::Network;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Clustering, LinalgError, Points, Rule, farthest_first, kmeans};
@@ -82,8 +82,8 @@ impl Default for KfLinear {
 }
 
 impl KfLinear {
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, layers) = self.fuse_layers(inputs)?;
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+        let (network, layers) = self.solved(inputs, None, on_tick)?;
         Ok(Fused::Network {
             network,
             diagnostics: json!({ "layers": layers }),
@@ -102,6 +102,15 @@ impl KfLinear {
         inputs: &Inputs,
         guide: Option<&Network>,
     ) -> Result<(Network, Vec<LayerReport>), FusionError> {
+        self.solved(inputs, guide, &mut endless)
+    }
+
+    fn solved(
+        &self,
+        inputs: &Inputs,
+        guide: Option<&Network>,
+        on_tick: &mut Tick,
+    ) -> Result<(Network, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "kf-linear";
         require_chains(METHOD, inputs.models)?;
         let images = inputs.images.ok_or(FusionError::Missing {
@@ -119,8 +128,15 @@ impl KfLinear {
                 .unwrap_or(self.importance == Importance::Uniform),
             rescale: self.rescale_importance,
         };
-        let scores = scores(METHOD, inputs, self.importance, Place::Layer, preparation)?;
-        let mut activations = preactivations(METHOD, inputs)?;
+        let scores = scores(
+            METHOD,
+            inputs,
+            self.importance,
+            Place::Layer,
+            preparation,
+            on_tick,
+        )?;
+        let mut activations = preactivations(METHOD, inputs, on_tick)?;
         if self.norm_acts {
             for tensor in activations.iter_mut().flatten() {
                 *tensor = unit_norm(tensor)?;
@@ -130,9 +146,10 @@ impl KfLinear {
         let mut clusterings: Vec<Clustering> = Vec::with_capacity(models[0].layers().len());
         let last = models[0].layers().len() - 1;
         let network = walk(&models[0], images, guide, &mut |l, input, network| {
+            go_on(on_tick)?;
             let layer = network.layers()[l].clone();
             let targets: Vec<_> = activations.iter().map(|model| model[l].clone()).collect();
-            let solved = solve(network, l, input, &targets, self.cutoff)?;
+            let solved = solve(network, l, input, &targets, self.cutoff, on_tick)?;
             let solution = &solved.solution;
             let widths: Vec<usize> = scores.iter().map(|model| model[l].len()).collect();
             let weights: Vec<f64> = scores.iter().flat_map(|model| model[l].iter().copied()).collect();
@@ -163,7 +180,7 @@ impl KfLinear {
             clusterings.push(clustering);
             Ok(())
         })?;
-        fill_errors(&mut found, &network, inputs, &activations, &scores)?;
+        fill_errors(&mut found, &network, inputs, &activations, &scores, on_tick)?;
         Ok((network, found))
     }
 

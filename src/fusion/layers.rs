@@ -8,7 +8,7 @@ use faer::reborrow::ReborrowMut;
 use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
 use super::compare::{Needs, require};
 use super::on_device::{self, OnDevice};
-use super::{FusionError, Inputs};
+use super::{FusionError, Inputs, Tick, go_on};
 use crate::arch::{Network, Visitor};
 use crate::gpu;
 use crate::importance::{Importance, Place, Preparation};
@@ -21,6 +21,7 @@ pub(super) fn scores(
     importance: Importance,
     place: Place,
     preparation: Preparation,
+    on_tick: &mut Tick,
 ) -> Result<Vec<Vec<Vec<f64>>>, FusionError> {
     let missing = |what| FusionError::Missing { method, what };
     let images = inputs.images.ok_or_else(|| missing("a fusion set"))?;
@@ -31,7 +32,7 @@ pub(super) fn scores(
     };
     let mut all = Vec::with_capacity(inputs.models.len());
     for (model, network) in inputs.models.iter().enumerate() {
-        let mut scores = importance.scores(network, images, labels, place)?;
+        let mut scores = importance.scores_watched(network, images, labels, place, on_tick)?;
         for (at, scores) in scores.iter_mut().enumerate() {
             if scores.iter().any(|score| !score.is_finite()) {
                 let layer = match place {
@@ -60,17 +61,43 @@ pub(super) fn folded(models: &[Network]) -> Result<Vec<Network>, FusionError> {
 }
 
 /// Pre-activations of every model and layer on the fusion set, `[model][layer]`, each `[N, n, ...]` and finite.
-pub(super) fn preactivations(method: &'static str, inputs: &Inputs) -> Result<Vec<Vec<Tensor>>, FusionError> {
+pub(super) fn preactivations(
+    method: &'static str,
+    inputs: &Inputs,
+    on_tick: &mut Tick,
+) -> Result<Vec<Vec<Tensor>>, FusionError> {
     let what = "a fusion set";
     let images = inputs.images.ok_or(FusionError::Missing { method, what })?;
     let of = |(model, network): (usize, &Network)| {
-        let tensors = network.preactivations(images)?;
+        let tensors = preactivations_of(network, images, on_tick)?;
         for (layer, tensor) in network.layers().iter().zip(&tensors) {
             require_finite(tensor, &layer.name, model)?;
         }
         Ok(tensors)
     };
     inputs.models.iter().enumerate().map(of).collect()
+}
+
+/// Pre-activations of one network by layer.
+pub(super) fn preactivations_of(
+    network: &Network,
+    images: &Tensor,
+    on_tick: &mut Tick,
+) -> Result<Vec<Tensor>, FusionError> {
+    struct Collect<'a, 'b>(Vec<Tensor>, &'a mut Tick<'b>);
+    impl Visitor for Collect<'_, '_> {
+        fn layer(&mut self, layer: usize, input: &Tensor, network: &Network) -> candle_core::Result<Tensor> {
+            if go_on(self.1).is_err() {
+                candle_core::bail!("stopped")
+            }
+            let output = network.layer_output(layer, input)?;
+            self.0.push(output.clone());
+            Ok(output)
+        }
+    }
+    let mut found = Collect(Vec::with_capacity(network.layers().len()), on_tick);
+    network.forward_with(images, &mut found)?;
+    Ok(found.0)
 }
 
 /// Refuses activations that are not finite.
@@ -106,6 +133,7 @@ pub(super) fn solve(
     input: &Tensor,
     targets: &[Tensor],
     cutoff: Option<f64>,
+    on_tick: &mut Tick,
 ) -> Result<Solved, FusionError> {
     let layer = &network.layers()[l];
     let linalg = |source| FusionError::Linalg {
@@ -144,6 +172,7 @@ pub(super) fn solve(
         .sum::<candle_core::Result<usize>>()?;
     let mut sums = NormalEquations::new(d, n);
     for range in blocks(samples, per_sample) {
+        go_on(on_tick)?;
         let z = layer_inputs(&mut inputs, layer, bias, input, range)?;
         let a = side_by_side(&mut outputs, targets, range)?;
         sums.add(z.as_ref(), a.as_ref()).map_err(linalg)?;
@@ -271,6 +300,7 @@ pub(super) fn squared_distances(
     b: &Tensor,
     unit_norm: bool,
     rectified: bool,
+    on_tick: &mut Tick,
 ) -> Result<Vec<f64>, FusionError> {
     if gpu::active(a) {
         return Ok(on_device::squared_distances(a, b, unit_norm, rectified)?);
@@ -281,6 +311,7 @@ pub(super) fn squared_distances(
     let pair = [a.clone(), b.clone()];
     let mut buffer = Buffer::default();
     for range in blocks(a.dim(0)?, positions(a)) {
+        go_on(on_tick)?;
         let mut both = side_by_side(&mut buffer, &pair, range)?;
         if rectified {
             for column in both.rb_mut().col_iter_mut() {

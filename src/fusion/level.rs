@@ -4,7 +4,7 @@
 //! a level of one linear map the rest too: for small levels, tracing is what takes the time. Other levels are traced.
 //! Dropout is off, and a `BatchNorm` keeps its statistics.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use candle_core::{D, DType, Result, Tensor, Var};
 use candle_nn::ops::softmax;
@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::FusionError;
 use super::pull::pull;
 use super::report::LevelTraining;
+use super::{FusionError, Tick, go_on};
 use crate::arch::{Layer, LayerKind, Module, Network, Plain};
 use crate::gpu;
 use crate::train::{Optimizer, OptimizerKind, OptimizerSettings};
@@ -122,7 +122,7 @@ impl LevelTrainer<'_> {
         previous: &Tensor,
         targets: &Tensor,
         rng: &mut ChaCha8Rng,
-        on_tick: &mut dyn FnMut() -> ControlFlow<()>,
+        on_tick: &mut Tick,
     ) -> std::result::Result<LevelTraining, FusionError> {
         let level = network.levels()[l].clone();
         let (before, modules) = level.modules.split_at(fixed(&level.modules));
@@ -163,6 +163,7 @@ impl LevelTrainer<'_> {
             let order = Tensor::new(&*train, x.device())?;
             let mut losses = Vec::with_capacity(train.len().div_ceil(self.batch_size));
             for first in (0..train.len()).step_by(self.batch_size) {
+                go_on(on_tick)?;
                 let index = order.narrow(0, first, self.batch_size.min(train.len() - first))?;
                 let (loss, gradients) = step(
                     &trained,
@@ -186,9 +187,6 @@ impl LevelTrainer<'_> {
                     layer: level.name.clone(),
                     epoch,
                 });
-            }
-            if on_tick().is_break() {
-                return Err(FusionError::Stopped);
             }
             if val_loss < best {
                 (best, patience) = (val_loss, self.patience);

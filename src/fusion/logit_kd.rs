@@ -11,8 +11,6 @@
 //!
 //! Cost: a pass of every model over X, and `epochs` passes of the last level over 80 % of it.
 
-use std::ops::ControlFlow;
-
 use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 use schemars::JsonSchema;
@@ -22,7 +20,7 @@ use serde_json::json;
 use super::level::{LevelSettings, LevelTrainer, Loss};
 use super::report::{LayerReport, errors, whole};
 use super::targets::mean_logits;
-use super::{Compat, Fused, FusionError, Inputs};
+use super::{Compat, Fused, FusionError, Inputs, Tick, go_on};
 use crate::seed;
 
 /// Parameters of `logit-kd`.
@@ -57,26 +55,23 @@ impl Default for LogitKd {
 }
 
 impl LogitKd {
-    pub(super) fn fuse(
-        &self,
-        inputs: &Inputs,
-        on_tick: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Fused, FusionError> {
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         const METHOD: &str = "logit-kd";
         let images = inputs.images.ok_or(FusionError::Missing {
             method: METHOD,
             what: "a fusion set",
         })?;
-        let logits = inputs
-            .models
-            .iter()
-            .map(|network| network.forward(images))
-            .collect::<candle_core::Result<Vec<_>>>()?;
+        let mut logits = Vec::with_capacity(inputs.models.len());
+        for network in inputs.models {
+            go_on(on_tick)?;
+            logits.push(network.forward(images)?);
+        }
         let target = mean_logits(&logits.iter().collect::<Vec<_>>(), None, Some(self.temperature))?;
         let mut network = inputs.models[0].clone();
         let head = network.levels().len() - 1;
         let mut x = images.clone();
         for l in 0..head {
+            go_on(on_tick)?;
             x = network.level_output(l, &x)?;
         }
         let trainer = LevelTrainer {

@@ -78,12 +78,25 @@ pub enum Fused {
     },
 }
 
-/// Runs a method. `on_tick` is called now and then and says whether to go on.
-pub fn fuse(
-    method: &Method,
-    inputs: &Inputs,
-    on_tick: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<Fused, FusionError> {
+/// Asks whether to go on.
+pub type Tick<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
+/// An error where the answer is no.
+fn go_on(on_tick: &mut Tick) -> Result<(), FusionError> {
+    match on_tick() {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(FusionError::Stopped),
+    }
+}
+
+/// Never stops.
+fn endless() -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Runs a method. `on_tick` is called between layers, and within them between blocks of samples, steps of training, rows
+/// of an assignment and pivots of a transport; it says whether to go on.
+pub fn fuse(method: &Method, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
     let info = method.info();
     let found = inputs.models.len();
     match info.arity {
@@ -109,16 +122,27 @@ pub fn fuse(
     {
         method.steps_on_host().iter().copied().for_each(gpu::note);
     }
+    let mut stopped = false;
+    let on_tick: &mut Tick = &mut || {
+        let answer = on_tick();
+        stopped |= answer.is_break();
+        answer
+    };
     let fused = match method {
         Method::VanillaAveraging(parameters) => parameters.fuse(inputs),
         Method::Ensemble(parameters) => parameters.fuse(inputs),
         Method::LogitKd(parameters) => parameters.fuse(inputs, on_tick),
-        Method::OtFusion(parameters) => parameters.fuse(inputs),
-        Method::GitRebasin(parameters) => parameters.fuse(inputs),
-        Method::HfLinear(parameters) => parameters.fuse(inputs),
-        Method::KfLinear(parameters) => parameters.fuse(inputs),
+        Method::OtFusion(parameters) => parameters.fuse(inputs, on_tick),
+        Method::GitRebasin(parameters) => parameters.fuse(inputs, on_tick),
+        Method::HfLinear(parameters) => parameters.fuse(inputs, on_tick),
+        Method::KfLinear(parameters) => parameters.fuse(inputs, on_tick),
         Method::KfGradient(parameters) => parameters.fuse(inputs, on_tick),
-    }?;
+    };
+    // Passes and scores know no other error than candle's.
+    if stopped {
+        return Err(FusionError::Stopped);
+    }
+    let fused = fused?;
     if let Fused::Network { network, .. } = &fused {
         network.require_finite()?;
     }

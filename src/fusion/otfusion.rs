@@ -39,10 +39,10 @@ use serde_json::json;
 use super::layers::{
     folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
-use super::{Compat, Fused, FusionError, Inputs, LayerReport};
+use super::{Compat, Fused, FusionError, Inputs, LayerReport, Tick, endless, go_on};
 use crate::arch::{Layer, Network};
 use crate::importance::{Importance, Place, Preparation, normalise};
-use crate::linalg::{LinalgError, Plan, assign, product, transport};
+use crate::linalg::{LinalgError, Plan, assign_watched, product, transport_watched};
 
 /// What the ground cost compares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,8 +101,8 @@ impl OtFusion {
         self.ground != GroundCost::Weights || self.importance != Importance::Uniform
     }
 
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
-        let (network, transports, layers) = self.transport(inputs)?;
+    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+        let (network, transports, layers) = self.transport(inputs, on_tick)?;
         Ok(Fused::Network {
             network,
             diagnostics: json!({ "transports": transports, "layers": layers }),
@@ -111,13 +111,14 @@ impl OtFusion {
 
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
-        let (network, transports, _) = self.transport(inputs)?;
+        let (network, transports, _) = self.transport(inputs, &mut endless)?;
         Ok((network, transports))
     }
 
     fn transport(
         &self,
         inputs: &Inputs,
+        on_tick: &mut Tick,
     ) -> Result<(Network, Vec<TransportReport>, Vec<LayerReport>), FusionError> {
         const METHOD: &str = "otfusion";
         require_chains(METHOD, inputs.models)?;
@@ -133,11 +134,11 @@ impl OtFusion {
             models: &models,
             ..*inputs
         };
-        let marginals = self.marginals(METHOD, inputs)?;
+        let marginals = self.marginals(METHOD, inputs, on_tick)?;
         // Of weights without importance there may be no fusion set, hence nothing to say of errors on it.
         let activations = match inputs.images {
             None if !self.uses_fusion_set() => Vec::new(),
-            _ => preactivations(METHOD, inputs)?,
+            _ => preactivations(METHOD, inputs, on_tick)?,
         };
         let target = self.align_to;
         let others: Vec<usize> = (0..k).filter(|&model| model != target).collect();
@@ -161,6 +162,7 @@ impl OtFusion {
             let shared = shared(l);
             let nu = &marginals[target][shared.unwrap_or(l)];
             for &model in &others {
+                go_on(on_tick)?;
                 let (w, b) = weights(&models[model], l)?;
                 let transports = &mut transports[model];
                 let columns = transports.columns(&layers, l, self.compat);
@@ -174,10 +176,10 @@ impl OtFusion {
                 } else {
                     let squared = match self.ground {
                         GroundCost::Weights => row_distances(&w, &fixed).map_err(linalg)?,
-                        _ => self.distances(&activations[model][l], &activations[target][l])?,
+                        _ => self.distances(&activations[model][l], &activations[target][l], on_tick)?,
                     };
                     let costs: Vec<f64> = squared.into_iter().map(f64::sqrt).collect();
-                    (self.plan(&costs, mu, nu).map_err(linalg)?, costs)
+                    (self.plan(&costs, mu, nu, on_tick).map_err(linalg)?, costs)
                 };
                 let (n_k, n) = (mu.len(), nu.len());
                 let rows = Mat::from_fn(n, n_k, |i, j| match (l == last, self.compat) {
@@ -213,18 +215,24 @@ impl OtFusion {
             &activations,
             &|model, l| &marginals[model][shared(l).unwrap_or(l)],
             (target, &found),
+            on_tick,
         )?;
         Ok((network, found, reports))
     }
 
     /// Squared distances between the neurons of two layers, by their activations.
-    fn distances(&self, own: &Tensor, other: &Tensor) -> Result<Vec<f64>, FusionError> {
+    fn distances(&self, own: &Tensor, other: &Tensor, on_tick: &mut Tick) -> Result<Vec<f64>, FusionError> {
         let relu = self.ground == GroundCost::ReluActs;
-        squared_distances(own, other, self.norm_acts, relu)
+        squared_distances(own, other, self.norm_acts, relu, on_tick)
     }
 
     /// Scores scaled to sum 1, `[model][layer]`.
-    fn marginals(&self, method: &'static str, inputs: &Inputs) -> Result<Vec<Vec<Vec<f64>>>, FusionError> {
+    fn marginals(
+        &self,
+        method: &'static str,
+        inputs: &Inputs,
+        on_tick: &mut Tick,
+    ) -> Result<Vec<Vec<Vec<f64>>>, FusionError> {
         if self.importance == Importance::Uniform {
             let equal = |n: usize| vec![1.0 / n as f64; n];
             let of = |network: &Network| {
@@ -237,19 +245,26 @@ impl OtFusion {
             normalise: false,
             rescale: self.rescale_importance,
         };
-        let mut scores = scores(method, inputs, self.importance, Place::Layer, preparation)?;
+        let mut scores = scores(
+            method,
+            inputs,
+            self.importance,
+            Place::Layer,
+            preparation,
+            on_tick,
+        )?;
         scores.iter_mut().flatten().for_each(|scores| normalise(scores));
         Ok(scores)
     }
 
-    fn plan(&self, costs: &[f64], mu: &[f64], nu: &[f64]) -> Result<Plan, LinalgError> {
+    fn plan(&self, costs: &[f64], mu: &[f64], nu: &[f64], on_tick: &mut Tick) -> Result<Plan, LinalgError> {
         if self.importance != Importance::Uniform || mu.len() != nu.len() {
-            return transport(costs, mu, nu);
+            return transport_watched(costs, mu, nu, on_tick);
         }
         let n = mu.len();
         let mut plan = vec![0.0; n * n];
         let mut objective = 0.0;
-        for (i, j) in assign(costs, n)?.into_iter().enumerate() {
+        for (i, j) in assign_watched(costs, n, on_tick)?.into_iter().enumerate() {
             plan[i * n + j] = 1.0 / n as f64;
             objective += costs[i * n + j] / n as f64;
         }

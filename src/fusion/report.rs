@@ -17,8 +17,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::activations::{Buffer, blocks, fill_columns, positions, side_by_side};
+use super::layers::preactivations_of;
 use super::on_device;
-use super::{FusionError, Inputs};
+use super::{FusionError, Inputs, Tick, go_on};
 use crate::arch::Network;
 use crate::gpu;
 
@@ -211,12 +212,14 @@ pub(super) fn fill_errors(
     inputs: &Inputs,
     activations: &[Vec<Tensor>],
     scores: &[Vec<Vec<f64>>],
+    on_tick: &mut Tick,
 ) -> Result<(), FusionError> {
     let Some(images) = inputs.images else {
         return Ok(());
     };
-    let fused = network.preactivations(images)?;
+    let fused = preactivations_of(network, images, on_tick)?;
     for (l, report) in reports.iter_mut().enumerate() {
+        go_on(on_tick)?;
         let of_layer: Vec<Tensor> = activations.iter().map(|model| model[l].clone()).collect();
         let scores: Vec<Vec<f64>> = scores.iter().map(|model| model[l].clone()).collect();
         (report.grouping_error, report.approximation_error) =

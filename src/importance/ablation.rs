@@ -6,6 +6,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::probe::{Place, outputs, plain, target};
+use super::{Tick, go_on};
 use crate::arch::{Network, Plain, Visitor};
 
 /// Values in one batch of ablated outputs; bounds memory.
@@ -17,10 +18,11 @@ pub(super) fn sums(
     images: &Tensor,
     labels: &Tensor,
     place: Place,
+    on_tick: &mut Tick,
 ) -> Result<Vec<Vec<f64>>> {
-    let at_places = outputs(network, images, place, &mut plain)?;
+    let at_places = outputs(network, images, place, &mut plain, on_tick)?;
     let level_outputs = match place {
-        Place::Layer => outputs(network, images, Place::Level, &mut plain)?,
+        Place::Layer => outputs(network, images, Place::Level, &mut plain, on_tick)?,
         Place::Level => at_places.clone(),
     };
     let logits = level_outputs.last().unwrap_or(images);
@@ -33,6 +35,7 @@ pub(super) fn sums(
         let group = (VALUES / (samples * elements)).max(1);
         let mut sums = vec![0.0; width];
         for first in (0..elements).step_by(group) {
+            go_on(on_tick)?;
             let units = group.min(elements - first);
             // Row u * N + i is sample i with element `first + u` at 0.
             let mask: Vec<f32> = (0..units)

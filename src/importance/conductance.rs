@@ -11,6 +11,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::Tick;
 use super::probe::{Place, absolute_sums, outputs, plain, slopes};
 use crate::arch::Network;
 use crate::gpu;
@@ -31,6 +32,7 @@ pub(super) fn sums(
     images: &Tensor,
     labels: &Tensor,
     place: Place,
+    on_tick: &mut Tick,
 ) -> Result<Vec<Vec<f64>>> {
     let halves = NODES.iter().rev().map(|x| -x);
     let mut nodes: Vec<f64> = halves
@@ -55,12 +57,12 @@ pub(super) fn sums(
         Ok(())
     };
     for node in nodes {
-        let found = slopes(network, &(images * node)?, labels, place, &mut plain)?;
+        let found = slopes(network, &(images * node)?, labels, place, &mut plain, on_tick)?;
         step(&mut previous, &found.0)?;
         previous = Some(found);
     }
     // At the last node only the outputs count.
-    let end = outputs(network, &(images * last)?, place, &mut plain)?;
+    let end = outputs(network, &(images * last)?, place, &mut plain, on_tick)?;
     step(&mut previous, &end)?;
     totals.iter().map(absolute_sums).collect()
 }

@@ -8,6 +8,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::Tick;
 use super::probe::{Place, absolute_sums, outputs, slopes};
 use crate::arch::Network;
 use crate::nn;
@@ -21,18 +22,21 @@ pub(super) fn sums(
     images: &Tensor,
     labels: &Tensor,
     place: Place,
+    on_tick: &mut Tick,
 ) -> Result<Vec<Vec<f64>>> {
     // The inputs of all ReLUs in the baseline's pass, in order.
     let mut inputs = Vec::new();
     let zero = images.narrow(0, 0, 1)?.zeros_like()?;
-    let baseline = outputs(network, &zero, place, &mut |_, x| {
+    let mut noted = |_, x: &Tensor| {
         inputs.push(x.clone());
         nn::relu(x)
-    })?;
-    let (here, multipliers) = slopes(network, images, labels, place, &mut |i, x| match inputs.get(i) {
+    };
+    let baseline = outputs(network, &zero, place, &mut noted, on_tick)?;
+    let mut rescaled = |i: usize, x: &Tensor| match inputs.get(i) {
         Some(x0) => rescaled_relu(x, x0),
         None => nn::relu(x),
-    })?;
+    };
+    let (here, multipliers) = slopes(network, images, labels, place, &mut rescaled, on_tick)?;
     let attributions = here.iter().zip(&baseline).zip(&multipliers);
     attributions
         .map(|((here, baseline), multiplier)| absolute_sums(&(multiplier * here.broadcast_sub(baseline)?)?))

@@ -20,6 +20,8 @@ mod probe;
 
 pub use probe::Place;
 
+use std::ops::ControlFlow;
+
 use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,21 @@ impl Importance {
         labels: &Tensor,
         place: Place,
     ) -> candle_core::Result<Vec<Vec<f64>>> {
+        self.scores_watched(network, images, labels, place, &mut || ControlFlow::Continue(()))
+    }
+
+    /// The same, asking at every layer of a pass whether to go on.
+    ///
+    /// # Errors
+    /// As those of [`Importance::scores`], and one where it is told to stop.
+    pub fn scores_watched(
+        self,
+        network: &Network,
+        images: &Tensor,
+        labels: &Tensor,
+        place: Place,
+        on_tick: &mut Tick,
+    ) -> candle_core::Result<Vec<Vec<f64>>> {
         let samples = images.dim(0)?;
         let widths = place.widths(network);
         if self == Self::Uniform {
@@ -97,9 +114,9 @@ impl Importance {
             let labels = &labels.narrow(0, first, count)?;
             let sums = match self {
                 Self::Uniform => Vec::new(),
-                Self::Conductance => conductance::sums(network, images, labels, place)?,
-                Self::Deeplift => deeplift::sums(network, images, labels, place)?,
-                Self::FeatureAblation => ablation::sums(network, images, labels, place)?,
+                Self::Conductance => conductance::sums(network, images, labels, place, on_tick)?,
+                Self::Deeplift => deeplift::sums(network, images, labels, place, on_tick)?,
+                Self::FeatureAblation => ablation::sums(network, images, labels, place, on_tick)?,
             };
             for (total, sum) in totals.iter_mut().flatten().zip(sums.iter().flatten()) {
                 *total += sum;
@@ -109,6 +126,17 @@ impl Importance {
             *total = *total / samples as f64 + EPSILON;
         }
         Ok(totals)
+    }
+}
+
+/// Asks whether to go on.
+pub type Tick<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
+/// An error where the answer is no.
+fn go_on(on_tick: &mut Tick) -> candle_core::Result<()> {
+    match on_tick() {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => candle_core::bail!("stopped"),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 
+use super::{Tick, go_on};
 use crate::arch::{Network, Visitor};
 use crate::gpu;
 use crate::nn;
@@ -39,6 +40,7 @@ struct Probe<'a> {
     zeros: Option<Vec<Var>>,
     relu: &'a mut Relu<'a>,
     relus: usize,
+    on_tick: &'a mut Tick<'a>,
 }
 
 impl Probe<'_> {
@@ -56,6 +58,7 @@ impl Probe<'_> {
 
 impl Visitor for Probe<'_> {
     fn layer(&mut self, layer: usize, input: &Tensor, network: &Network) -> Result<Tensor> {
+        go_on(self.on_tick)?;
         let output = network.layer_output(layer, input)?;
         match self.place {
             Place::Layer => self.note(output),
@@ -82,6 +85,7 @@ pub(super) fn outputs(
     images: &Tensor,
     place: Place,
     relu: &mut Relu,
+    on_tick: &mut Tick,
 ) -> Result<Vec<Tensor>> {
     let mut probe = Probe {
         place,
@@ -89,6 +93,7 @@ pub(super) fn outputs(
         zeros: None,
         relu: &mut |i, x| relu(i, x),
         relus: 0,
+        on_tick: &mut || on_tick(),
     };
     network.forward_with(images, &mut probe)?;
     Ok(probe.outputs)
@@ -101,6 +106,7 @@ pub(super) fn slopes(
     labels: &Tensor,
     place: Place,
     relu: &mut Relu,
+    on_tick: &mut Tick,
 ) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
     let mut probe = Probe {
         place,
@@ -108,6 +114,7 @@ pub(super) fn slopes(
         zeros: Some(Vec::new()),
         relu: &mut |i, x| relu(i, x),
         relus: 0,
+        on_tick: &mut || on_tick(),
     };
     let logits = network.forward_with(images, &mut probe)?;
     let gradients = target(&logits, labels)?.sum_all()?.backward()?;

@@ -54,7 +54,7 @@ pub struct Resources {
     pub data_dir: Option<PathBuf>,
     /// Folder for decoded data sets whose own folder is not writable.
     pub cache_dir: Option<PathBuf>,
-    /// Longest time a job may take.
+    /// Longest time a job may take until its result is there; whoever waits for the job keeps it.
     pub timeout: Option<Duration>,
     /// How often a training saves its state.
     pub checkpoint_every: Duration,
@@ -105,13 +105,26 @@ impl<'a> Context<'a> {
 
     /// Reports, and learns whether to go on.
     pub fn report(&mut self, event: JobEvent) -> Result<(), JobError> {
-        if (self.on_event)(event).is_break() {
-            return Err(JobError::Cancelled);
+        match (self.on_event)(event) {
+            ControlFlow::Break(()) => Err(JobError::Cancelled),
+            ControlFlow::Continue(()) => Ok(()),
         }
-        match self.resources.timeout {
-            Some(limit) if self.started.elapsed() > limit => Err(JobError::Timeout { limit }),
-            _ => Ok(()),
-        }
+    }
+
+    /// Runs `work`, which may ask now and then whether to go on. If it was told to stop, that is the error.
+    pub fn watched<T, E: Into<JobError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn FnMut() -> ControlFlow<()>) -> Result<T, E>,
+    ) -> Result<T, JobError> {
+        let mut stopped = None;
+        let result = work(&mut || match self.report(JobEvent::Tick) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                stopped = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        stopped.map_or_else(|| result.map_err(Into::into), Err)
     }
 
     /// Ends the last phase and sums up.

@@ -6,7 +6,7 @@ use crate::data::DataError;
 use crate::fusion::FusionError;
 use crate::gpu;
 use crate::metrics::MetricError;
-use crate::result::{Failure, StoreError};
+use crate::result::{Failure, StoreError, THREADS_HINT};
 use crate::train::TrainError;
 
 /// A job did not finish.
@@ -126,6 +126,9 @@ pub enum JobError {
     /// Reading or writing results.
     #[error("results")]
     Store(#[from] StoreError),
+    /// The system gives no thread to compute on.
+    #[error("the system refuses another thread or process")]
+    Threads(#[source] std::io::Error),
     /// A bug; the job's thread panicked.
     #[error("internal error: {0}")]
     Panic(String),
@@ -192,6 +195,11 @@ impl JobError {
             Self::Worker { .. } => Some(
                 "`runner logs JOB` shows how far it came; the system ends processes when it runs out of memory (`dmesg`)".into(),
             ),
+            Self::Threads(_)
+            | Self::Train {
+                source: TrainError::Thread(_),
+                ..
+            } => Some(THREADS_HINT.into()),
             Self::Panic(_) => Some("please report it with the job's log (`runner logs JOB`)".into()),
             _ => None,
         }

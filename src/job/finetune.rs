@@ -8,6 +8,7 @@ use super::samples::Variation;
 use super::train::{Course, save, selected_on};
 use super::{Context, JobError, evaluate};
 use crate::data::{self, Augmenter, DataError};
+use crate::event::JobEvent;
 use crate::manifest::FinetuneSettings;
 use crate::plan::JobSpec;
 use crate::seed;
@@ -99,6 +100,7 @@ pub(super) fn finetune(spec: &JobSpec, context: &mut Context) -> Result<Outcome,
         (None, None) => return Err(missing("a learning rate and a number of epochs")),
     };
 
+    context.report(JobEvent::Computed)?;
     context.phase("evaluate")?;
     let metrics = evaluate::network(&best.fitted.network, &set, context)?;
     context.phase("save")?;

@@ -1,6 +1,5 @@
 //! Fusing the base models of one point and seed.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,28 +52,17 @@ pub(super) fn fuse(spec: &JobSpec, task: &Fuse, context: &mut Context) -> Result
     let networks: Vec<Network> = bases.iter().map(|base| base.made.network.clone()).collect();
 
     context.phase("fuse")?;
-    let mut stopped = None;
-    let fused = fusion::fuse(
-        &task.method,
-        &Inputs {
-            models: &networks,
-            images: data.as_ref().map(|data| &data.images),
-            labels: data.as_ref().and_then(|data| data.labels.as_ref()),
-            class_counts: known.then_some(counts.as_slice()),
-            seed: spec.method_seed.unwrap_or_default(),
-        },
-        &mut || match context.report(JobEvent::Tick) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                stopped = Some(error);
-                ControlFlow::Break(())
-            }
-        },
-    );
-    let fused = match (fused, stopped) {
-        (_, Some(error)) => return Err(error),
-        (fused, None) => fused?,
+    let inputs = Inputs {
+        models: &networks,
+        images: data.as_ref().map(|data| &data.images),
+        labels: data.as_ref().and_then(|data| data.labels.as_ref()),
+        class_counts: known.then_some(counts.as_slice()),
+        seed: spec.method_seed.unwrap_or_default(),
     };
+    let fused = context.watched(|on_tick| fusion::fuse(&task.method, &inputs, on_tick))?;
+    if matches!(fused, Fused::Network { .. }) {
+        context.report(JobEvent::Computed)?;
+    }
 
     context.phase("evaluate")?;
     match fused {

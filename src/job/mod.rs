@@ -23,6 +23,6 @@ mod unlisted;
 pub use context::{CHECKPOINT_EVERY, Context, DataCache, Resources};
 pub use error::JobError;
 pub use progress::saved_states;
-pub use run::{ended, execute, failed, peak_memory, place, places, run, skipped, started_now};
+pub use run::{attempt, ended, failed, peak_memory, place, places, run, skipped, started_now};
 pub use scores::{ModelScores, scores};
 pub use study::{interpolation, neurons};

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
+use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::{Context, JobError, Resources, finetune, fuse, train};
@@ -74,12 +75,12 @@ fn normalisation(spec: &JobSpec, context: &Context) -> Result<Option<Value>, Job
     Ok(Some(json!({ "mean": used.mean, "std": used.std })))
 }
 
-/// Runs a job and saves its record, be it a success or a failure. A panic is a failure of this job alone.
+/// Runs a job and returns its record, be it of a success or of a failure, unsaved. A panic is a failure of this job alone.
 ///
 /// # Errors
-/// [`JobError::Cancelled`], which leaves no record, and results that cannot be written: that is no fault of the job,
-/// and no other job would fare better.
-pub fn execute(
+/// [`JobError::Cancelled`], and results that cannot be written: that is no fault of the job, and no other job would fare
+/// better.
+pub fn attempt(
     spec: &JobSpec,
     resources: &Resources,
     on_event: &mut dyn FnMut(JobEvent) -> ControlFlow<()>,
@@ -87,29 +88,17 @@ pub fn execute(
     let started = std::time::Instant::now();
     let provenance = started_now(&resources.provenance);
     tracing::info!(job = %spec.name, "started");
-    let mut attempt = || {
+    let result = retried(&resources.device, || {
         catch_unwind(AssertUnwindSafe(|| run(spec, resources, on_event)))
             .unwrap_or_else(|panic| Err(JobError::Panic(panic_text(panic.as_ref()))))
-    };
-    let out_of_memory =
-        |result: &Result<Record, JobError>| matches!(result, Err(error) if gpu::is_out_of_memory(error));
-    let mut result = attempt();
-    if out_of_memory(&result) {
-        tracing::warn!(job = %spec.name, "out of memory: once more, with half of the chunks");
-        gpu::give_back(&resources.device);
-        result = gpu::halved(attempt);
-    }
-    gpu::give_back(&resources.device);
-    if out_of_memory(&result) {
-        let memory = gpu::memory(&resources.device);
-        result = result.map_err(|source| JobError::OutOfMemory {
-            memory,
-            source: Box::new(source),
-        });
-    }
+    });
     let record = match result {
         Ok(record) => record,
-        Err(error) if matches!(error, JobError::Cancelled) || error.is_unwritable() => return Err(error),
+        Err(JobError::Cancelled) => {
+            tracing::warn!(job = %spec.name, "told to stop");
+            return Err(JobError::Cancelled);
+        }
+        Err(error) if error.is_unwritable() => return Err(error),
         Err(error) => {
             let failed = failed(spec, &error, started.elapsed(), &provenance);
             let chain = failed.error.as_ref().map(|failure| failure.chain.join(": "));
@@ -117,9 +106,37 @@ pub fn execute(
             failed
         }
     };
-    let record = resources.store.save(record)?;
     tracing::info!(job = %spec.name, status = record.status.as_str(), "finished");
     Ok(record)
+}
+
+/// The result of `attempt`; where a GPU's memory is used up, that of a second attempt on half of the chunks. Its record says
+/// so: sums over other chunks may round differently.
+fn retried(
+    device: &Device,
+    mut attempt: impl FnMut() -> Result<Record, JobError>,
+) -> Result<Record, JobError> {
+    let out_of_memory =
+        |result: &Result<Record, JobError>| matches!(result, Err(error) if gpu::is_out_of_memory(error));
+    let mut result = attempt();
+    if out_of_memory(&result) {
+        tracing::warn!("out of memory: once more, with half of the chunks");
+        gpu::give_back(device);
+        result = gpu::halved(attempt).map(|mut record| {
+            record.diagnostics["second-attempt"] =
+                json!("the GPU's memory was used up: computed on half of the chunks");
+            record
+        });
+    }
+    gpu::give_back(device);
+    if out_of_memory(&result) {
+        let memory = gpu::memory(device);
+        result = result.map_err(|source| JobError::OutOfMemory {
+            memory,
+            source: Box::new(source),
+        });
+    }
+    result
 }
 
 /// The record of a job that stopped after so much time.
@@ -238,4 +255,37 @@ pub fn peak_memory(process: &str) -> Option<u64> {
 /// What `diagnostics` says about a written checkpoint.
 pub(super) fn checkpoint_entry(hash: &str) -> Value {
     json!({ "blake3": hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let text = r#"{"schema": 1, "key": "k", "job": "j", "kind": "train", "status": "ok", "axes": {}, "seed": 1,
+            "parts": 2, "models": [], "settings": {}, "inputs": [], "seconds": {}, "checksum": "",
+            "provenance": {"runner": "", "started": "", "device": "cpu", "manifest-hash": ""}}"#;
+        serde_json::from_str(text).expect("a record")
+    }
+
+    fn out_of_memory() -> JobError {
+        JobError::Candle(candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY".into()))
+    }
+
+    #[test]
+    fn a_second_attempt_is_on_record() {
+        let first = retried(&Device::Cpu, || Ok(record())).expect("a record");
+        assert!(first.diagnostics.is_null());
+        let mut attempts = [Err(out_of_memory()), Ok(record())].into_iter();
+        let chunks = std::cell::RefCell::new(Vec::new());
+        let second = retried(&Device::Cpu, || {
+            chunks.borrow_mut().push(gpu::chunk(8));
+            attempts.next().expect("two attempts")
+        });
+        let second = second.expect("a record");
+        assert!(second.diagnostics["second-attempt"].is_string());
+        assert_eq!(*chunks.borrow(), [8, 4]);
+        let both = retried(&Device::Cpu, || Err(out_of_memory()));
+        assert!(matches!(both, Err(JobError::OutOfMemory { .. })), "{both:?}");
+    }
 }

@@ -48,7 +48,9 @@ pub fn scores(
     context.phase("score")?;
     let mut scored = Vec::with_capacity(bases.len());
     for base in bases {
-        let mut scores = kind.scores(&base.made.network, &data.images, labels, place)?;
+        let network = &base.made.network;
+        let mut scores =
+            context.watched(|on_tick| kind.scores_watched(network, &data.images, labels, place, on_tick))?;
         for scores in &mut scores {
             prepare.apply(scores);
         }

@@ -83,13 +83,15 @@ pub fn interpolation(
     if let Method::GitRebasin(parameters) = &task.method {
         material.context.phase("align")?;
         let data = material.fusion_set.as_ref();
-        let aligned = parameters.align(&Inputs {
+        let inputs = Inputs {
             models: &networks,
             images: data.map(|data| &data.images),
             labels: data.and_then(|data| data.labels.as_ref()),
             seed: 0,
             class_counts: None,
-        })?;
+        };
+        let context = &mut material.context;
+        let aligned = context.watched(|on_tick| parameters.align(&inputs, on_tick))?;
         ends.push((Some(alignment(parameters)), aligned));
     }
     material.context.phase("evaluate")?;
@@ -184,7 +186,10 @@ pub fn neurons(
     for &kind in kinds {
         let mut scores = Vec::with_capacity(planes.len());
         for base in &material.bases {
-            let all = kind.scores(&base.made.network, samples, labels, Place::Level)?;
+            let network = &base.made.network;
+            let all = material
+                .context
+                .watched(|on_tick| kind.scores_watched(network, samples, labels, Place::Level, on_tick))?;
             let mut own = all.get(level).cloned().unwrap_or_default();
             prepare.apply(&mut own);
             scores.push(own);

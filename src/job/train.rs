@@ -12,6 +12,7 @@ use super::{Context, JobError, evaluate, model_file};
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augmenter, DataError, DataSet, SplitOptions};
+use crate::event::JobEvent;
 use crate::gpu;
 use crate::manifest::{BaseSettings, SplitSettings};
 use crate::plan::{Base, JobSpec};
@@ -45,6 +46,7 @@ pub(super) fn train(spec: &JobSpec, base: &Base, context: &mut Context) -> Resul
     };
     let file = StateFile::of(spec, 0, context);
     let fitted = course.run(&fresh, &set, Watch::new(context, &file, settings.base.epochs))?;
+    context.report(JobEvent::Computed)?;
 
     context.phase("evaluate")?;
     let metrics = evaluate::network(&fitted.network, &set, context)?;
@@ -219,6 +221,7 @@ pub(super) fn import(spec: &JobSpec, base: &Base, context: &mut Context) -> Resu
     }
     context.phase("evaluate")?;
     let metrics = evaluate::network(&network, &set, context)?;
+    context.report(JobEvent::Computed)?;
     context.phase("save")?;
     let hash = save(spec, &network, &set, (&train, &val), context)?;
     Ok(Outcome {

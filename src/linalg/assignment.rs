@@ -5,7 +5,9 @@
 //! column. Exact up to rounding at any scale of costs: there is no absolute threshold. Among equally good columns, one
 //! that is free wins, then the first: results are deterministic. Time `O(n^3)`, memory `O(n)`.
 
-use super::LinalgError;
+use std::ops::ControlFlow;
+
+use super::{LinalgError, Tick};
 
 /// The column of each row in an optimal assignment of the `n x n` matrix `cost` (row-major).
 ///
@@ -17,9 +19,20 @@ use super::LinalgError;
 /// # Ok::<(), runner::linalg::LinalgError>(())
 /// ```
 pub fn assign(cost: &[f64], n: usize) -> Result<Vec<usize>, LinalgError> {
+    assign_watched(cost, n, &mut || ControlFlow::Continue(()))
+}
+
+/// The same, asking before each row whether to go on.
+///
+/// # Errors
+/// As those of [`assign`], and [`LinalgError::Stopped`].
+pub fn assign_watched(cost: &[f64], n: usize, on_tick: &mut Tick) -> Result<Vec<usize>, LinalgError> {
     check(cost, n)?;
     let mut search = Search::new(cost, n);
     for row in 0..n {
+        if on_tick().is_break() {
+            return Err(LinalgError::Stopped);
+        }
         search.augment(row);
     }
     Ok(search.column_of)

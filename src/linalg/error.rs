@@ -46,6 +46,9 @@ pub enum LinalgError {
         /// What candle or the driver said.
         problem: String,
     },
+    /// The caller said so.
+    #[error("stopped")]
+    Stopped,
     /// An iteration that should always end did not.
     #[error("the decomposition of a {rows} x {columns} matrix did not converge")]
     NoConvergence {

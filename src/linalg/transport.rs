@@ -9,7 +9,12 @@
 //! and so rules out cycling, as ties and zero weights are common here (dead neurons have equal costs). Ahuja, Magnanti
 //! and Orlin, "Network Flows", chapter 11. `O(n m)` a pivot at worst, in practice the square root of that.
 
-use super::LinalgError;
+use std::ops::ControlFlow;
+
+use super::{LinalgError, Tick};
+
+/// Pivots between two questions whether to go on: some milliseconds on the largest layers.
+const PIVOTS: usize = 64;
 
 /// An optimal plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +31,19 @@ pub struct Plan {
 /// # Errors
 /// Sizes that do not fit, numbers that are not finite or negative, and sides without weight.
 pub fn transport(cost: &[f64], mu: &[f64], nu: &[f64]) -> Result<Plan, LinalgError> {
+    transport_watched(cost, mu, nu, &mut || ControlFlow::Continue(()))
+}
+
+/// The same, asking every few pivots whether to go on.
+///
+/// # Errors
+/// As those of [`transport`], and [`LinalgError::Stopped`].
+pub fn transport_watched(
+    cost: &[f64],
+    mu: &[f64],
+    nu: &[f64],
+    on_tick: &mut Tick,
+) -> Result<Plan, LinalgError> {
     let (n, m) = (mu.len(), nu.len());
     if cost.len() != n * m || n == 0 || m == 0 {
         return Err(LinalgError::Shape {
@@ -45,7 +63,7 @@ pub fn transport(cost: &[f64], mu: &[f64], nu: &[f64]) -> Result<Plan, LinalgErr
     let supply = weights(mu, "the weights of sources")?;
     let demand = weights(nu, "the weights of sinks")?;
     let mut simplex = Simplex::new(cost, &supply, &demand);
-    simplex.run()?;
+    simplex.run(on_tick)?;
     let plan = simplex.plan();
     let objective = plan.iter().zip(cost).map(|(t, c)| t * c).sum();
     Ok(Plan { plan, objective })
@@ -139,9 +157,12 @@ impl<'a> Simplex<'a> {
         self.cost[i * self.m + j] - self.potential[i] + self.potential[self.n + j]
     }
 
-    fn run(&mut self) -> Result<(), LinalgError> {
+    fn run(&mut self, on_tick: &mut Tick) -> Result<(), LinalgError> {
         // Far more pivots than were ever seen; only rounding could ask for them.
-        for _ in 0..100 * (self.n * self.m + 100) {
+        for pivot in 0..100 * (self.n * self.m + 100) {
+            if pivot % PIVOTS == 0 && on_tick().is_break() {
+                return Err(LinalgError::Stopped);
+            }
             match self.entering() {
                 Some((i, j)) => self.pivot(i, j),
                 None => return Ok(()),
@@ -333,7 +354,7 @@ mod tests {
             let (n, m) = (mu.len(), nu.len());
             let (supply, demand) = (weights(&mu, "").expect("weights"), weights(&nu, "").expect("weights"));
             let mut simplex = Simplex::new(&cost, &supply, &demand);
-            simplex.run().expect("ends");
+            simplex.run(&mut || ControlFlow::Continue(())).expect("ends");
             let plan = simplex.plan();
             for i in 0..n {
                 prop_assert!((plan[i * m..(i + 1) * m].iter().sum::<f64>() - supply[i]).abs() < 1e-12);

@@ -150,7 +150,7 @@ impl Claims {
                     lock(&ours).values_mut().for_each(Held::renew);
                 }
             })
-            .map_err(|source| StoreError::io("claim", folder, source))?;
+            .map_err(|source| StoreError::io("start a thread for", folder, source))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             timing,
@@ -296,6 +296,14 @@ impl Claims {
         owners
             .keys()
             .any(|name| name == "exec" || name.starts_with("exec-slice-"))
+    }
+
+    /// Whether a living process of this machine is.
+    pub fn is_worked_on_here(folder: &Path) -> bool {
+        let owners = Self::owners(folder);
+        owners
+            .iter()
+            .any(|(name, owner)| (name == "exec" || name.starts_with("exec-slice-")) && owner.process.is_local())
     }
 
     /// The results folder: two above that of the claims.

@@ -25,7 +25,7 @@ mod study;
 pub use crate::files::Stamp;
 pub use atomic::{create_dir, write_atomic, write_atomic_with, write_soon};
 pub use claim::{Claim, Claims, Guard, Owner, Survey, Timing};
-pub use error::StoreError;
+pub use error::{StoreError, THREADS_HINT};
 pub use index::{Index, IndexEntry, Place, TableRequest};
 pub use ledger::{Known, Ledger};
 pub use predictions::Predictions;

@@ -143,9 +143,6 @@ pub struct Provenance {
     /// Its optional parts, such as `cuda`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-    /// Kind of the CPU: architecture, and the extensions that arithmetic may use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<String>,
     /// Start, RFC 3339, UTC.
     pub started: String,
     /// Host name, where known.
@@ -153,6 +150,9 @@ pub struct Provenance {
     pub host: Option<String>,
     /// The device that computed, such as `cpu` or `cuda:0`.
     pub device: String,
+    /// Kind of the CPU: its architecture and the vector instructions that it has, such as `x86_64: avx2 fma`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Peak resident memory of the whole process so far, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,

@@ -1,6 +1,6 @@
 //! The results folder of one experiment.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -367,6 +367,31 @@ impl Store {
             Ok(old) if old == bytes => Ok(()),
             _ => write_atomic(&path, &bytes),
         }
+    }
+
+    /// Says which records are there, but are replaced by the run at work: job and hash of its record's file. Who follows the
+    /// run does not take them for its results.
+    pub fn save_replaced(&self, records: &BTreeMap<String, String>) -> Result<(), StoreError> {
+        let path = self.replaced_path();
+        if records.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    Err(StoreError::io("remove", &path, source))
+                }
+                _ => Ok(()),
+            };
+        }
+        write_atomic(&path, &pretty("list of records", &path, records)?)
+    }
+
+    /// What [`Store::save_replaced`] said; nothing where that cannot be read.
+    pub fn replaced(&self) -> BTreeMap<String, String> {
+        let bytes = fs::read(self.replaced_path()).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    fn replaced_path(&self) -> PathBuf {
+        self.cache().join("replaced.json")
     }
 
     /// Reads the index and checks its schema and its checksum.

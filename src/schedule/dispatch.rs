@@ -83,11 +83,26 @@ pub fn dispatch(
     std::thread::scope(|scope| {
         let (end, ended) = channel::<()>();
         let finished = &finished;
-        let settler = scope.spawn(move || settle(options.store, finished, &ended));
-        let mut outcome = Dispatcher::new(plan, todo, options, finished).run(executor, on_event);
+        let settler = std::thread::Builder::new()
+            .name("settles".into())
+            .spawn_scoped(scope, move || settle(options.store, finished, &ended));
+        let settler = match settler {
+            Ok(settler) => settler,
+            Err(error) => {
+                return Outcome {
+                    halt: Some(Halt::Broken(JobError::Threads(error))),
+                    ..Outcome::default()
+                };
+            }
+        };
+        // It ends before it is told to only where it failed.
+        let broken = || settler.is_finished();
+        let mut outcome = Dispatcher::new(plan, todo, options, finished).run(executor, &broken, on_event);
         drop(end);
-        if let Ok(Err(error)) = settler.join() {
-            outcome.halt.get_or_insert(Halt::Broken(error.into()));
+        match settler.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => outcome.halt = Some(Halt::Broken(error.into())),
+            Err(_) => outcome.halt = Some(Halt::Broken(JobError::Panic("flushing panicked".into()))),
         }
         outcome
     })
@@ -121,6 +136,8 @@ struct Dispatcher<'a> {
     ready: BTreeSet<(Reverse<u64>, usize)>,
     /// Failed jobs, and when they are tried again.
     delayed: BTreeSet<(Instant, usize)>,
+    /// The records of these failures, and how long they took.
+    failed: BTreeMap<usize, (Box<Record>, f64)>,
     running: BTreeMap<usize, Instant>,
     tries: BTreeMap<usize, usize>,
     failures: usize,
@@ -154,6 +171,7 @@ impl<'a> Dispatcher<'a> {
             waiting,
             ahead,
             delayed: BTreeSet::new(),
+            failed: BTreeMap::new(),
             running: BTreeMap::new(),
             tries: BTreeMap::new(),
             failures: 0,
@@ -164,17 +182,26 @@ impl<'a> Dispatcher<'a> {
 }
 
 impl Dispatcher<'_> {
-    fn run(mut self, executor: &mut dyn Executor, on_event: &mut dyn FnMut(Event)) -> Outcome {
+    fn run(
+        mut self,
+        executor: &mut dyn Executor,
+        broken: &dyn Fn() -> bool,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Outcome {
         let mut stopping: Option<Instant> = None;
         loop {
+            let broken = broken();
             if stopping.is_none() && self.options.stop.load(Ordering::SeqCst) {
                 self.outcome.halt = Some(Halt::Interrupted);
             }
-            if stopping.is_none() && self.outcome.halt.is_some() {
+            if stopping.is_none() && (broken || self.outcome.halt.is_some()) {
                 executor.cancel();
                 stopping = Some(Instant::now());
             }
             let enough = self.options.max_fail.is_some_and(|max| self.failures >= max);
+            if enough && stopping.is_none() {
+                self.give_up_retries(on_event);
+            }
             let starting = stopping.is_none() && !enough;
             if starting {
                 self.end_delays();
@@ -184,6 +211,7 @@ impl Dispatcher<'_> {
                     on_event(Event::Started {
                         job: self.plan.jobs[job].name.clone(),
                     });
+                    self.failed.remove(&job);
                     self.running.insert(job, Instant::now());
                     executor.start(job, self.plan.jobs[job].clone());
                 }
@@ -228,6 +256,7 @@ impl Dispatcher<'_> {
                 *tries += 1;
                 self.delayed
                     .insert((Instant::now() + backoff.min(LONGEST_BACKOFF), job));
+                self.failed.insert(job, (record, seconds));
                 return;
             }
         }
@@ -254,6 +283,19 @@ impl Dispatcher<'_> {
             self.delayed.pop_first();
             self.ready.insert((Reverse(self.ahead[job]), job));
         }
+    }
+
+    /// Nothing starts any more: jobs that would have been tried again have failed.
+    fn give_up_retries(&mut self, on_event: &mut dyn FnMut(Event)) {
+        let tried_again = self.ready.iter().map(|&(_, job)| job);
+        let waiting = self.delayed.iter().map(|&(_, job)| job).chain(tried_again);
+        for job in waiting.collect::<Vec<_>>() {
+            if let Some((record, seconds)) = self.failed.remove(&job) {
+                self.finish(job, &record, seconds, on_event);
+                self.skip_dependents(job, on_event);
+            }
+        }
+        self.delayed.clear();
     }
 
     fn skip_dependents(&mut self, failed: usize, on_event: &mut dyn FnMut(Event)) {

@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Executor, JobLog, Notice};
-use crate::job::{Resources, execute};
+use super::{Executor, JobThreads, Notice};
+use crate::job::Resources;
 use crate::plan::JobSpec;
 
 /// Threads that take jobs from one queue.
@@ -29,13 +29,10 @@ impl Local {
         let stop = Arc::new(AtomicBool::new(false));
         for worker in 0..workers {
             let (jobs, tell, stop, resources) = (jobs.clone(), tell.clone(), stop.clone(), resources.clone());
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(cores)
-                .build()
-                .map_err(std::io::Error::other)?;
+            let threads = JobThreads::new(cores)?;
             std::thread::Builder::new()
                 .name(format!("worker-{worker}"))
-                .spawn(move || pool.install(|| work(&jobs, &tell, &stop, &resources)))?;
+                .spawn(move || work(&threads, &jobs, &tell, &stop, &resources))?;
         }
         Ok(Self {
             workers,
@@ -47,6 +44,7 @@ impl Local {
 }
 
 fn work(
+    threads: &JobThreads,
     jobs: &Mutex<Receiver<(usize, Arc<JobSpec>)>>,
     tell: &Sender<Notice>,
     stop: &AtomicBool,
@@ -56,7 +54,6 @@ fn work(
         // The lock is held while waiting: the others wait for the lock instead, with the same effect.
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((id, spec)) = next else { return };
-        let _log = JobLog::open(&resources.store.log_path(&spec.name));
         let mut on_event = |event| {
             // Nobody listening means the program is ending.
             if tell.send(Notice::Event(id, event)).is_err() || stop.load(Ordering::Relaxed) {
@@ -65,7 +62,7 @@ fn work(
                 ControlFlow::Continue(())
             }
         };
-        let result = execute(&spec, resources, &mut on_event).map(Box::new);
+        let result = threads.execute(&spec, resources, &mut on_event).map(Box::new);
         if tell.send(Notice::Done(id, result)).is_err() {
             return;
         }

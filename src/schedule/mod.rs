@@ -12,6 +12,7 @@ mod local;
 mod log;
 mod processes;
 pub mod slurm;
+mod threads;
 
 pub use claiming::{Claiming, Seen, seen};
 pub use costs::Costs;
@@ -21,3 +22,4 @@ pub use executor::{Executor, Notice};
 pub use local::Local;
 pub use log::JobLog;
 pub use processes::{Order, Processes};
+pub use threads::{JobThreads, Listener};

@@ -63,6 +63,8 @@ struct Running {
     process: Child,
     since: Instant,
     provenance: Provenance,
+    /// Whether its result is there: then no time limit ends it.
+    computed: bool,
     /// Why it was ended.
     over: Option<JobError>,
     complaints: Receiver<String>,
@@ -111,7 +113,7 @@ impl Processes {
             .spawn()?;
         let (out, err) = (process.stdout.take(), process.stderr.take());
         let tell = self.tell.clone();
-        std::thread::spawn(move || {
+        let listen = move || {
             let lines = out.map(BufReader::new).into_iter().flat_map(BufRead::lines);
             for line in lines.map_while(Result::ok) {
                 if let Ok(event) = serde_json::from_str(&line) {
@@ -119,13 +121,19 @@ impl Processes {
                 }
             }
             let _ = tell.send(Told::Ended(id));
-        });
+        };
         let (complain, complaints) = channel();
-        std::thread::spawn(move || {
+        let keep = move || {
             let mut text = Vec::new();
             let _ = err.map(|mut err| err.read_to_end(&mut text));
             let _ = complain.send(String::from_utf8_lossy(&text).trim().to_string());
-        });
+        };
+        let thread = || std::thread::Builder::new().name(format!("listens to {id}"));
+        if let Err(error) = thread().spawn(keep).and_then(|_| thread().spawn(listen)) {
+            let _ = process.kill();
+            let _ = process.wait();
+            return Err(error);
+        }
         let order = Order {
             job: (**job).clone(),
             results: self.resources.store.root().to_path_buf(),
@@ -143,6 +151,7 @@ impl Processes {
             process,
             since: Instant::now(),
             provenance: started_now(&self.resources.provenance),
+            computed: false,
             over: None,
             complaints,
         })
@@ -158,7 +167,9 @@ impl Processes {
             running.provenance.peak_memory = used.or(running.provenance.peak_memory);
             let over = match (self.memory, used, self.resources.timeout) {
                 (Some(limit), Some(used), _) if used > limit => JobError::Memory { used, limit },
-                (_, _, Some(limit)) if running.since.elapsed() > limit + GRACE => JobError::Timeout { limit },
+                (_, _, Some(limit)) if !running.computed && running.since.elapsed() > limit + GRACE => {
+                    JobError::Timeout { limit }
+                }
                 _ => continue,
             };
             running.over = Some(over);
@@ -234,9 +245,14 @@ impl Executor for Processes {
                 self.running.insert(id, running);
             }
             Err(error) => {
-                let how = format!("cannot be started: {error}");
+                let error = match error.kind() {
+                    std::io::ErrorKind::WouldBlock => JobError::Threads(error),
+                    _ => JobError::Worker {
+                        how: format!("cannot be started: {error}"),
+                    },
+                };
                 // The receiver is ours.
-                let _ = self.tell.send(Told::Lost(id, JobError::Worker { how }));
+                let _ = self.tell.send(Told::Lost(id, error));
             }
         }
     }
@@ -249,7 +265,14 @@ impl Executor for Processes {
             }
             let left = until.saturating_duration_since(Instant::now());
             match self.told.recv_timeout(left.min(LOOK)) {
-                Ok(Told::Event(id, event)) => return Some(Notice::Event(id, event)),
+                Ok(Told::Event(id, event)) => {
+                    if event == JobEvent::Computed
+                        && let Some(running) = self.running.get_mut(&id)
+                    {
+                        running.computed = true;
+                    }
+                    return Some(Notice::Event(id, event));
+                }
                 Ok(Told::Lost(id, error)) => return Some(Notice::Done(id, Err(error))),
                 Ok(Told::Ended(id)) => {
                     if let Some(notice) = self.ended(id) {

@@ -89,7 +89,13 @@ fn fail_fast_and_max_fail_start_nothing_new() {
     let run = bench
         .exec(&["-j", "1", "--max-fail", "2", "--retries", "1", "-E", "kind=train"])
         .code(100);
-    assert!(run.stderr.contains("2 failed"), "{}", run.stderr);
+    // All four have failed once when two have failed twice: nobody tries the others again.
+    assert!(run.stderr.contains(" 4 failed, 0 skipped"), "{}", run.stderr);
+    let failed = bench
+        .records()
+        .into_values()
+        .filter(|record| record["status"] == "failed");
+    assert_eq!(failed.count(), 4);
 }
 
 #[test]
@@ -261,6 +267,30 @@ fn a_full_disk_ends_the_run_and_keeps_what_is_done() {
     );
     rest.ok();
     assert_eq!(all.len(), 10);
+}
+
+/// One of two trainings is endless: only the flush after the other can end the run.
+#[test]
+fn a_flush_that_fails_ends_the_run_at_once() {
+    let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = [1, 10000000]"));
+    let mut command = bench.std(&["exec", "tiny.toml", "-j", "2"]);
+    command.env("RUNNER_FAULTS", "only=settle,rate=1,kinds=eio");
+    let run = Run::of(command.output().expect("starts")).code(2);
+    run.says("cannot write `results/tiny`").says("Input/output error");
+}
+
+#[test]
+fn after_so_many_failures_the_summary_says_what_was_not_started() {
+    let bench = diverging();
+    let run = bench.exec(&["-j", "1", "--fail-fast", "--format", "json"]);
+    let run = run.code(100).says(" not started");
+    let summary = run.json();
+    let count = |key: &str| summary[key].as_u64().expect("a number");
+    assert_eq!(
+        count("ok") + count("failed") + count("skipped") + count("not-started"),
+        count("jobs"),
+        "{summary}"
+    );
 }
 
 #[test]

@@ -36,6 +36,30 @@ fn watching_without_a_terminal_tells_failures_and_ends_with_the_run() {
 }
 
 #[test]
+fn watching_follows_jobs_that_run_again() {
+    let bench = Bench::with(&TINY.replace("epochs = 3", "epochs = 300"));
+    bench.exec(&[]).ok();
+    let exec = bench.start(&["--force", "-j", "1"]);
+    let replaced = bench.path("results/tiny/cache/replaced.json");
+    until("it has begun", || replaced.exists());
+    let watch = bench.run(&["watch", "tiny"]).ok();
+    Run::of(exec.wait_with_output().expect("ends")).ok();
+    let mut lines = watch.stderr.lines();
+    let first = lines.next().expect("a line");
+    assert!(
+        first.starts_with("tiny: train ") && !first.contains("fuse 6/6"),
+        "{first}"
+    );
+    assert_eq!(
+        lines.next_back(),
+        Some("tiny: train 4/4, fuse 6/6"),
+        "{}",
+        watch.stderr
+    );
+    assert!(!replaced.exists());
+}
+
+#[test]
 fn a_command_hears_of_the_end() {
     let command =
         r#"notify.command="cat >heard.json; printf '%s|%s' \"$NOTIFY_STATUS\" \"$NOTIFY_MESSAGE\" >heard""#;

@@ -450,3 +450,33 @@ fn no_empty_table_is_written() {
         run.code(2).says(message);
     }
 }
+
+#[test]
+fn verifying_tells_another_kind_of_cpu() {
+    let bench = Bench::new();
+    bench.exec(&[]).ok();
+    let store = runner::result::Store::open(&bench.path("results/tiny")).expect("store");
+    let (name, _) = bench.record("fuse-vanilla-averaging-seed=1");
+    let mut record = store.load(name.trim_end_matches(".json")).expect("a record");
+    let metrics = record.metrics.as_mut().expect("metrics");
+    metrics.loss += 1e-4;
+    record.provenance.cpu = Some("x86_64: sse2".into());
+    store.save(record.clone()).expect("saved");
+    let run = bench
+        .run(&["verify", "tiny.toml", "--allow-dirty", "--format", "json"])
+        .ok();
+    let text = run.json().to_string();
+    assert!(
+        text.contains("within 0.001 (another kind of CPU, x86_64: sse2 -> "),
+        "{text}"
+    );
+    let run = bench
+        .run(&["verify", "tiny.toml", "--allow-dirty", "--tolerance=1e-6"])
+        .code(100);
+    assert!(run.stdout.contains("another kind of CPU"), "{}", run.stdout);
+    // Without another kind there is no excuse.
+    record.provenance.cpu = None;
+    store.save(record).expect("saved");
+    let run = bench.run(&["verify", "tiny.toml", "--allow-dirty"]).code(100);
+    assert!(run.stdout.contains("differs: loss"), "{}", run.stdout);
+}

@@ -48,6 +48,42 @@ fn records_do_not_depend_on_workers_threads_or_cores() {
     }
 }
 
+/// A CPU with AVX2 and without AVX-512, which QEMU does not emulate, against this machine's.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_emulated_cpu_gives_the_same_records() {
+    let manifest = format!(
+        "{TINY}\n[[fusion]]\nmethod = \"kf-linear\"\n\n[[fusion]]\nmethod = \"otfusion\"\nimportance = \"conductance\"\n\n\
+         [[fusion]]\nmethod = \"kf-gradient\"\n"
+    );
+    let bench = Bench::with(&manifest);
+    let mut emulated = std::process::Command::new("qemu-x86_64");
+    emulated
+        .args(["-cpu", "max"])
+        .arg(&PROGRAM.1)
+        .args(["exec", "tiny.toml", "-j", "1", "-E", "seed=1"])
+        // The program would start itself over, outside of the emulator.
+        .env("RAYON_NUM_THREADS", "1")
+        .current_dir(bench.folder.path());
+    let Ok(output) = emulated.output() else {
+        return crate::shared::say_skipped("records made on an emulated CPU", "there is no `qemu-x86_64`");
+    };
+    Run::of(output).ok();
+    let expected = bench.records();
+    let (name, _) = bench.record("kf-linear");
+    let path = bench.path("results/tiny/records").join(name);
+    let text = std::fs::read_to_string(path).expect("readable");
+    let record: Value = serde_json::from_str(&text).expect("JSON");
+    let cpu = record["provenance"]["cpu"].as_str().expect("a kind of CPU");
+    assert!(!cpu.contains("avx512"), "{cpu}");
+    if !cpu.contains("avx2") {
+        return crate::shared::say_skipped("records made on an emulated CPU", "this QEMU has no AVX2");
+    }
+    let here = Bench::with(&manifest);
+    here.exec(&["-E", "seed=1"]).ok();
+    assert_eq!(here.records(), expected);
+}
+
 #[test]
 fn a_worker_writes_the_record_that_exec_writes() {
     let bench = Bench::new();

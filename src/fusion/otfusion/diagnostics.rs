@@ -7,8 +7,9 @@ use candle_core::Tensor;
 
 use super::TransportReport;
 use crate::arch::Network;
+use crate::fusion::layers::preactivations_of;
 use crate::fusion::report::{LayerReport, Member, errors};
-use crate::fusion::{FusionError, Inputs};
+use crate::fusion::{FusionError, Inputs, Tick, go_on};
 
 /// A report of each layer; nothing where there are no activations to compare.
 ///
@@ -20,15 +21,17 @@ pub(super) fn layers<'a>(
     activations: &[Vec<Tensor>],
     marginals: &dyn Fn(usize, usize) -> &'a [f64],
     (target, transports): (usize, &[TransportReport]),
+    on_tick: &mut Tick,
 ) -> Result<Vec<LayerReport>, FusionError> {
     let (Some(images), false) = (inputs.images, activations.is_empty()) else {
         return Ok(Vec::new());
     };
-    let fused = network.preactivations(images)?;
+    let fused = preactivations_of(network, images, on_tick)?;
     let last = fused.len() - 1;
     let others = inputs.models.len() - 1;
     let mut reports = Vec::with_capacity(fused.len());
     for (l, layer) in network.layers().iter().enumerate() {
+        go_on(on_tick)?;
         let n = layer.width();
         let mut members: Vec<Member> = Vec::new();
         let mut clusters: Vec<Vec<usize>> = Vec::new();

@@ -121,7 +121,14 @@ fn call(program: &'static str, arguments: &[&str], patience: Duration) -> Result
         .stderr(Stdio::piped())
         .spawn()
         .map_err(missing)?;
-    let (out, err) = (all_of(process.stdout.take()), all_of(process.stderr.take()));
+    let (out, err) = match (all_of(process.stdout.take()), all_of(process.stderr.take())) {
+        (Ok(out), Ok(err)) => (out, err),
+        (Err(error), _) | (_, Err(error)) => {
+            let _ = process.kill();
+            let _ = process.wait();
+            return Err(missing(error));
+        }
+    };
     let Ok(answer) = out.recv_timeout(patience) else {
         let _ = process.kill();
         let _ = process.wait();
@@ -148,15 +155,15 @@ fn call(program: &'static str, arguments: &[&str], patience: Duration) -> Result
 }
 
 /// What comes out of a pipe until its end.
-fn all_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+fn all_of(pipe: Option<impl Read + Send + 'static>) -> std::io::Result<Receiver<String>> {
     let (tell, told) = channel();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
         // Nobody listens where it took too long.
         let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    told
+    })?;
+    Ok(told)
 }
 
 #[cfg(test)]
