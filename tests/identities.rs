@@ -108,7 +108,7 @@ fn permuted_copies_give_back_the_function() {
                 (
                     "git-rebasin",
                     vec![&pair],
-                    Method::GitRebasin(GitRebasin {
+                    Method::from(GitRebasin {
                         importance,
                         ..GitRebasin::default()
                     }),
@@ -116,7 +116,7 @@ fn permuted_copies_give_back_the_function() {
                 (
                     "otfusion",
                     vec![&pair, &triple],
-                    Method::OtFusion(OtFusion {
+                    Method::from(OtFusion {
                         importance,
                         ..OtFusion::default()
                     }),
@@ -124,7 +124,7 @@ fn permuted_copies_give_back_the_function() {
                 (
                     "otfusion weights",
                     vec![&pair, &triple],
-                    Method::OtFusion(OtFusion {
+                    Method::from(OtFusion {
                         importance,
                         ground: GroundCost::Weights,
                         ..OtFusion::default()
@@ -133,7 +133,7 @@ fn permuted_copies_give_back_the_function() {
                 (
                     "hf-linear",
                     vec![&pair],
-                    Method::HfLinear(HfLinear {
+                    Method::from(HfLinear {
                         importance,
                         cutoff: Some(0.0),
                         ..HfLinear::default()
@@ -142,7 +142,7 @@ fn permuted_copies_give_back_the_function() {
                 (
                     "kf-linear",
                     vec![&pair, &triple],
-                    Method::KfLinear(KfLinear {
+                    Method::from(KfLinear {
                         importance,
                         cutoff: Some(0.0),
                         ..KfLinear::default()
@@ -182,14 +182,14 @@ fn otfusion_on_activations_after_relu_is_git_rebasin() {
             ground: GroundCost::ReluActs,
             ..OtFusion::default()
         };
-        let (transported, theirs) = fused(&Method::OtFusion(assigned.clone()));
+        let (transported, theirs) = fused(&Method::from(assigned.clone()));
         // Scores that are all rescaled to 1 are uniform, but the plan is found by the network simplex.
-        let (by_simplex, _) = fused(&Method::OtFusion(OtFusion {
+        let (by_simplex, _) = fused(&Method::from(OtFusion {
             importance: Importance::Conductance,
             rescale_importance: Some(1.0),
             ..assigned
         }));
-        let (permuted, ours) = fused(&Method::GitRebasin(GitRebasin::default()));
+        let (permuted, ours) = fused(&Method::from(GitRebasin::default()));
         let same = |a: &Network, b: &Network| {
             for (a, b) in a.tensors.iter().zip(&b.tensors) {
                 let difference = (a - b).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>());
@@ -247,7 +247,7 @@ fn models_that_do_not_fit_are_refused_with_the_layer_and_both_shapes() {
         error.expect_err("different widths").to_string()
     };
     insta::assert_snapshot!(
-        refused(&Method::HfLinear(HfLinear::default())),
+        refused(&Method::from(HfLinear::default())),
         @"`hf-linear` needs models of one architecture, but layer `fc1` is [9, 12] in model 0 and [8, 12] in model 1"
     );
     let second = KfGradient {
@@ -272,15 +272,15 @@ fn different_widths_fuse_where_the_method_allows_it() {
     case.models[1] =
         Network::initialise(&architecture, &IMAGE, CLASSES, &mut rng, &Device::Cpu).expect("network");
     for method in [
-        Method::KfLinear(KfLinear {
+        Method::from(KfLinear {
             importance: Importance::Conductance,
             ..KfLinear::default()
         }),
-        Method::OtFusion(OtFusion {
+        Method::from(OtFusion {
             importance: Importance::Conductance,
             ..OtFusion::default()
         }),
-        Method::OtFusion(OtFusion::default()),
+        Method::from(OtFusion::default()),
         Method::KfGradient(Box::default()),
     ] {
         assert!(case.difference(&method).is_finite(), "{}", method.name());
@@ -306,21 +306,21 @@ fn dead_duplicate_and_too_many_neurons_are_fused_all_the_same() {
     }
     for importance in SCORES {
         for method in [
-            Method::GitRebasin(GitRebasin {
+            Method::from(GitRebasin {
                 importance,
                 ..GitRebasin::default()
             }),
-            Method::OtFusion(OtFusion {
+            Method::from(OtFusion {
                 importance,
                 norm_acts: true,
                 ..OtFusion::default()
             }),
-            Method::HfLinear(HfLinear {
+            Method::from(HfLinear {
                 importance,
                 norm_acts: true,
                 ..HfLinear::default()
             }),
-            Method::KfLinear(KfLinear {
+            Method::from(KfLinear {
                 importance,
                 norm_acts: true,
                 ..KfLinear::default()
@@ -344,21 +344,21 @@ fn dead_duplicate_and_too_many_neurons_are_fused_all_the_same() {
 fn all_are_finite(case: &Case) {
     for importance in SCORES {
         for method in [
-            Method::GitRebasin(GitRebasin {
+            Method::from(GitRebasin {
                 importance,
                 normalize_importance: true,
                 ..GitRebasin::default()
             }),
-            Method::OtFusion(OtFusion {
+            Method::from(OtFusion {
                 importance,
                 rescale_importance: Some(0.1),
                 ..OtFusion::default()
             }),
-            Method::HfLinear(HfLinear {
+            Method::from(HfLinear {
                 importance,
                 ..HfLinear::default()
             }),
-            Method::KfLinear(KfLinear {
+            Method::from(KfLinear {
                 importance,
                 ..KfLinear::default()
             }),
@@ -435,11 +435,9 @@ fn a_level_that_diverges_is_named_with_its_epoch() {
         let huge = (&case.models[1].tensors[weight] * 1e25).expect("weights");
         case.models[1].tensors[weight] = huge;
     }
-    let fused = fuse(
-        &Method::HfLinear(HfLinear::default()),
-        &case.inputs(),
-        &mut || ControlFlow::Continue(()),
-    );
+    let fused = fuse(&Method::from(HfLinear::default()), &case.inputs(), &mut || {
+        ControlFlow::Continue(())
+    });
     insta::assert_snapshot!(fused.expect_err("not finite").to_string(), @"layer `fc2` of model 1 has activations that are not finite");
 }
 

@@ -184,31 +184,29 @@ fn the_plan_tells_whose_order_is_whose() {
 fn permuted_copies_give_back_the_function() {
     let case = Case::copies();
     // Averaging without alignment does not: otherwise the test would show nothing.
-    let averaged = case.fused(&Method::VanillaAveraging(
-        runner::fusion::VanillaAveraging::default(),
-    ));
+    let averaged = case.fused(&Method::from(runner::fusion::VanillaAveraging::default()));
     assert!(case.difference(&averaged) > 0.1);
     for importance in [Importance::Uniform, Importance::Conductance] {
         let methods = [
-            Method::GitRebasin(GitRebasin {
+            Method::from(GitRebasin {
                 importance,
                 ..GitRebasin::default()
             }),
-            Method::OtFusion(OtFusion {
+            Method::from(OtFusion {
                 importance,
                 ..OtFusion::default()
             }),
-            Method::OtFusion(OtFusion {
+            Method::from(OtFusion {
                 importance,
                 ground: GroundCost::Weights,
                 ..OtFusion::default()
             }),
-            Method::HfLinear(HfLinear {
+            Method::from(HfLinear {
                 importance,
                 cutoff: Some(0.0),
                 ..HfLinear::default()
             }),
-            Method::KfLinear(KfLinear {
+            Method::from(KfLinear {
                 importance,
                 cutoff: Some(0.0),
                 ..KfLinear::default()
@@ -241,8 +239,8 @@ fn otfusion_of_activations_with_equal_scores_is_git_rebasin_where_nothing_is_neg
     });
     let models = models.collect();
     let case = Case::new(models, 0.0..1.0, &mut rng);
-    let rebasin = case.fused(&Method::GitRebasin(GitRebasin::default()));
-    let transported = case.fused(&Method::OtFusion(OtFusion::default()));
+    let rebasin = case.fused(&Method::from(GitRebasin::default()));
+    let transported = case.fused(&Method::from(OtFusion::default()));
     for (parameter, (a, b)) in rebasin
         .plan
         .parameters
@@ -313,16 +311,14 @@ fn networks_whose_neurons_cannot_be_followed_are_refused() {
             class_counts: None,
         };
         for method in [
-            Method::GitRebasin(GitRebasin::default()),
-            Method::KfLinear(KfLinear::default()),
+            Method::from(GitRebasin::default()),
+            Method::from(KfLinear::default()),
         ] {
             let error = fuse(&method, &inputs, &mut || ControlFlow::Continue(())).expect_err("refused");
             assert!(error.to_string().contains("works on chains"), "{error}");
         }
         // Methods that look at levels or parameters do not care.
-        let averaged = case.fused(&Method::VanillaAveraging(
-            runner::fusion::VanillaAveraging::default(),
-        ));
+        let averaged = case.fused(&Method::from(runner::fusion::VanillaAveraging::default()));
         assert!(case.difference(&averaged).is_finite());
     }
 }

@@ -226,7 +226,7 @@ fn the_built_in_networks_written_as_lists_give_the_same_bits() {
                     seed: 0,
                     class_counts: None,
                 };
-                let method = Method::HfLinear(HfLinear::default());
+                let method = Method::from(HfLinear::default());
                 match fuse(&method, &inputs, &mut || ControlFlow::Continue(())).expect("fused") {
                     Fused::Network { network, .. } => network.tensors.iter().map(bits).collect::<Vec<_>>(),
                     Fused::Ensemble { .. } => panic!("a network"),

@@ -88,9 +88,9 @@ fn every_method_asks_in_every_layer_and_stops() {
         ..LevelSettings::default()
     };
     let methods = [
-        Method::GitRebasin(GitRebasin::default()),
-        Method::OtFusion(OtFusion::default()),
-        Method::OtFusion(OtFusion {
+        Method::from(GitRebasin::default()),
+        Method::from(OtFusion::default()),
+        Method::from(OtFusion {
             importance: conductance,
             ..OtFusion::default()
         }),
@@ -99,12 +99,12 @@ fn every_method_asks_in_every_layer_and_stops() {
             head: Some(short.clone()),
             ..KfGradient::default()
         })),
-        Method::LogitKd(LogitKd {
+        Method::from(LogitKd {
             level: short,
             ..LogitKd::default()
         }),
-        Method::HfLinear(HfLinear::default()),
-        Method::KfLinear(KfLinear::default()),
+        Method::from(HfLinear::default()),
+        Method::from(KfLinear::default()),
     ];
     for case in &cases() {
         // Least squares of convolutions take seconds.

@@ -99,9 +99,10 @@ impl From<std::io::Error> for CliError {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::ClosedPipe,
             std::io::ErrorKind::WouldBlock => no_threads(&error),
-            std::io::ErrorKind::StorageFull => {
-                Self::usage(format!("cannot write: {error}"), "free some space, or write elsewhere")
-            }
+            std::io::ErrorKind::StorageFull => Self::usage(
+                format!("cannot write: {error}"),
+                "free some space, or write elsewhere",
+            ),
             _ => Problem::new(error.to_string()).into(),
         }
     }

@@ -289,7 +289,10 @@ fn kind(device: &str) -> &str {
 
 /// The kinds of CPU, where both records name one and these differ: the order of sums may then, too.
 fn other_cpus<'a>(before: &'a Record, after: &'a Record) -> Option<(&'a str, &'a str)> {
-    let (was, is) = (before.provenance.cpu.as_deref()?, after.provenance.cpu.as_deref()?);
+    let (was, is) = (
+        before.provenance.cpu.as_deref()?,
+        after.provenance.cpu.as_deref()?,
+    );
     (was != is).then_some((was, is))
 }
 

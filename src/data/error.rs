@@ -139,12 +139,16 @@ impl DataError {
             Self::Format { format: "npz", .. } => {
                 "arrays are made by `numpy.savez_compressed(FILE, train_images=..., train_labels=..., ...)`, see docs/data.md"
             }
-            Self::Format { format: "parquet", .. } => {
+            Self::Format {
+                format: "parquet", ..
+            } => {
                 "a column of PNG or JPEG images and one of labels are needed; `dataset.image-column` and \
                  `dataset.label-column` name them"
             }
             Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => "write the file anew",
-            Self::Read { source, .. } if source.kind() != std::io::ErrorKind::PermissionDenied => return None,
+            Self::Read { source, .. } if source.kind() != std::io::ErrorKind::PermissionDenied => {
+                return None;
+            }
             Self::Content { .. } => return None,
             other => return other.hint(),
         };

@@ -105,12 +105,17 @@ fn other(bytes: &[u8]) -> String {
         (0, b"PK", "a zip archive"),
         (0, &[0x1f, 0x8b], "gzip"),
         (0, b"\x93NUMPY", "an array of NumPy"),
-        (0, b"version https://git-lfs", "a pointer of Git LFS (`git lfs pull` fetches the file)"),
+        (
+            0,
+            b"version https://git-lfs",
+            "a pointer of Git LFS (`git lfs pull` fetches the file)",
+        ),
     ];
     if bytes.is_empty() {
         return "an empty file".to_owned();
     }
-    let is = |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic));
+    let is =
+        |(at, magic, _): &&(usize, &[u8], &str)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic));
     if let Some((_, _, name)) = KNOWN.iter().find(is) {
         return (*name).to_owned();
     }
@@ -119,7 +124,10 @@ fn other(bytes: &[u8]) -> String {
         true => format!("a file that begins with {:?}", String::from_utf8_lossy(start)),
         false => {
             let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("a file that begins with the bytes {} (hexadecimal)", hex.join(" "))
+            format!(
+                "a file that begins with the bytes {} (hexadecimal)",
+                hex.join(" ")
+            )
         }
     }
 }

@@ -28,7 +28,9 @@ impl Pixels {
     pub(super) fn read(file: &mut impl Read, length: u64) -> io::Result<Self> {
         let mut bytes = Vec::new();
         let room = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        bytes
+            .try_reserve_exact(room)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
         match file.take(length).read_to_end(&mut bytes)? {
             read if read == room => Ok(Self(bytes)),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -8,16 +8,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Needs, require};
-use super::{Fused, FusionError, Inputs};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick};
 
 /// Parameters of `vanilla-averaging`: none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct VanillaAveraging {}
 
-impl VanillaAveraging {
-    #[expect(clippy::unused_self, reason = "every method has this signature")]
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
+impl FusionMethod for VanillaAveraging {
+    const INFO: MethodInfo = MethodInfo {
+        name: "vanilla-averaging",
+        label: "Vanilla averaging",
+        summary: "mean of all parameters",
+        paper: "baseline",
+        arity: Arity::Any,
+        version: 1,
+        seconds: 1.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, _on_tick: &mut Tick) -> Result<Fused, FusionError> {
         require("vanilla-averaging", Needs::Shapes, inputs.models)?;
         let (first, rest) = (&inputs.models[0], &inputs.models[1..]);
         let mut network = first.clone();
@@ -37,5 +46,13 @@ impl VanillaAveraging {
             network,
             diagnostics: serde_json::Value::Null,
         })
+    }
+
+    fn uses_fusion_set(&self) -> bool {
+        false
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Shapes
     }
 }

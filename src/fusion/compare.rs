@@ -5,7 +5,9 @@ use crate::arch::{Layer, LayerKind, Network, Plan};
 
 /// What a method asks of the models' skeletons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
+pub enum Needs {
+    /// Nothing.
+    Nothing,
     /// The same shapes everywhere.
     Shapes,
     /// The same layers, but for their widths.
@@ -16,7 +18,7 @@ pub(super) enum Needs {
 
 /// Where two skeletons differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
+pub struct Difference {
     /// The layer, or what else.
     pub what: String,
     /// How it is in the first.
@@ -25,10 +27,24 @@ pub(super) struct Difference {
     pub other: String,
 }
 
+impl Difference {
+    /// For the method of this name, which has these needs.
+    pub fn message(&self, method: &str, needs: Needs) -> String {
+        format!(
+            "`{method}` needs {}, but {} is {} in `[model]` and {} in `[other-models]`",
+            needs.text(),
+            self.what,
+            self.first,
+            self.other
+        )
+    }
+}
+
 impl Needs {
     /// In messages, after "needs".
     pub fn text(self) -> &'static str {
         match self {
+            Self::Nothing => "nothing",
             Self::Shapes => "models of one architecture",
             Self::Layers => "models whose layers differ in nothing but their widths",
             Self::Levels => "models of as many levels",
@@ -38,6 +54,7 @@ impl Needs {
     /// The first difference that matters.
     pub fn difference(self, first: &Plan, other: &Plan) -> Option<Difference> {
         match self {
+            Self::Nothing => None,
             Self::Shapes => number("layers", first.layers.len(), other.layers.len())
                 .or_else(|| shapes(first, other))
                 .or_else(|| layers(first, other)),

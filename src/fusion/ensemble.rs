@@ -13,7 +13,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Compat, Fused, FusionError, Inputs};
+use super::compare::Needs;
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick};
 
 /// Parameters of `ensemble`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,8 +26,18 @@ pub struct Ensemble {
     pub compat: Compat,
 }
 
-impl Ensemble {
-    pub(super) fn fuse(&self, inputs: &Inputs) -> Result<Fused, FusionError> {
+impl FusionMethod for Ensemble {
+    const INFO: MethodInfo = MethodInfo {
+        name: "ensemble",
+        label: "Ensemble",
+        summary: "mean of the models' softmax outputs, optionally weighted per class",
+        paper: "baseline",
+        arity: Arity::Any,
+        version: 1,
+        seconds: 1.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, _on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let weights = match (self.head_weights, inputs.class_counts) {
             (false, _) => None,
             (true, Some(counts)) => Some(head_weights(counts)),
@@ -38,6 +49,18 @@ impl Ensemble {
             }
         };
         Ok(Fused::Ensemble { weights })
+    }
+
+    fn uses_fusion_set(&self) -> bool {
+        false
+    }
+
+    fn needs_class_counts(&self) -> bool {
+        self.head_weights
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Nothing
     }
 }
 

@@ -23,9 +23,11 @@ use serde_json::json;
 
 use super::compare::{Needs, require};
 use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
+use super::method::only_chains;
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, Tick, endless};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless};
 use crate::arch::Network;
+use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::assign_watched;
 
@@ -43,8 +45,18 @@ pub struct GitRebasin {
     pub rescale_importance: Option<f64>,
 }
 
-impl GitRebasin {
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+impl FusionMethod for GitRebasin {
+    const INFO: MethodInfo = MethodInfo {
+        name: "git-rebasin",
+        label: "Git Re-Basin",
+        summary: "activation matching: model 1 permuted onto model 0, layers averaged",
+        paper: "Ainsworth et al., arXiv 2209.04836",
+        arity: Arity::Pair,
+        version: 1,
+        seconds: 2.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let (network, layers) = self.matched(inputs, on_tick)?;
         Ok(Fused::Network {
             network,
@@ -52,6 +64,24 @@ impl GitRebasin {
         })
     }
 
+    fn importance(&self) -> Option<Importance> {
+        Some(self.importance)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Shapes
+    }
+
+    fn steps_on_host(&self) -> &'static [&'static str] {
+        &["assignment", "weights of layers"]
+    }
+
+    fn obstacles(&self, plan: &Plan) -> Vec<(Option<&'static str>, String)> {
+        only_chains::<Self>(plan)
+    }
+}
+
+impl GitRebasin {
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
         self.matched(inputs, &mut endless)

@@ -41,9 +41,11 @@ use super::layers::{
     Solved, folded, preactivations, projected_distances, replace, require_chains, scores, solve, unit_norm,
     walk,
 };
+use super::method::{cuts_all, only_chains};
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, Tick, endless, go_on};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on};
 use crate::arch::Network;
+use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Solution, assign_watched};
 
@@ -68,8 +70,18 @@ pub struct HfLinear {
     pub cutoff: Option<f64>,
 }
 
-impl HfLinear {
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+impl FusionMethod for HfLinear {
+    const INFO: MethodInfo = MethodInfo {
+        name: "hf-linear",
+        label: "HF linear",
+        summary: "Hungarian matching of neurons, each layer solved by least squares",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Pair,
+        version: 2,
+        seconds: 2.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let (network, layers) = self.solved(inputs, None, on_tick)?;
         Ok(Fused::Network {
             network,
@@ -77,6 +89,28 @@ impl HfLinear {
         })
     }
 
+    fn importance(&self) -> Option<Importance> {
+        Some(self.importance)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Shapes
+    }
+
+    fn steps_on_host(&self) -> &'static [&'static str] {
+        &["assignment", "weights of layers"]
+    }
+
+    fn contradictions(&self, _models: usize) -> Vec<(&'static str, String)> {
+        cuts_all(self.cutoff)
+    }
+
+    fn obstacles(&self, plan: &Plan) -> Vec<(Option<&'static str>, String)> {
+        only_chains::<Self>(plan)
+    }
+}
+
+impl HfLinear {
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
         self.fuse_guided(inputs, None)

@@ -40,13 +40,19 @@ use super::activations::{Buffer, blocks, positions, side_by_side};
 use super::compare::{Needs, require};
 use super::layers::{matrix, require_finite, scores, squared_distances};
 use super::level::{LevelTrainer, Loss};
+use super::method::no_such_model;
 use super::on_device;
 use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
-use super::{Compat, Fused, FusionError, Inputs, Tick, endless, go_on, head_weights};
+use super::{
+    Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on, head_weights,
+};
 use crate::arch::Network;
+use crate::arch::Plan;
 use crate::gpu;
+use crate::importance::Importance;
 use crate::importance::{Place, Preparation};
+use crate::linalg::KMEANS_VERSION;
 use crate::linalg::{Clustering, Points, Rule, add_gram, assign_watched, farthest_first, kmeans};
 use crate::seed;
 
@@ -60,14 +66,24 @@ const RULE: Rule = Rule {
 /// The name in errors.
 const METHOD: &str = "kf-gradient";
 
-impl KfGradient {
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+impl FusionMethod for KfGradient {
+    const INFO: MethodInfo = MethodInfo {
+        name: "kf-gradient",
+        label: "KF gradient",
+        summary: "k-means over all models' neurons, each level trained to reproduce the clusters",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Any,
+        version: 1,
+        seconds: 5.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let missing = |what| FusionError::Missing { method: METHOD, what };
         require(METHOD, Needs::Levels, inputs.models)?;
         let images = inputs.images.ok_or(missing("a fusion set"))?;
         let mut network = self.start_network(inputs)?;
         let last = network.levels().len() - 1;
-        if let Some((_, problem)) = self.obstacles(last + 1).into_iter().next() {
+        if let Some((_, problem)) = self.missing_levels(last + 1).into_iter().next() {
             return Err(FusionError::Levels {
                 method: METHOD,
                 problem,
@@ -143,6 +159,70 @@ impl KfGradient {
         })
     }
 
+    fn importance(&self) -> Option<Importance> {
+        Some(self.importance)
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+
+    fn needs_class_counts(&self) -> bool {
+        self.head_weights
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Levels
+    }
+
+    fn shared_versions(&self) -> Vec<(&'static str, u32)> {
+        let score = self.importance;
+        vec![(score.as_str(), score.version()), ("k-means", KMEANS_VERSION)]
+    }
+
+    fn steps_on_host(&self) -> &'static [&'static str] {
+        match self.align_skip_connections {
+            true => &["assignment", "k-means: start and repair"],
+            false => &["k-means: start and repair"],
+        }
+    }
+
+    fn mismatch(&self, first: &Plan, other: &Plan) -> Option<String> {
+        let name = Self::INFO.name;
+        if let Some(found) = Needs::Levels.difference(first, other) {
+            return Some(found.message(name, Needs::Levels));
+        }
+        let mut pairs = first.levels.iter().zip(&other.levels);
+        if self.start == Start::Second
+            && let Some((a, b)) = pairs.find(|(a, b)| a.width != b.width)
+        {
+            return Some(format!(
+                "`{name}` with `start = \"second\"` needs a second model as wide as the first, but level `{}` has {} \
+                 neurons in `[model]` and {} in `[other-models]`",
+                a.name, a.width, b.width
+            ));
+        }
+        (self.start_model > 0 && first != other).then(|| {
+            format!(
+                "`{name}` can start only from a model of model 0's architecture, which `start-model` is not"
+            )
+        })
+    }
+
+    fn contradictions(&self, models: usize) -> Vec<(&'static str, String)> {
+        let idle = self.idle_parameters();
+        no_such_model("start-model", self.start_model, models)
+            .chain(idle)
+            .collect()
+    }
+
+    fn obstacles(&self, plan: &Plan) -> Vec<(Option<&'static str>, String)> {
+        let found = self.missing_levels(plan.levels.len()).into_iter();
+        found.map(|(key, message)| (Some(key), message)).collect()
+    }
+}
+
+impl KfGradient {
     /// Theorem 1's errors of a level. In the last one the target is what was trained for, not the mean by importance.
     fn errors(
         &self,

@@ -25,14 +25,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::Needs;
 use super::layers::{
     Solved, folded, preactivations, replace, require_chains, scores, solve, unit_norm, walk,
 };
+use super::method::{cuts_all, only_chains};
 use super::on_device::OnDevice;
 use super::report::{LayerReport, fill_errors};
-use super::{Fused, FusionError, Inputs, Tick, endless, go_on};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on};
 use crate::arch::Network;
+use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
+use crate::linalg::KMEANS_VERSION;
 use crate::linalg::{Clustering, LinalgError, Points, Rule, farthest_first, kmeans};
 use crate::seed;
 
@@ -81,8 +85,18 @@ impl Default for KfLinear {
     }
 }
 
-impl KfLinear {
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+impl FusionMethod for KfLinear {
+    const INFO: MethodInfo = MethodInfo {
+        name: "kf-linear",
+        label: "KF linear",
+        summary: "k-means over all models' neurons, each layer solved by least squares",
+        paper: "arXiv 2507.00037",
+        arity: Arity::Any,
+        version: 2,
+        seconds: 2.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let (network, layers) = self.solved(inputs, None, on_tick)?;
         Ok(Fused::Network {
             network,
@@ -90,6 +104,37 @@ impl KfLinear {
         })
     }
 
+    fn importance(&self) -> Option<Importance> {
+        Some(self.importance)
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Layers
+    }
+
+    fn shared_versions(&self) -> Vec<(&'static str, u32)> {
+        let score = self.importance;
+        vec![(score.as_str(), score.version()), ("k-means", KMEANS_VERSION)]
+    }
+
+    fn steps_on_host(&self) -> &'static [&'static str] {
+        &["k-means: start and repair", "weights of layers"]
+    }
+
+    fn contradictions(&self, _models: usize) -> Vec<(&'static str, String)> {
+        cuts_all(self.cutoff)
+    }
+
+    fn obstacles(&self, plan: &Plan) -> Vec<(Option<&'static str>, String)> {
+        only_chains::<Self>(plan)
+    }
+}
+
+impl KfLinear {
     /// The fused network, of model 0's shape, and the clusters of each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
         self.fuse_guided(inputs, None)

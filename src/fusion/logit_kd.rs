@@ -17,10 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::Needs;
 use super::level::{LevelSettings, LevelTrainer, Loss};
 use super::report::{LayerReport, errors, whole};
 use super::targets::mean_logits;
-use super::{Compat, Fused, FusionError, Inputs, Tick, go_on};
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, go_on};
 use crate::seed;
 
 /// Parameters of `logit-kd`.
@@ -54,8 +55,18 @@ impl Default for LogitKd {
     }
 }
 
-impl LogitKd {
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+impl FusionMethod for LogitKd {
+    const INFO: MethodInfo = MethodInfo {
+        name: "logit-kd",
+        label: "Last-layer KD",
+        summary: "model 0 with its last level trained on the mean of all models' predictions",
+        paper: "baseline",
+        arity: Arity::Any,
+        version: 1,
+        seconds: 5.0,
+    };
+
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         const METHOD: &str = "logit-kd";
         let images = inputs.images.ok_or(FusionError::Missing {
             method: METHOD,
@@ -105,5 +116,13 @@ impl LogitKd {
             network,
             diagnostics: json!({ "levels": [report] }),
         })
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Nothing
     }
 }

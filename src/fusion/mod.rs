@@ -1,9 +1,8 @@
 //! Fusion methods: several trained networks in, one network (or an ensemble) out.
 //!
-//! One file per method, with its parameters, formula and departures from the reference. [`Method`] is the closed set
-//! of them; [`METHODS`] is the one table behind help, suggestions and arity checks. To add a method: write its file
-//! with a parameter struct and a `fuse` function, add a variant to [`Method`] and a row to [`METHODS`], and read it in
-//! `manifest/resolve.rs`; the compiler lists the rest.
+//! One file per method, with its parameters, formula and departures from the reference. [`Method`] is the closed set of
+//! them, made from the one list in `list.rs`. To add a method: write its file, with a parameter struct that implements
+//! [`FusionMethod`], and put its name into the list.
 
 mod activations;
 mod average;
@@ -17,6 +16,7 @@ mod kf_linear;
 mod layers;
 mod level;
 mod line;
+mod list;
 mod logit_kd;
 mod method;
 mod on_device;
@@ -26,6 +26,7 @@ mod report;
 mod targets;
 
 pub use average::VanillaAveraging;
+pub use compare::{Difference, Needs};
 pub use ensemble::{Ensemble, head_weights};
 pub use error::FusionError;
 pub use git_rebasin::GitRebasin;
@@ -34,8 +35,9 @@ pub use kf_gradient::{KfGradient, Start};
 pub use kf_linear::KfLinear;
 pub use level::LevelSettings;
 pub use line::{barrier, interpolate};
+pub use list::{METHODS, Method, ParameterReader, info, parameters};
 pub use logit_kd::LogitKd;
-pub use method::{Arity, Compat, METHODS, Method, MethodInfo};
+pub use method::{Arity, Compat, FusionMethod, MethodInfo, Tick};
 pub use otfusion::{GroundCost, OtFusion, TransportReport};
 pub use report::{LayerReport, LevelTraining, errors};
 pub use targets::{LevelTarget, weighted_means};
@@ -77,9 +79,6 @@ pub enum Fused {
         weights: Option<Vec<Vec<f64>>>,
     },
 }
-
-/// Asks whether to go on.
-pub type Tick<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
 
 /// An error where the answer is no.
 fn go_on(on_tick: &mut Tick) -> Result<(), FusionError> {
@@ -128,16 +127,7 @@ pub fn fuse(method: &Method, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fuse
         stopped |= answer.is_break();
         answer
     };
-    let fused = match method {
-        Method::VanillaAveraging(parameters) => parameters.fuse(inputs),
-        Method::Ensemble(parameters) => parameters.fuse(inputs),
-        Method::LogitKd(parameters) => parameters.fuse(inputs, on_tick),
-        Method::OtFusion(parameters) => parameters.fuse(inputs, on_tick),
-        Method::GitRebasin(parameters) => parameters.fuse(inputs, on_tick),
-        Method::HfLinear(parameters) => parameters.fuse(inputs, on_tick),
-        Method::KfLinear(parameters) => parameters.fuse(inputs, on_tick),
-        Method::KfGradient(parameters) => parameters.fuse(inputs, on_tick),
-    };
+    let fused = method.run(inputs, on_tick);
     // Passes and scores know no other error than candle's.
     if stopped {
         return Err(FusionError::Stopped);

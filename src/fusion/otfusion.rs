@@ -36,10 +36,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::compare::Needs;
 use super::layers::{
     folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
-use super::{Compat, Fused, FusionError, Inputs, LayerReport, Tick, endless, go_on};
+use super::method::{no_such_model, only_chains};
+use super::{
+    Arity, Compat, Fused, FusionError, FusionMethod, Inputs, LayerReport, MethodInfo, Tick, endless, go_on,
+};
 use crate::arch::{Layer, Network};
 use crate::importance::{Importance, Place, Preparation, normalise};
 use crate::linalg::{LinalgError, Plan, assign_watched, product, transport_watched};
@@ -95,13 +99,18 @@ pub struct TransportReport {
     pub costs: Vec<f64>,
 }
 
-impl OtFusion {
-    /// Whether it looks at data at all.
-    pub(super) fn uses_fusion_set(&self) -> bool {
-        self.ground != GroundCost::Weights || self.importance != Importance::Uniform
-    }
+impl FusionMethod for OtFusion {
+    const INFO: MethodInfo = MethodInfo {
+        name: "otfusion",
+        label: "OTFusion",
+        summary: "neurons transported onto those of one model, layers averaged",
+        paper: "Singh and Jaggi, arXiv 1910.05653",
+        arity: Arity::Any,
+        version: 1,
+        seconds: 2.0,
+    };
 
-    pub(super) fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
+    fn fuse(&self, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fused, FusionError> {
         let (network, transports, layers) = self.transport(inputs, on_tick)?;
         Ok(Fused::Network {
             network,
@@ -109,6 +118,37 @@ impl OtFusion {
         })
     }
 
+    fn importance(&self) -> Option<Importance> {
+        Some(self.importance)
+    }
+
+    fn uses_fusion_set(&self) -> bool {
+        self.ground != GroundCost::Weights || self.importance != Importance::Uniform
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Layers
+    }
+
+    fn steps_on_host(&self) -> &'static [&'static str] {
+        &["optimal transport", "weights of layers"]
+    }
+
+    fn contradictions(&self, models: usize) -> Vec<(&'static str, String)> {
+        let idle = self.norm_acts && self.ground == GroundCost::Weights;
+        let message = "`norm-acts` does nothing with `ground = \"weights\"`";
+        let idle = idle.then(|| ("norm-acts", message.to_string()));
+        no_such_model("align-to", self.align_to, models)
+            .chain(idle)
+            .collect()
+    }
+
+    fn obstacles(&self, plan: &crate::arch::Plan) -> Vec<(Option<&'static str>, String)> {
+        only_chains::<Self>(plan)
+    }
+}
+
+impl OtFusion {
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
         let (network, transports, _) = self.transport(inputs, &mut endless)?;

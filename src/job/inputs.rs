@@ -124,8 +124,8 @@ fn division(point: &Point) -> String {
 
 /// Hash of a recorded fusion set whose images fit the data set.
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
-    let bytes =
-        crate::files::read(Path::new(path)).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    let bytes = crate::files::read(Path::new(path))
+        .map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
     if checkpoint::is_pointer(&bytes) {
         return Err(format!(
             "the fusion set `{path}` is a pointer of Git LFS: `git lfs pull` fetches the file"

@@ -46,8 +46,8 @@ impl Baseline {
     /// The method, with its defaults.
     pub fn method(self) -> Method {
         match self {
-            Self::VanillaAveraging => Method::VanillaAveraging(VanillaAveraging::default()),
-            Self::Ensemble => Method::Ensemble(Ensemble::default()),
+            Self::VanillaAveraging => VanillaAveraging::default().into(),
+            Self::Ensemble => Ensemble::default().into(),
         }
     }
 }

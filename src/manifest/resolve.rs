@@ -17,7 +17,7 @@ use super::reference::TOP_KEYS;
 use super::slurm::SlurmSettings;
 use super::{Layers, ManifestError, NotifySettings, Problem, ReportSettings, ResourceSettings, Settings};
 use crate::data::Sets;
-use crate::fusion::{METHODS, Method};
+use crate::fusion::{FusionMethod, METHODS, Method, ParameterReader};
 
 /// A manifest with defaults filled in, axes expanded and everything checked.
 #[derive(Debug, Clone)]
@@ -215,7 +215,9 @@ impl Resolver<'_> {
                     .layers
                     .problem(&at, true, format!("`{key}` must be a table, `[{key}]`"));
                 let hint = match self.layers.dict.get(key).and_then(Value::as_str) {
-                    Some(name) if key == "dataset" => Some(format!("for example `dataset = {{ name = \"{name}\" }}`")),
+                    Some(name) if key == "dataset" => {
+                        Some(format!("for example `dataset = {{ name = \"{name}\" }}`"))
+                    }
                     _ => None,
                 };
                 self.problems.push(Problem { hint, ..problem });
@@ -264,7 +266,10 @@ impl Resolver<'_> {
                             .hint("drop one of the two"),
                     );
                 } else if let Some(label) = &fusion.label
-                    && *labels.entry(label.clone()).or_insert_with(|| fusion.entry.clone()) != fusion.entry
+                    && *labels
+                        .entry(label.clone())
+                        .or_insert_with(|| fusion.entry.clone())
+                        != fusion.entry
                 {
                     let mut at = path.clone();
                     at.push("label".into());
@@ -368,15 +373,22 @@ pub(super) fn method(
     path: &[String],
     problems: &mut Vec<Problem>,
 ) -> Option<Method> {
-    match name {
-        "vanilla-averaging" => decoder.decode(dict, path, problems).map(Method::VanillaAveraging),
-        "ensemble" => decoder.decode(dict, path, problems).map(Method::Ensemble),
-        "logit-kd" => decoder.decode(dict, path, problems).map(Method::LogitKd),
-        "otfusion" => decoder.decode(dict, path, problems).map(Method::OtFusion),
-        "git-rebasin" => decoder.decode(dict, path, problems).map(Method::GitRebasin),
-        "hf-linear" => decoder.decode(dict, path, problems).map(Method::HfLinear),
-        "kf-linear" => decoder.decode(dict, path, problems).map(Method::KfLinear),
-        "kf-gradient" => decoder.decode(dict, path, problems).map(Method::KfGradient),
-        _ => None,
+    struct Reader<'a, 'b> {
+        decoder: &'a Decoder<'b>,
+        dict: Dict,
+        path: &'a [String],
+        problems: &'a mut Vec<Problem>,
     }
+    impl ParameterReader for Reader<'_, '_> {
+        fn read<M: FusionMethod>(self) -> Option<M> {
+            self.decoder.decode(self.dict, self.path, self.problems)
+        }
+    }
+    let reader = Reader {
+        decoder,
+        dict,
+        path,
+        problems,
+    };
+    Method::read(name, reader)
 }

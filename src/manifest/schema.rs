@@ -14,9 +14,7 @@ use super::settings::{
 };
 use super::slurm::SlurmSettings;
 use crate::arch::{ARCHITECTURES, Mlp, ResNet, Sequential, SmallVit, Vgg, Vit};
-use crate::fusion::{
-    Ensemble, GitRebasin, HfLinear, KfGradient, KfLinear, LogitKd, METHODS, OtFusion, VanillaAveraging,
-};
+use crate::fusion::{METHODS, Method};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(json_schema);
 
@@ -52,17 +50,8 @@ pub fn json_schema() -> Value {
     let methods: Vec<Value> = METHODS
         .iter()
         .filter_map(|info| {
-            let mut schema = match info.name {
-                "vanilla-averaging" => tagged::<VanillaAveraging>("method", info.name, info.summary),
-                "ensemble" => tagged::<Ensemble>("method", info.name, info.summary),
-                "logit-kd" => tagged::<LogitKd>("method", info.name, info.summary),
-                "otfusion" => tagged::<OtFusion>("method", info.name, info.summary),
-                "git-rebasin" => tagged::<GitRebasin>("method", info.name, info.summary),
-                "hf-linear" => tagged::<HfLinear>("method", info.name, info.summary),
-                "kf-linear" => tagged::<KfLinear>("method", info.name, info.summary),
-                "kf-gradient" => tagged::<KfGradient>("method", info.name, info.summary),
-                _ => return None,
-            };
+            let schema = Method::schema(info.name, settings())?;
+            let mut schema = tagged(schema, "method", info.name, info.summary);
             schema["properties"]["label"] =
                 json!({ "type": "string", "description": "Row label in tables." });
             for (key, property) in which_models()["properties"].as_object().into_iter().flatten() {
@@ -150,18 +139,21 @@ fn one_or_many(mut schema: Value) -> Value {
     schema
 }
 
-fn plain<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
-    });
-    let schema: Schema = settings.into_generator().into_root_schema_for::<T>();
+    })
+}
+
+fn plain<T: JsonSchema>() -> Value {
+    let schema: Schema = settings().into_generator().into_root_schema_for::<T>();
     schema.to_value()
 }
 
 /// A section whose kind is told by one of its keys.
-fn tagged<T: JsonSchema>(key: &str, value: &str, description: &str) -> Value {
-    let mut schema = plain::<T>();
+fn tagged(schema: Schema, key: &str, value: &str, description: &str) -> Value {
+    let mut schema = schema.to_value();
     if schema["properties"].is_null() {
         schema["properties"] = json!({});
     }

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::decode::suggestion;
 use super::reference::{choices_of_parameter, choices_of_setting};
 use super::{Layers, Problem};
-use crate::fusion::METHODS;
+use crate::fusion::{self, METHODS};
 
 /// Sections whose keys can be named in a selector.
 pub(super) const SECTIONS: [&str; 5] = ["dataset", "split", "model", "base", "fusion-set"];
@@ -46,10 +46,7 @@ impl Selector {
         settings: &Json,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        let parameters: Vec<&str> = METHODS
-            .iter()
-            .flat_map(|info| info.parameters.iter().copied())
-            .collect();
+        let parameters: Vec<&str> = fusion::parameters().iter().map(String::as_str).collect();
         let mut terms = Vec::new();
         let mut sound = true;
         for (key, value) in dict {

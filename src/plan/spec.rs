@@ -209,11 +209,7 @@ impl Task {
         match self {
             Self::Train(_) | Self::Finetune(_) => 10.0,
             Self::Evaluate(_) => 1.0,
-            Self::Fuse(fuse) | Self::FuseTuned(fuse) => match fuse.method {
-                Method::KfGradient(_) | Method::LogitKd(_) => 5.0,
-                Method::VanillaAveraging(_) | Method::Ensemble(_) => 1.0,
-                _ => 2.0,
-            },
+            Self::Fuse(fuse) | Self::FuseTuned(fuse) => fuse.method.info().seconds,
         }
     }
 

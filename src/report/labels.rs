@@ -3,18 +3,8 @@
 use serde_json::Value;
 
 use super::Group;
+use crate::fusion::{self, METHODS};
 use crate::result::Kind;
-
-const METHODS: [(&str, &str); 8] = [
-    ("vanilla-averaging", "Vanilla averaging"),
-    ("ensemble", "Ensemble"),
-    ("logit-kd", "Last-layer KD"),
-    ("hf-linear", "HF linear"),
-    ("kf-linear", "KF linear"),
-    ("kf-gradient", "KF gradient"),
-    ("otfusion", "OTFusion"),
-    ("git-rebasin", "Git Re-Basin"),
-];
 
 const IMPORTANCES: [(&str, &str); 4] = [
     ("uniform", "Uniform"),
@@ -36,12 +26,12 @@ fn readable(table: &[(&str, &str)], name: &str) -> String {
 
 /// A fusion method's name.
 pub fn method(name: &str) -> String {
-    readable(&METHODS, name)
+    fusion::info(name).map_or(name, |info| info.label).to_string()
 }
 
 /// Where a method stands in the list of methods; others stand behind it.
 pub fn order(method: Option<&str>) -> usize {
-    let known = METHODS.iter().position(|(name, _)| Some(*name) == method);
+    let known = METHODS.iter().position(|info| Some(info.name) == method);
     known.unwrap_or(METHODS.len())
 }
 

@@ -301,9 +301,9 @@ impl Claims {
     /// Whether a living process of this machine is.
     pub fn is_worked_on_here(folder: &Path) -> bool {
         let owners = Self::owners(folder);
-        owners
-            .iter()
-            .any(|(name, owner)| (name == "exec" || name.starts_with("exec-slice-")) && owner.process.is_local())
+        owners.iter().any(|(name, owner)| {
+            (name == "exec" || name.starts_with("exec-slice-")) && owner.process.is_local()
+        })
     }
 
     /// The results folder: two above that of the claims.

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What to do where the system gives no more threads.
-pub const THREADS_HINT: &str =
-    "raise the limit on processes and threads (`ulimit -u`), or use fewer: `--jobs 1` with `RAYON_NUM_THREADS=1`";
+pub const THREADS_HINT: &str = "raise the limit on processes and threads (`ulimit -u`), or use fewer: `--jobs 1` with `RAYON_NUM_THREADS=1`";
 
 /// A result could not be written, read or trusted.
 #[derive(Debug, thiserror::Error)]

@@ -397,7 +397,8 @@ impl Store {
     /// Reads the index and checks its schema and its checksum.
     pub fn load_index(&self) -> Result<Index, StoreError> {
         let path = self.root.join("index.json");
-        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes =
+            files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         let parsed = serde_json::from_slice::<Index>(&bytes);
         check_schema(&path, parsed.as_ref().ok().map(|index| index.schema), &bytes)?;
         let index = parsed.map_err(|source| StoreError::Json {

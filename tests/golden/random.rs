@@ -193,7 +193,7 @@ fn last_layer_kd_is_as_recorded_and_better_when_done_right() {
             ..LevelSettings::default()
         };
         let method = |compat| {
-            Method::LogitKd(LogitKd {
+            Method::from(LogitKd {
                 level: level.clone(),
                 compat,
                 ..LogitKd::default()

@@ -118,7 +118,7 @@ impl Default for KfGradient {
 
 impl KfGradient {
     /// Which parameters name levels that a network of so many levels does not have, and how.
-    pub(in crate::fusion) fn obstacles(&self, levels: usize) -> Vec<(&'static str, String)> {
+    pub(super) fn missing_levels(&self, levels: usize) -> Vec<(&'static str, String)> {
         let lists = [
             ("levels", self.levels.len()),
             ("perturbations", self.perturbations.len()),
@@ -148,7 +148,7 @@ impl KfGradient {
     }
 
     /// Parameters that do nothing beside the others, and why.
-    pub(in crate::fusion) fn contradictions(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn idle_parameters(&self) -> Vec<(&'static str, String)> {
         let default = Self::default();
         let skipped = self
             .reset_levels
