@@ -171,7 +171,7 @@ fn the_ending_says_the_format() {
         }
     }
     // A state dict does not say whose it is.
-    refused(&bench, &fuse("x.pt"), "exists, and holds something else");
+    refused(&bench, &fuse("x.pt"), "does not say which model it holds");
     for out in ["x.bin", "x", "x.onnx", "/dev/null", "/dev/stdout"] {
         refused(&bench, &fuse(out), "name it `.pt` or `.pth`");
     }
@@ -213,7 +213,7 @@ fn figures_and_pages_replace_figures_and_pages_only() {
         bench.run(&["plot", "tiny"]).ok();
     }
     for ending in ["svg", "png", "tex"] {
-        let name = format!("plots/bars.{ending}");
+        let name = format!("plots/bars-2-models.{ending}");
         let own = read(&bench, &name);
         bench.write(&name, "mine");
         refused(&bench, &plot, "is no figure that this program has drawn");
