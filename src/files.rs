@@ -410,7 +410,7 @@ mod tests {
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
         std::os::unix::fs::symlink("target", &link).expect("a link");
         assert!(write_atomic(&link, &[b"x"]).is_err(), "it leads nowhere");
-        fs::write(&target, b"old").expect("written");
+        write_atomic(&target, &[b"old"]).expect("written");
         write_atomic(&link, &[b"new"]).expect("written");
         assert!(link.is_symlink());
         assert_eq!(fs::read(&target).expect("readable"), b"new");

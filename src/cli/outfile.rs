@@ -101,6 +101,9 @@ impl Outputs {
         match is_own(&output, content) {
             true => Ok(output),
             false => refuse(match content {
+                Content::Model(_) if Target::of(path) == Some(Target::StateDict) => {
+                    "exists, and a state dict does not say which model it holds"
+                }
                 Content::Model(_) => "exists, and holds something else than the model to be written",
                 Content::Study => "exists, and holds no findings of this program",
                 Content::Picture => "exists, and is no figure that this program has drawn",

@@ -57,7 +57,7 @@ fn save(bench: &Bench, name: &str, state: &State, body: impl FnOnce(Pickle) -> P
         .map(|(key, bytes)| (key.as_str(), bytes.as_slice()))
         .collect();
     let file = archive(&body(Pickle::new()).stop(), &storages);
-    std::fs::write(bench.path(name), file).expect("written");
+    runner::result::write_atomic(&bench.path(name), &file).expect("written");
 }
 
 /// The two models as five programs write them: `plain_0.pt` and so on.

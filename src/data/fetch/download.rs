@@ -92,10 +92,6 @@ impl Download<'_> {
         if self.is_there(&target, sums) {
             return Ok(false);
         }
-        // Another content than ours, and nothing says that a download has left it: somebody has put it there.
-        if target.symlink_metadata().is_ok() && sums.get(&self.file.name).is_none() {
-            return Err(FetchError::Foreign { path: target });
-        }
         let path = self.part();
         let mut part = Disk::options()
             .read(true)
@@ -128,6 +124,11 @@ impl Download<'_> {
         }
         if let Some((expected, found)) = self.file.checksum.as_ref().and_then(|sum| hashes.differs(sum)) {
             return refuse(expected, found);
+        }
+        // Another content, and nothing says that a download has left it: somebody has put it there. The download stays
+        // beside it until there is room.
+        if target.symlink_metadata().is_ok() && sums.get(&self.file.name).is_none() {
+            return Err(FetchError::Foreign { path: target });
         }
         let kept = part.sync_all().and_then(|()| fs::rename(&path, &target));
         kept.map_err(|error| FetchError::write(&target, error))?;

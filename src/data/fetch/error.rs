@@ -120,7 +120,9 @@ impl FetchError {
             Self::Write { .. } => {
                 "make room, or name another folder with `--data-dir DIR`; the same command goes on where this one stopped"
             }
-            Self::Foreign { .. } => "move it away, or download into another folder with `--data-dir DIR`",
+            Self::Foreign { .. } => {
+                "move it away and run the same command again, which need not download the file anew; or use another folder with `--data-dir DIR`"
+            }
             Self::Busy { .. } => "wait until it is done",
         };
         Some(text.to_owned())

@@ -153,9 +153,11 @@ fn a_file_that_no_download_has_left_stays() {
     let refused = fetch(&folder, &server).expect_err("somebody else's");
     assert!(matches!(refused, FetchError::Foreign { .. }), "{refused}");
     assert_eq!(read(&folder, TRAIN), b"mine");
-    // The published one is taken, whoever has put it there.
-    put(&folder, TRAIN, &shard(&[3]));
-    assert_eq!(fetch(&folder, &server).expect("fetched").kept, [TRAIN]);
+    // Moved away, it makes room for what is downloaded already.
+    std::fs::remove_file(folder.path().join("tiny-imagenet").join(TRAIN)).expect("removed");
+    assert_eq!(fetch(&folder, &server).expect("fetched").new, [TRAIN]);
+    assert_eq!(read(&folder, TRAIN), shard(&[3]));
+    assert_eq!(server.ranges(TRAIN), [None]);
 }
 
 #[test]
