@@ -181,7 +181,9 @@ impl<'de> Visitor<'de> for MetadataVisitor {
         let mut texts = BTreeMap::new();
         while let Some((name, text)) = map.next_entry()? {
             if texts.len() >= MOST_TEXTS {
-                return Err(A::Error::custom(format!("more than {MOST_TEXTS} texts of metadata")));
+                return Err(A::Error::custom(format!(
+                    "more than {MOST_TEXTS} texts of metadata"
+                )));
             }
             texts.insert(name, text);
         }

@@ -110,9 +110,14 @@ struct Version {
 /// What the metadata entry says, or why it cannot be read.
 pub(super) fn read_meta(text: &str) -> Result<Meta, String> {
     if text.len() > LONGEST {
-        return Err(format!("it has {} bytes, and at most {LONGEST} are read", text.len()));
+        return Err(format!(
+            "it has {} bytes, and at most {LONGEST} are read",
+            text.len()
+        ));
     }
-    let schema = serde_json::from_str::<Version>(text).ok().and_then(|version| version.schema);
+    let schema = serde_json::from_str::<Version>(text)
+        .ok()
+        .and_then(|version| version.schema);
     match schema {
         Some(found) if found > u64::from(SCHEMA) => Err(format!(
             "schema version {found}, this program reads versions 1 to {SCHEMA}"

@@ -16,7 +16,10 @@ pub(super) const KEY: &str = "runner-origin";
 /// Reads the entry; says why it cannot be read.
 pub(super) fn read(json: &str) -> Result<Origin, String> {
     match json.len() > LONGEST {
-        true => Err(format!("it has {} bytes, and at most {LONGEST} are read", json.len())),
+        true => Err(format!(
+            "it has {} bytes, and at most {LONGEST} are read",
+            json.len()
+        )),
         false => serde_json::from_str(json).map_err(|error| error.to_string()),
     }
 }

@@ -86,7 +86,9 @@ impl Bar {
         if self.file != progress.file {
             progress.file.clone_into(&mut self.file);
             if !self.terminal {
-                let size = progress.total.map_or_else(String::new, |total| format!(" ({total} bytes)"));
+                let size = progress
+                    .total
+                    .map_or_else(String::new, |total| format!(" ({total} bytes)"));
                 let _ = writeln!(std::io::stderr(), "fetching {}{size}", self.file);
                 return;
             }

@@ -134,17 +134,23 @@ impl DataError {
     fn own_hint(&self) -> Option<String> {
         let text = match self {
             Self::Format { format: "image", .. } => {
-                "PNG and JPEG images are read: convert the file, or move it out of the folder"
+                "PNG and JPEG images are read: replace the file, or move it out of the folder"
             }
             Self::Format { format: "npz", .. } => {
                 "arrays are made by `numpy.savez_compressed(FILE, train_images=..., train_labels=..., ...)`, see docs/data.md"
             }
-            Self::Format { format: "parquet", .. } => {
+            Self::Format {
+                format: "parquet", ..
+            } => {
                 "a column of PNG or JPEG images and one of labels are needed; `dataset.image-column` and \
                  `dataset.label-column` name them"
             }
             Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => "write the file anew",
-            Self::Read { source, .. } if source.kind() != std::io::ErrorKind::PermissionDenied => return None,
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                "make the images smaller: networks are trained on few pixels"
+            }
+            // The system's word says it.
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => return None,
             Self::Content { .. } => return None,
             other => return other.hint(),
         };
@@ -181,6 +187,14 @@ impl DataError {
             ),
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("make the file readable".to_owned())
+            }
+            Self::Read { source, .. }
+                if matches!(
+                    source.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::IsADirectory
+                ) =>
+            {
+                Some("put a file in its place, or remove it".to_owned())
             }
             Self::Read { .. } | Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => {
                 Some("the file is damaged or another one: download it again".to_owned())

@@ -67,7 +67,9 @@ pub(super) fn shape(files: &Labelled) -> Result<Option<[usize; 3]>, DataError> {
     }
     // On a tie, that of the first image is the usual one.
     let first = headers.first().map(|[_, height, width]| [*height, *width]);
-    let usual = sizes.iter().max_by_key(|(size, count)| (**count, Some(**size) == first));
+    let usual = sizes
+        .iter()
+        .max_by_key(|(size, count)| (**count, Some(**size) == first));
     let Some((&[height, width], count)) = usual else {
         return Ok(None);
     };
@@ -97,7 +99,9 @@ pub(super) fn decode(files: &Labelled, shape: [usize; 3]) -> Result<Images, Data
         labels: files.iter().map(|(_, label)| *label).collect(),
         pixels: Vec::new(),
     };
-    let sizes = files.iter().map(|(path, _)| fs::metadata(path).map_or(0, |file| file.len()));
+    let sizes = files
+        .iter()
+        .map(|(path, _)| fs::metadata(path).map_or(0, |file| file.len()));
     rows::check_size(files.len(), shape, sizes.fold(0, u64::saturating_add))?;
     rows::decode_all(files.len(), shape, &mut images, |row, planes| {
         let path = &files[row].0;

@@ -57,7 +57,9 @@ fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
     let claimed = file.metadata().row_groups().iter();
     let claimed = claimed.fold(0_i64, |sum, group| sum.saturating_add(group.num_rows().max(0)));
     if claimed > MOST_ROWS as i64 {
-        return Err(format!("it claims {claimed} rows, at most {MOST_ROWS} are read from a file"));
+        return Err(format!(
+            "it claims {claimed} rows, at most {MOST_ROWS} are read from a file"
+        ));
     }
     for group in file.metadata().row_groups() {
         for column in [image, label] {
@@ -86,8 +88,12 @@ fn group_rows(group: &dyn RowGroupReader, image: usize, label: usize, rows: &mut
     let first = rows.labels.len();
     let found = match group.get_column_reader(label).map_err(text)? {
         ColumnReader::Int64ColumnReader(reader) => values(reader, group, label, first)?,
-        ColumnReader::Int32ColumnReader(reader) => whole(values(reader, group, label, first)?, |n| Some(n.into())),
-        ColumnReader::BoolColumnReader(reader) => whole(values(reader, group, label, first)?, |n| Some(n.into())),
+        ColumnReader::Int32ColumnReader(reader) => {
+            whole(values(reader, group, label, first)?, |n| Some(n.into()))
+        }
+        ColumnReader::BoolColumnReader(reader) => {
+            whole(values(reader, group, label, first)?, |n| Some(n.into()))
+        }
         ColumnReader::FloatColumnReader(reader) => {
             whole(values(reader, group, label, first)?, |n| integer(n.into()))
         }

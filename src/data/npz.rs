@@ -78,7 +78,9 @@ impl<'a> Npz<'a> {
             )));
         }
         self.left = self.left.checked_sub(size).ok_or_else(|| {
-            fail(&format!("it claims {size} bytes, more than an archive of this size is believed to unpack to"))
+            fail(&format!(
+                "it claims {size} bytes, more than an archive of this size is believed to unpack to"
+            ))
         })?;
         let mut content = Vec::new();
         let room = content.try_reserve_exact(size as usize + 1);
@@ -112,7 +114,8 @@ fn parse(mut content: Vec<u8>) -> Result<Array, String> {
     let Header { kind, shape, start } = header(&content)?;
     if !matches!(kind.as_str(), "|u1" | "u1" | "<u1") {
         return Err(format!(
-            "its values are of type `{kind}`, and images are unsigned bytes from 0 to 255 (`|u1`): convert it by `.astype(\"uint8\")`"
+            "its values are of type `{kind}`, and images are unsigned bytes (`|u1`): bring them to 0 to 255, then convert them by \
+             `.astype(\"uint8\")`"
         ));
     }
     check_length(&shape, content.len() - start)?;
@@ -127,7 +130,9 @@ fn parse(mut content: Vec<u8>) -> Result<Array, String> {
 fn numbers(content: &[u8]) -> Result<Numbers, String> {
     let Header { kind, shape, start } = header(content)?;
     let bytes = &content[start..];
-    let (order, name) = kind.split_at_checked(kind.len().saturating_sub(2)).unwrap_or_default();
+    let (order, name) = kind
+        .split_at_checked(kind.len().saturating_sub(2))
+        .unwrap_or_default();
     let width = match name {
         "u1" | "i1" | "b1" => 1,
         "u2" | "i2" => 2,
@@ -149,7 +154,9 @@ fn numbers(content: &[u8]) -> Result<Numbers, String> {
         }
         let negative = name.starts_with('i') && digits[0] >= 0x80;
         let start = if negative { -1 } else { 0 };
-        digits.into_iter().fold(start, |value: i64, byte| (value << 8) | i64::from(byte))
+        digits
+            .into_iter()
+            .fold(start, |value: i64, byte| (value << 8) | i64::from(byte))
     };
     Ok(Numbers {
         shape,

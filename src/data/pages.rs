@@ -80,18 +80,24 @@ impl<'a> Unpacked<'a> {
             return Err(format!("its pages claim {} values and more", self.values));
         }
         if page.encoding == DELTA_BYTE_ARRAY {
-            return Err("images or labels are encoded as DELTA_BYTE_ARRAY, which is not supported".to_owned());
+            return Err(
+                "images or labels are encoded as DELTA_BYTE_ARRAY, which is not supported".to_owned(),
+            );
         }
         let more = match by {
             Compression::GZIP(_) => is_longer(MultiGzDecoder::new(packed), claimed),
-            Compression::BROTLI(_) => is_longer(brotli_decompressor::Decompressor::new(packed, 4096), claimed),
+            Compression::BROTLI(_) => {
+                is_longer(brotli_decompressor::Decompressor::new(packed, 4096), claimed)
+            }
             // One of the forms that go by this name does not say how long it is.
             Compression::LZ4 => LZ4 * packed.len() as u64 > most,
             // The others stop at what is claimed.
             _ => false,
         };
         match more {
-            true => Err(format!("a page unpacks to more than the {claimed} bytes it claims")),
+            true => Err(format!(
+                "a page unpacks to more than the {claimed} bytes it claims"
+            )),
             false => Ok(()),
         }
     }
@@ -232,8 +238,8 @@ mod tests {
     fn headers_are_read_to_their_end() {
         // A data page: kind 0, 300 bytes of 2, statistics to be skipped, 7 values as dictionary positions (8).
         let header = [
-            0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x04, 0x2c, 0x15, 0x0e, 0x15, 0x10, 0x15, 0x06, 0x15, 0x06, 0x1c, 0x18,
-            0x01, 0x61, 0x00, 0x00, 0x00, 0xaa,
+            0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x04, 0x2c, 0x15, 0x0e, 0x15, 0x10, 0x15, 0x06, 0x15, 0x06,
+            0x1c, 0x18, 0x01, 0x61, 0x00, 0x00, 0x00, 0xaa,
         ];
         let mut reader = Thrift(&header);
         let page = Page {
@@ -257,11 +263,23 @@ mod tests {
                 encoding,
                 ..Page::default()
             };
-            Unpacked::of(&packed).page(&page, &packed, Compression::GZIP(parquet::basic::GzipLevel::default()))
+            Unpacked::of(&packed).page(
+                &page,
+                &packed,
+                Compression::GZIP(parquet::basic::GzipLevel::default()),
+            )
         };
         assert_eq!(said(1 << 20, 0), Ok(()));
-        assert!(said((1 << 20) - 1, 0).expect_err("more").starts_with("a page unpacks to more"));
-        assert!(said(1 << 40, 0).expect_err("too much").starts_with("it unpacks to"));
+        assert!(
+            said((1 << 20) - 1, 0)
+                .expect_err("more")
+                .starts_with("a page unpacks to more")
+        );
+        assert!(
+            said(1 << 40, 0)
+                .expect_err("too much")
+                .starts_with("it unpacks to")
+        );
         assert!(said(1 << 20, DELTA_BYTE_ARRAY).is_err());
         assert!(said(-1, 0).is_err());
     }

@@ -64,7 +64,9 @@ const MULTIPLE: u64 = 256;
 /// Refuses images that would take far more memory than `encoded` bytes of them give reason to: files are small where they
 /// claim pixels without content.
 pub(super) fn check_size(count: usize, shape: [usize; 3], encoded: u64) -> Result<(), String> {
-    let pixels = shape.iter().fold(count as u64, |all, &n| all.saturating_mul(n as u64));
+    let pixels = shape
+        .iter()
+        .fold(count as u64, |all, &n| all.saturating_mul(n as u64));
     let most = LEAST.saturating_add(MULTIPLE.saturating_mul(encoded));
     if pixels <= most {
         return Ok(());

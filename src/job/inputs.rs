@@ -81,8 +81,8 @@ pub fn gather(layers: &Layers, manifest: &Resolved, sets: &Sets) -> Result<Input
 
 /// Hash of a recorded fusion set whose images fit the data set.
 fn recorded_set(path: &str, (name, info): (&str, &DataSetInfo)) -> Result<String, String> {
-    let bytes =
-        crate::files::read(Path::new(path)).map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
+    let bytes = crate::files::read(Path::new(path))
+        .map_err(|error| format!("cannot read the fusion set `{path}`: {error}"))?;
     let fail = |error: safetensors::SafeTensorError| format!("the fusion set `{path}` is not sound: {error}");
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(fail)?;
     let images = file.tensor("fusion.images").map_err(fail)?;

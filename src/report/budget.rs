@@ -137,7 +137,9 @@ impl Budget {
             let most = self.limit >> 20;
             return Err(self.refuse(
                 given,
-                format!("the template makes more than {most} MiB of text and values: a list or a loop is too long"),
+                format!(
+                    "the template makes more than {most} MiB of text and values: a list or a loop is too long"
+                ),
             ));
         }
         if Instant::now() > self.end {
@@ -190,9 +192,15 @@ fn growth(name: &str, value: &Value, given: &Arguments) -> u64 {
     let count = match name {
         "split" => return 2 * VALUE * text.len() as u64,
         "truncate" => return VALUE * text.len() as u64,
-        "replace" => (text.matches(argument("from").unwrap_or_default()).count() as u64, length("to", 0)),
+        "replace" => (
+            text.matches(argument("from").unwrap_or_default()).count() as u64,
+            length("to", 0),
+        ),
         "indent" => (text.lines().count() as u64, length("prefix", 4)),
-        _ => (value.as_array().map_or(0, Vec::len) as u64, VALUE + length("sep", 0)),
+        _ => (
+            value.as_array().map_or(0, Vec::len) as u64,
+            VALUE + length("sep", 0),
+        ),
     };
     count.0.saturating_mul(count.1)
 }

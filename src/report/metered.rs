@@ -67,13 +67,19 @@ fn parse(name: &str, text: &str) -> Result<(Tera, Vec<Place>), Failure> {
         let place = at.and_then(|at| places.get(at)).copied();
         Failure::Fault((place, reason))
     })?;
-    let known = if meter.tags == places.len() { places } else { Vec::new() };
+    let known = if meter.tags == places.len() {
+        places
+    } else {
+        Vec::new()
+    };
     // Blocks are of no use without inheritance: they are filled where they stand.
     template.blocks.clear();
     template.blocks_definitions.clear();
     for node in &template.ast {
         if let Node::MacroDefinition(_, definition, _) = node {
-            template.macros.insert(definition.name.clone(), definition.clone());
+            template
+                .macros
+                .insert(definition.name.clone(), definition.clone());
         }
     }
     Ok((tera, known))
@@ -228,9 +234,7 @@ impl Meter {
             ExprVal::FunctionCall(call) => {
                 self.arguments(call, depth)?;
             }
-            ExprVal::Array(values) => values
-                .iter_mut()
-                .try_for_each(|value| self.value(value, depth))?,
+            ExprVal::Array(values) => values.iter_mut().try_for_each(|value| self.value(value, depth))?,
             ExprVal::StringConcat(parts) => {
                 for part in &mut parts.values {
                     match part {
@@ -243,7 +247,11 @@ impl Meter {
                     }
                 }
             }
-            ExprVal::String(_) | ExprVal::Int(_) | ExprVal::Float(_) | ExprVal::Bool(_) | ExprVal::Ident(_) => {}
+            ExprVal::String(_)
+            | ExprVal::Int(_)
+            | ExprVal::Float(_)
+            | ExprVal::Bool(_)
+            | ExprVal::Ident(_) => {}
         }
         let at = self.at();
         for mut filter in std::mem::take(&mut expression.filters) {

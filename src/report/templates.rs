@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::nearest;
 use super::budget::PART;
+use super::error::nearest;
 use super::metered::{self, Failure};
 use super::{LAYOUTS, ReportError, Table, render};
 use crate::files;
@@ -249,7 +249,9 @@ impl Source {
             Ok(path.canonicalize()?.starts_with(folder.canonicalize()?))
         };
         let text = match inside() {
-            Ok(false) => Err("it is a link to a file outside of the templates' folder: put a copy there".to_string()),
+            Ok(false) => {
+                Err("it is a link to a file outside of the templates' folder: put a copy there".to_string())
+            }
             Ok(true) => files::read_text(path, LONGEST).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -262,7 +262,8 @@ impl Store {
     /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
         let path = self.record_path(job);
-        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes =
+            files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         // Not a byte has changed since it was last checked.
         let known = self.ledger.as_ref().and_then(|ledger| ledger.get(job));
         if known.is_some_and(|known| known.hash == blake3::hash(&bytes))
@@ -319,7 +320,8 @@ impl Store {
     /// Reads the index and checks its schema and its checksum.
     pub fn load_index(&self) -> Result<Index, StoreError> {
         let path = self.root.join("index.json");
-        let bytes = files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
+        let bytes =
+            files::read_at_most(&path, LARGEST).map_err(|source| StoreError::io("read", &path, source))?;
         let parsed = serde_json::from_slice::<Index>(&bytes);
         check_schema(&path, parsed.as_ref().ok().map(|index| index.schema), &bytes)?;
         let index = parsed.map_err(|source| StoreError::Json {

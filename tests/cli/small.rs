@@ -43,8 +43,15 @@ fn measured(bench: &Bench, args: &[&str]) -> (String, Option<i32>, u64) {
         std::thread::sleep(Duration::from_millis(1));
     };
     let mut text = String::new();
-    let outputs = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-    outputs.0.chain(outputs.1).read_to_string(&mut text).expect("text");
+    let outputs = (
+        child.stdout.take().expect("piped"),
+        child.stderr.take().expect("piped"),
+    );
+    outputs
+        .0
+        .chain(outputs.1)
+        .read_to_string(&mut text)
+        .expect("text");
     (text, code, peak)
 }
 
@@ -63,20 +70,28 @@ fn parquet(rows: usize, bytes: usize) -> Vec<u8> {
     let schema = "message s { required binary image; required int64 label; }";
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
     let by = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(by).set_dictionary_enabled(false);
+    let properties = WriterProperties::builder()
+        .set_compression(by)
+        .set_dictionary_enabled(false);
     let mut file = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties.build())).expect("a writer");
+    let mut writer =
+        SerializedFileWriter::new(&mut file, schema, Arc::new(properties.build())).expect("a writer");
     let mut group = writer.next_row_group().expect("a group");
     let mut column = group.next_column().expect("a column").expect("one more");
     let image = ByteArray::from(vec![0; bytes]);
     for _ in 0..rows {
-        let written = column.typed::<ByteArrayType>().write_batch(std::slice::from_ref(&image), None, None);
+        let written = column
+            .typed::<ByteArrayType>()
+            .write_batch(std::slice::from_ref(&image), None, None);
         written.expect("written");
     }
     column.close().expect("closed");
     let mut column = group.next_column().expect("a column").expect("one more");
     let labels: Vec<i64> = (0..rows as i64).collect();
-    column.typed::<Int64Type>().write_batch(&labels, None, None).expect("written");
+    column
+        .typed::<Int64Type>()
+        .write_batch(&labels, None, None)
+        .expect("written");
     column.close().expect("closed");
     group.close().expect("closed");
     writer.close().expect("closed");
@@ -90,11 +105,20 @@ fn npz(images: u64, side: u64) -> Vec<u8> {
     let mut entries: u16 = 0;
     for (part, count) in [("train", images), ("val", 1), ("test", 1)] {
         for (name, shape, values) in [
-            (format!("{part}_images.npy"), format!("({count}, {side}, {side})"), count * side * side),
+            (
+                format!("{part}_images.npy"),
+                format!("({count}, {side}, {side})"),
+                count * side * side,
+            ),
             (format!("{part}_labels.npy"), format!("({count}, 1)"), count),
         ] {
             let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-            let start = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat();
+            let start = [
+                b"\x93NUMPY\x01\x00",
+                &(header.len() as u16).to_le_bytes()[..],
+                header.as_bytes(),
+            ]
+            .concat();
             let mut encoder = DeflateEncoder::new(Vec::new(), Level::fast());
             encoder.write_all(&start).expect("in memory");
             zeros(values, &mut encoder);
@@ -108,7 +132,16 @@ fn npz(images: u64, side: u64) -> Vec<u8> {
             common.extend([0, 0]);
             let at = archive.len() as u32;
             archive.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), &packed].concat());
-            directory.extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat());
+            directory.extend(
+                [
+                    &b"PK\x01\x02\x14\x00"[..],
+                    &common,
+                    &[0; 10],
+                    &at.to_le_bytes(),
+                    name.as_bytes(),
+                ]
+                .concat(),
+            );
             entries += 1;
         }
     }
@@ -131,8 +164,14 @@ fn png(side: u32) -> Vec<u8> {
 }
 
 fn safetensors(metadata: &str) -> Vec<u8> {
-    let header = format!(r#"{{"__metadata__":{metadata},"w":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#);
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat()
+    let header =
+        format!(r#"{{"__metadata__":{metadata},"w":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#);
+    [
+        &(header.len() as u64).to_le_bytes()[..],
+        header.as_bytes(),
+        &[0; 8],
+    ]
+    .concat()
 }
 
 /// A checkpoint that says it is of this architecture.
@@ -149,7 +188,10 @@ fn files_that_unpack_to_gigabytes_are_refused_within_little_memory() {
     let mut gzip = GzEncoder::new(Vec::new(), Level::fast());
     zeros(1 << 30, &mut gzip);
     let gzip = gzip.finish().expect("in memory");
-    let hidden = format!(r#"{{"architecture":"mlp","hidden":[{}16]}}"#, "16,".repeat(1_000_000));
+    let hidden = format!(
+        r#"{{"architecture":"mlp","hidden":[{}16]}}"#,
+        "16,".repeat(1_000_000)
+    );
     let entries: Vec<String> = (0..200_000).map(|i| format!("\"{i}\":\"\"")).collect();
     for (name, bytes) in [
         ("bomb/train.parquet", parquet(4, 300 << 20)),
@@ -163,28 +205,56 @@ fn files_that_unpack_to_gigabytes_are_refused_within_little_memory() {
         ("huge/train/b/0.png", png(60_000)),
         ("huge/test/a/0.png", png(60_000)),
         ("many.safetensors", checkpoint(&hidden)),
-        ("deep.safetensors", checkpoint(r#"{"architecture":"vit","depth":1000000000}"#)),
-        ("texts.safetensors", safetensors(&format!("{{{}}}", entries.join(",")))),
+        (
+            "deep.safetensors",
+            checkpoint(r#"{"architecture":"vit","depth":1000000000}"#),
+        ),
+        (
+            "texts.safetensors",
+            safetensors(&format!("{{{}}}", entries.join(","))),
+        ),
         ("long.safetensors", [&[0xff_u8; 7][..], &[0], b"{}"].concat()),
     ] {
         put(&bench, name, &bytes);
     }
     for (args, code, said) in [
         (["check", "tiny.toml", "dataset.name=./bomb"], 2, "it unpacks to"),
-        (["check", "tiny.toml", "dataset.name=./bomb.npz"], 2, "more than an archive of this size"),
+        (
+            ["check", "tiny.toml", "dataset.name=./bomb.npz"],
+            2,
+            "more than an archive of this size",
+        ),
         (["check", "tiny.toml", "dataset.name=mnist"], 2, "more than"),
         (["check", "tiny.toml", "dataset.name=./huge"], 2, "60000"),
-        (["inspect", "many.safetensors", "--color=never"], 0, "1 tensors are too few for 1000001"),
-        (["inspect", "deep.safetensors", "--color=never"], 0, "1 tensors are too few for 1000000000"),
-        (["inspect", "texts.safetensors", "--color=never"], 2, "more than 65536 texts"),
+        (
+            ["inspect", "many.safetensors", "--color=never"],
+            0,
+            "1 tensors are too few for 1000001",
+        ),
+        (
+            ["inspect", "deep.safetensors", "--color=never"],
+            0,
+            "1 tensors are too few for 1000000000",
+        ),
+        (
+            ["inspect", "texts.safetensors", "--color=never"],
+            2,
+            "more than 65536 texts",
+        ),
         (["inspect", "long.safetensors", "--color=never"], 2, ""),
     ] {
-        let args: Vec<&str> = args.into_iter().filter(|arg| !arg.starts_with("--color")).collect();
+        let args: Vec<&str> = args
+            .into_iter()
+            .filter(|arg| !arg.starts_with("--color"))
+            .collect();
         let args = [&["--data-dir", "."], args.as_slice()].concat();
         let (text, found, peak) = measured(&bench, &args);
         assert_eq!(found, Some(code), "{args:?}: {text}");
         assert!(text.contains(said), "{args:?}: {text}");
-        assert!(!args.contains(&"check") || args.contains(&"dataset.name=mnist") || !text.contains("download"), "{text}");
+        assert!(
+            !args.contains(&"check") || args.contains(&"dataset.name=mnist") || !text.contains("download"),
+            "{text}"
+        );
         assert!(peak < MOST, "{args:?} took {peak} KiB");
     }
 }
@@ -213,13 +283,17 @@ fn pipes_and_devices_are_refused_or_passed_over_at_once() {
     }
     bench.write("neighbour/tiny.toml", TINY);
     bench.write("above.toml", "extends = \"pipe.toml\"\n");
-    let model = format!("{TINY}\n[base]\nmodels = [\"model.pt\", \"model.pt\"]\n").replace("[base]\nepochs = 3\nbatch-size = 64\n", "");
+    let model = format!("{TINY}\n[base]\nmodels = [\"model.pt\", \"model.pt\"]\n")
+        .replace("[base]\nepochs = 3\nbatch-size = 64\n", "");
     bench.write("models.toml", &model);
     let job = std::fs::read_dir(bench.path("results/tiny/records"))
         .expect("records")
         .flatten()
         .map(|entry| entry.path())
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("fuse")))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("fuse"))
+        })
         .expect("a record");
     for (args, code, said) in [
         (vec!["check", "pipe.toml"], 2, "named pipe"),
@@ -229,7 +303,11 @@ fn pipes_and_devices_are_refused_or_passed_over_at_once() {
         (vec!["check", "tiny.toml"], 0, ""),
         (vec!["check", "neighbour/tiny.toml"], 0, ""),
         (vec!["check", "models.toml"], 2, "named pipe"),
-        (vec!["check", "tiny.toml", "dataset.name=./pipe.npz"], 2, "pipe.npz"),
+        (
+            vec!["check", "tiny.toml", "dataset.name=./pipe.npz"],
+            2,
+            "pipe.npz",
+        ),
         (vec!["check", "tiny.toml", "dataset.name=./set"], 2, "named pipe"),
         (vec!["inspect", "model.pt"], 2, "named pipe"),
         (vec!["table", "tiny"], 0, ""),
@@ -241,7 +319,11 @@ fn pipes_and_devices_are_refused_or_passed_over_at_once() {
     }
     // In the place of a record.
     std::fs::remove_file(&job).expect("removed");
-    let name = job.strip_prefix(bench.path("")).expect("inside").to_string_lossy().into_owned();
+    let name = job
+        .strip_prefix(bench.path(""))
+        .expect("inside")
+        .to_string_lossy()
+        .into_owned();
     pipe(&name);
     let (text, _, _) = measured(&bench, &["status", "tiny.toml"]);
     assert!(!text.is_empty());
@@ -255,7 +337,9 @@ fn a_template_that_fails_costs_its_own_tables_alone() {
         "{TINY}\n[[report]]\ntemplate = \"bad\"\n\n[[report]]\ntemplate = \"methods-by-split\"\n"
     ));
     let recursion = |condition: &str, end: &str| {
-        format!("{{% macro f(n) %}}{condition}{{{{ self::f(n=n) }}}}{end}{{% endmacro %}}{{{{ self::f(n=1) }}}}")
+        format!(
+            "{{% macro f(n) %}}{condition}{{{{ self::f(n=n) }}}}{end}{{% endmacro %}}{{{{ self::f(n=1) }}}}"
+        )
     };
     put(&bench, "templates/bad.md", recursion("", "").as_bytes());
     // What can be known is known before any job runs.
@@ -263,11 +347,23 @@ fn a_template_that_fails_costs_its_own_tables_alone() {
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("bad.md:1:1"), "{}", refused.stderr);
     assert!(!bench.path("results/tiny/records").exists());
-    put(&bench, "templates/bad.md", recursion("{% if n %}", "{% endif %}").as_bytes());
+    put(
+        &bench,
+        "templates/bad.md",
+        recursion("{% if n %}", "{% endif %}").as_bytes(),
+    );
     bench.run(&["check", "tiny.toml"]).ok();
     let ran = bench.exec(&[]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-    assert!(ran.stderr.contains("bad.md:1:1: more than 64 macros"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("bad.md:1:1: more than 64 macros"),
+        "{}",
+        ran.stderr
+    );
     assert!(bench.path("results/tiny/summary.json").is_file());
-    assert!(bench.path("results/tiny/tables/methods-by-split-accuracy.md").is_file());
+    assert!(
+        bench
+            .path("results/tiny/tables/methods-by-split-accuracy.md")
+            .is_file()
+    );
 }

@@ -69,28 +69,76 @@ fn templates_that_take_too_much_are_refused_with_their_place() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let nested = |open: &str, close: &str, n: usize| format!("{}x{}", open.repeat(n), close.repeat(n));
     let recursion = |condition: &str| {
-        format!("one\n{{% macro f(n) %}}{condition}{{{{ self::f(n=n + 1) }}}}{{% endif %}}{{% endmacro %}}{{{{ self::f(n=1) }}}}")
+        format!(
+            "one\n{{% macro f(n) %}}{condition}{{{{ self::f(n=n + 1) }}}}{{% endif %}}{{% endmacro %}}{{{{ self::f(n=1) }}}}"
+        )
     };
     let endless = "one\n{% macro f(x) %}{{ self::g(x=x) }}{% endmacro %}{% macro g(x) %}{{ self::f(x=x) }}{% endmacro %}x";
     let size = "the template makes more than 64 MiB";
     // The text, whether `check` finds it, its place, the beginning of the reason.
     let cases: [(String, bool, &str, &str); 18] = [
         (endless.to_owned(), true, "2:1", "the macro `f` calls itself"),
-        (recursion("{% if n > 0 %}"), false, "2:1", "more than 64 macros call each other"),
-        (nested("{% if 1 %}", "{% endif %}", 20_000), true, "1:641", "more than 64 tags"),
-        (nested("{{ f(a=", ") }}", 1).replace("f(a=x)", &nested("f(a=", ")", 9)), true, "1:1", "its parentheses"),
-        (format!("{{{{ {}1 }}}}", "1+".repeat(3000)), true, "1:1", "an expression has too many parts"),
-        ("{% for i in range(end=100000000) %}{% endfor %}x".to_owned(), false, "1:1", size),
-        ("{{ range(end=9223372036854775807) | length }}".to_owned(), false, "1:1", size),
-        ("{{ range(end=5, step_by=0) | length }}".to_owned(), false, "1:1", size),
+        (
+            recursion("{% if n > 0 %}"),
+            false,
+            "2:1",
+            "more than 64 macros call each other",
+        ),
+        (
+            nested("{% if 1 %}", "{% endif %}", 20_000),
+            true,
+            "1:641",
+            "more than 64 tags",
+        ),
+        (
+            nested("{{ f(a=", ") }}", 1).replace("f(a=x)", &nested("f(a=", ")", 9)),
+            true,
+            "1:1",
+            "its parentheses",
+        ),
+        (
+            format!("{{{{ {}1 }}}}", "1+".repeat(3000)),
+            true,
+            "1:1",
+            "an expression has too many parts",
+        ),
+        (
+            "{% for i in range(end=100000000) %}{% endfor %}x".to_owned(),
+            false,
+            "1:1",
+            size,
+        ),
+        (
+            "{{ range(end=9223372036854775807) | length }}".to_owned(),
+            false,
+            "1:1",
+            size,
+        ),
+        (
+            "{{ range(end=5, step_by=0) | length }}".to_owned(),
+            false,
+            "1:1",
+            size,
+        ),
         (doubled("\"aaaa\"", "x ~ x"), false, "2:33", size),
         (doubled("[1, 2]", "x | concat(with=x)"), false, "2:33", size),
         (doubled("[1]", "[x, x]"), false, "2:33", size),
-        (doubled("\"aaaa\"", "x | replace(from=\"a\", to=x)"), false, "2:33", size),
-        (doubled("\"aa\"", "x | split(pat=\"\") | join(sep=x)"), false, "2:33", size),
+        (
+            doubled("\"aaaa\"", "x | replace(from=\"a\", to=x)"),
+            false,
+            "2:33",
+            size,
+        ),
+        (
+            doubled("\"aa\"", "x | split(pat=\"\") | join(sep=x)"),
+            false,
+            "2:33",
+            size,
+        ),
         (doubled("\"\\\\\"", "x | json_encode"), false, "2:33", size),
         (
-            "{% for i in range(end=1000000) %}{% for j in range(end=1000000) %}{% endfor %}{% endfor %}".to_owned(),
+            "{% for i in range(end=1000000) %}{% for j in range(end=1000000) %}{% endfor %}{% endfor %}"
+                .to_owned(),
             false,
             "1:34",
             size,
@@ -101,8 +149,18 @@ fn templates_that_take_too_much_are_refused_with_their_place() {
             "1:46",
             "lists are inside each other 64 deep",
         ),
-        ("one {{ get_env(name=\"PATH\") }}".to_owned(), false, "1:8", "Function 'get_env' not found"),
-        ("x".repeat(1 << 20), true, "", "it has 1048576 bytes, and at most 262144 are read"),
+        (
+            "one {{ get_env(name=\"PATH\") }}".to_owned(),
+            false,
+            "1:8",
+            "Function 'get_env' not found",
+        ),
+        (
+            "x".repeat(1 << 20),
+            true,
+            "",
+            "it has 1048576 bytes, and at most 262144 are read",
+        ),
     ];
     for (text, found, place, reason) in cases {
         let shown: String = text.chars().take(80).collect();
@@ -114,8 +172,15 @@ fn templates_that_take_too_much_are_refused_with_their_place() {
             .expect_err("too much")
             .to_string();
         let after = error.split_once("mine.md").expect("the file").1;
-        let place = if place.is_empty() { String::new() } else { format!(":{place}") };
-        assert!(after.starts_with(&format!("{place}: {reason}")), "{shown}: {error}");
+        let place = if place.is_empty() {
+            String::new()
+        } else {
+            format!(":{place}")
+        };
+        assert!(
+            after.starts_with(&format!("{place}: {reason}")),
+            "{shown}: {error}"
+        );
     }
 }
 
@@ -129,7 +194,9 @@ fn templates_may_recurse_and_nest_within_the_bounds() {
     );
     runner::result::write_atomic(&folder.path().join("mine.md"), text.as_bytes()).expect("write");
     let templates = Templates::load(Some(folder.path())).expect("templates");
-    let made = templates.render("mine", Format::Markdown, &table(Metric::Loss)).expect("sound");
+    let made = templates
+        .render("mine", Format::Markdown, &table(Metric::Loss))
+        .expect("sound");
     assert!(made.starts_with("60,59,58,"), "{made}");
     assert!(made.contains(",2,1,def"), "{made}");
 }

@@ -53,30 +53,78 @@ struct Mirror {
 const MNIST: Mirror = Mirror {
     base: "https://ossci-datasets.s3.amazonaws.com/mnist",
     files: &[
-        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
-        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28_881),
-        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1_648_877),
-        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4_542),
+        (
+            "train-images-idx3-ubyte.gz",
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            9_912_422,
+        ),
+        (
+            "train-labels-idx1-ubyte.gz",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            28_881,
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            "9fb629c4189551a2d022fa330f9573f3",
+            1_648_877,
+        ),
+        (
+            "t10k-labels-idx1-ubyte.gz",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            4_542,
+        ),
     ],
 };
 
 const FASHION: Mirror = Mirror {
     base: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     files: &[
-        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
-        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
-        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
-        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
+        (
+            "train-images-idx3-ubyte.gz",
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            26_421_880,
+        ),
+        (
+            "train-labels-idx1-ubyte.gz",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            29_515,
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            "bef4ecab320f06d8554ea6380940ec79",
+            4_422_102,
+        ),
+        (
+            "t10k-labels-idx1-ubyte.gz",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+            5_148,
+        ),
     ],
 };
 
 const BLOOD: Mirror = Mirror {
     base: "https://zenodo.org/records/10519652/files",
     files: &[
-        ("bloodmnist.npz", "7053d0359d879ad8a5505303e11de1dc", BLOOD_CELLS * 28 * 28),
-        ("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b", BLOOD_CELLS * 64 * 64),
-        ("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c", BLOOD_CELLS * 128 * 128),
-        ("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601", BLOOD_CELLS * 224 * 224),
+        (
+            "bloodmnist.npz",
+            "7053d0359d879ad8a5505303e11de1dc",
+            BLOOD_CELLS * 28 * 28,
+        ),
+        (
+            "bloodmnist_64.npz",
+            "2b94928a2ae4916078ca51e05b6b800b",
+            BLOOD_CELLS * 64 * 64,
+        ),
+        (
+            "bloodmnist_128.npz",
+            "adace1e0ed228fccda1f39692059dd4c",
+            BLOOD_CELLS * 128 * 128,
+        ),
+        (
+            "bloodmnist_224.npz",
+            "b718ff6835fcbdb22ba9eacccd7b2601",
+            BLOOD_CELLS * 224 * 224,
+        ),
     ],
 };
 
@@ -163,7 +211,9 @@ fn listed(fetch: &Fetch, client: &Client, repository: &str, folder: &str) -> Res
         let sizes = files.iter().map(|(_, entry)| entry.size.unwrap_or_default());
         let total = sizes.fold(0, u64::saturating_add);
         match total > MOST {
-            true => Err(format!("it claims {total} bytes, and the set has fewer than {MOST}")),
+            true => Err(format!(
+                "it claims {total} bytes, and the set has fewer than {MOST}"
+            )),
             false => Ok(files),
         }
     });

@@ -373,8 +373,13 @@ fn bodies_without_an_end_or_longer_than_published_are_refused() {
             hub: HUB,
         };
         let error = fetch.run(&mut |_| {}).expect_err("too long");
-        assert!(matches!(error, FetchError::TooLong { limit: 9_912_422, .. }), "{error}");
-        let left: Vec<_> = std::fs::read_dir(folder.path().join("mnist")).expect("a folder").collect();
+        assert!(
+            matches!(error, FetchError::TooLong { limit: 9_912_422, .. }),
+            "{error}"
+        );
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("mnist"))
+            .expect("a folder")
+            .collect();
         assert_eq!(left.len(), 0);
     }
     // The hub's list says how long files are, and itself has an end.
@@ -386,7 +391,10 @@ fn bodies_without_an_end_or_longer_than_published_are_refused() {
     let list = vec![(TREE.to_owned(), endless)];
     let error = fetch(&folder, &Server::new(list)).expect_err("too long");
     assert!(matches!(error, FetchError::TooLong { .. }), "{error}");
-    let claims = format!(r#"[{{"type": "file", "path": "data/{TRAIN}", "size": {}}}]"#, 1_u64 << 50);
+    let claims = format!(
+        r#"[{{"type": "file", "path": "data/{TRAIN}", "size": {}}}]"#,
+        1_u64 << 50
+    );
     let list = vec![(TREE.to_owned(), plain(claims.as_bytes()))];
     let error = fetch(&folder, &Server::new(list)).expect_err("too large");
     assert!(matches!(error, FetchError::Listing { .. }), "{error}");

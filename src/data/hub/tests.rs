@@ -121,7 +121,10 @@ fn lists_are_one_label_or_a_one_among_zeros_and_nothing_else() {
 
 #[test]
 fn flags_and_numbers_that_are_whole_are_labels() {
-    assert_eq!([0.0, 3.0, -1.0, 0.5, f64::NAN, 1e300].map(integer), [Some(0), Some(3), Some(-1), None, None, None]);
+    assert_eq!(
+        [0.0, 3.0, -1.0, 0.5, f64::NAN, 1e300].map(integer),
+        [Some(0), Some(3), Some(-1), None, None, None]
+    );
     assert_eq!(whole(vec![vec![0.5, 2.0]], integer), [[-1, 2]]);
 }
 

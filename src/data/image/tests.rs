@@ -44,12 +44,12 @@ fn what_is_no_image_of_the_size_says_so() {
         problem(JPEG, [32, 32]),
         "JPEG: it has 12 x 20 pixels instead of 32 x 32"
     );
-    assert_eq!(
-        problem(b"GIF89a", [5, 5]),
-        "neither PNG nor JPEG but GIF"
-    );
+    assert_eq!(problem(b"GIF89a", [5, 5]), "neither PNG nor JPEG but GIF");
     assert_eq!(problem(b"", [5, 5]), "neither PNG nor JPEG but an empty file");
-    assert_eq!(problem(b"RIFF\x30\0\0\0WEBPVP8 ", [5, 5]), "neither PNG nor JPEG but WebP");
+    assert_eq!(
+        problem(b"RIFF\x30\0\0\0WEBPVP8 ", [5, 5]),
+        "neither PNG nor JPEG but WebP"
+    );
     assert_eq!(
         problem(&[1, 2, 0xff], [5, 5]),
         "neither PNG nor JPEG but a file that begins with the bytes 01 02 ff (hexadecimal)"

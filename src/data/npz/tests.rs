@@ -42,7 +42,13 @@ fn what_is_no_array_of_bytes_says_so() {
 fn whole_numbers_of_every_size_and_byte_order_are_read() {
     let file = |kind: &str, values: &[u8]| {
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (2,), }}");
-        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), values].concat()
+        [
+            b"\x93NUMPY\x01\x00",
+            &(header.len() as u16).to_le_bytes()[..],
+            header.as_bytes(),
+            values,
+        ]
+        .concat()
     };
     for (kind, values, expected) in [
         ("|u1", vec![200, 7], [200, 7]),
@@ -52,11 +58,19 @@ fn whole_numbers_of_every_size_and_byte_order_are_read() {
         (">u2", vec![1, 2, 3, 0], [258, 768]),
         ("<i4", [3_i32, -2].map(i32::to_le_bytes).concat(), [3, -2]),
         (">i4", [3_i32, -2].map(i32::to_be_bytes).concat(), [3, -2]),
-        ("<i8", [9_i64, i64::MIN].map(i64::to_le_bytes).concat(), [9, i64::MIN]),
+        (
+            "<i8",
+            [9_i64, i64::MIN].map(i64::to_le_bytes).concat(),
+            [9, i64::MIN],
+        ),
         (">i8", [9_i64, -9].map(i64::to_be_bytes).concat(), [9, -9]),
     ] {
         let found = numbers(&file(kind, &values)).expect(kind);
-        assert_eq!((found.shape, found.values), (vec![2], expected.to_vec()), "{kind}");
+        assert_eq!(
+            (found.shape, found.values),
+            (vec![2], expected.to_vec()),
+            "{kind}"
+        );
     }
     for kind in ["<f8", "<U3", "|O", ">f4", "i8x", ""] {
         let problem = numbers(&file(kind, &[0; 16])).expect_err(kind);
