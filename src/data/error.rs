@@ -134,7 +134,7 @@ impl DataError {
     fn own_hint(&self) -> Option<String> {
         let text = match self {
             Self::Format { format: "image", .. } => {
-                "PNG and JPEG images are read: convert the file, or move it out of the folder"
+                "PNG and JPEG images are read: replace the file, or move it out of the folder"
             }
             Self::Format { format: "npz", .. } => {
                 "arrays are made by `numpy.savez_compressed(FILE, train_images=..., train_labels=..., ...)`, see docs/data.md"
@@ -146,6 +146,10 @@ impl DataError {
                  `dataset.label-column` name them"
             }
             Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => "write the file anew",
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                "make the images smaller: networks are trained on few pixels"
+            }
+            // The system's word says it.
             Self::Read { source, .. } if source.kind() != std::io::ErrorKind::PermissionDenied => {
                 return None;
             }
@@ -185,6 +189,14 @@ impl DataError {
             ),
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("make the file readable".to_owned())
+            }
+            Self::Read { source, .. }
+                if matches!(
+                    source.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::IsADirectory
+                ) =>
+            {
+                Some("put a file in its place, or remove it".to_owned())
             }
             Self::Read { .. } | Self::TooLong { .. } | Self::Format { .. } | Self::Checksum { .. } => {
                 Some("the file is damaged or another one: download it again".to_owned())

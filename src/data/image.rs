@@ -9,6 +9,7 @@
 
 use std::io::Cursor;
 
+use libjpeg_turbo_rs::common::types::DecodeLimits;
 use libjpeg_turbo_rs::{Decoder, PixelFormat};
 use png::{BitDepth, ColorType, Limits, Transformations};
 
@@ -16,6 +17,9 @@ use png::{BitDepth, ColorType, Limits, Transformations};
 const PNG_LIMIT: usize = 1 << 24;
 /// More pixels than any image that a network is trained on: 2048 x 2048.
 const MOST_PIXELS: usize = 1 << 22;
+
+/// Passes over a progressive JPEG; encoders write about ten, and each goes over all pixels.
+const MOST_SCANS: usize = 100;
 
 /// Samples of an image, interleaved.
 struct Samples {
@@ -35,7 +39,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<[usize; 3], String> {
             Ok([channels, info.height as usize, info.width as usize])
         }
         Format::Jpeg => {
-            let decoder = Decoder::new(bytes).map_err(|error| format!("JPEG: {error}"))?;
+            let decoder = jpeg_decoder(bytes).map_err(|problem| format!("JPEG: {problem}"))?;
             let header = decoder.header();
             let channels = if header.components.len() < 3 { 1 } else { 3 };
             Ok([channels, header.height(), header.width()])
@@ -159,8 +163,17 @@ fn png(bytes: &[u8], size: [usize; 2]) -> Result<Samples, String> {
     Ok(Samples { channels, values })
 }
 
+fn jpeg_decoder(bytes: &[u8]) -> Result<Decoder<'_>, String> {
+    let limits = DecodeLimits {
+        max_pixels: MOST_PIXELS as u64,
+        max_scans: MOST_SCANS,
+        ..DecodeLimits::default()
+    };
+    Decoder::new_with_limits(bytes, limits).map_err(|error| error.to_string())
+}
+
 fn jpeg(bytes: &[u8], size: [usize; 2]) -> Result<Samples, String> {
-    let mut decoder = Decoder::new(bytes).map_err(|error| error.to_string())?;
+    let mut decoder = jpeg_decoder(bytes)?;
     let header = decoder.header();
     same_size(size, [header.height(), header.width()])?;
     let (channels, bits) = (header.components.len(), header.precision);

@@ -114,7 +114,8 @@ fn parse(mut content: Vec<u8>) -> Result<Array, String> {
     let Header { kind, shape, start } = header(&content)?;
     if !matches!(kind.as_str(), "|u1" | "u1" | "<u1") {
         return Err(format!(
-            "its values are of type `{kind}`, and images are unsigned bytes from 0 to 255 (`|u1`): convert it by `.astype(\"uint8\")`"
+            "its values are of type `{kind}`, and images are unsigned bytes (`|u1`): bring them to 0 to 255, then convert them by \
+             `.astype(\"uint8\")`"
         ));
     }
     check_length(&shape, content.len() - start)?;
