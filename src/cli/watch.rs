@@ -276,7 +276,7 @@ struct View {
 
 impl View {
     fn new(seen: &Watched) -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
+        let bars = (std::io::stderr().is_terminal() && !output::is_json()).then(|| {
             let all = MultiProgress::new();
             let style = |template| {
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -361,6 +361,3 @@ fn rough(left: Duration) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-fn write_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
