@@ -1,17 +1,15 @@
 //! `runner check`: everything that can be wrong before a job runs, and nothing written.
 
-use std::io::Write;
-
 use super::CliError;
 use super::args::{Global, ManifestArgs};
-use super::setup;
+use super::{output, setup};
 
 /// Runs the command.
 pub fn run(args: &ManifestArgs, global: &Global) -> Result<(), CliError> {
     let experiment = setup::experiment(args, global)?;
     let manifest = &experiment.manifest;
     writeln!(
-        std::io::stdout(),
+        output::out(),
         "{}: {} points, {} jobs on {}, no problems",
         manifest.name,
         manifest.points.len(),

@@ -261,9 +261,7 @@ fn run_jobs(
         &experiment.device_name,
     );
     if provenance.manifest_committed != Some(true) {
-        output::warning(
-            "the manifest is not committed as it is: the results say so in their provenance",
-        );
+        output::warning("the manifest is not committed as it is: the results say so in their provenance");
     }
     let resources = resources(experiment, store, &provenance, global);
     let limits = &experiment.manifest.resources;

@@ -1,11 +1,11 @@
 //! `runner export`: a checkpoint for other programs.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::CliError;
 use super::args::ExportArgs;
 use super::error::checkpoint_problem;
+use super::output;
 use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
@@ -22,8 +22,11 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
         Target::StateDict => "a PyTorch state dict",
         Target::Safetensors => "safetensors",
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}: {what} of {tensors} tensors", args.out.display())?;
+    writeln!(
+        output::out(),
+        "{}: {what} of {tensors} tensors",
+        args.out.display()
+    )?;
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! `runner finetune`: models from files trained further on the whole training set, without a manifest.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::CliError;
 use super::args::{FinetuneArgs, Global, StepFormat};
+use super::output;
 use super::step::{Step, key, output_folder, show_table};
 use crate::result::Record;
 
@@ -59,8 +59,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
                     })
                 })
                 .collect();
-            writeln!(std::io::stdout(), "{:#}", json!({ "models": models }))?;
-            Ok(())
+            Ok(output::out().json(&json!({ "models": models }))?)
         }
         StepFormat::Human => {
             let names = files

@@ -1,7 +1,6 @@
 //! `runner gc`: what belongs to no job any more, nor to anything that is queued or runs.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{GcArgs, Global, ManifestArgs, StepFormat};
-use super::{CliError, setup};
+use super::{CliError, output, setup};
 use crate::files::{self, TEMPORARY};
 use crate::result::{Claims, Owner, Store, StoreError, Survey, Timing};
 use crate::schedule::slurm::Queue;
@@ -146,12 +145,11 @@ fn one(experiment: &str, args: &GcArgs, global: &Global) -> Result<Vec<Stale>, C
 
 fn survey(claims: &Claims, store: &Store) -> Survey {
     claims.survey(&mut |owner| {
-        let _ = writeln!(
-            std::io::stderr(),
+        output::info(format!(
             "{owner} may be working on `{}`: waiting up to {} s for a sign of it",
             store.root().display(),
             Timing::default().lease.as_secs()
-        );
+        ));
     })
 }
 
@@ -159,10 +157,9 @@ fn survey(claims: &Claims, store: &Store) -> Survey {
 fn submissions(store: &Store, living: &mut Living) -> Result<Vec<Stale>, CliError> {
     let mut queue = Queue::read(store)?;
     if let Some(error) = queue.silent.take() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: what was submitted to Slurm stays, as nobody says what of it has ended: {error}"
-        );
+        output::warning(format!(
+            "what was submitted to Slurm stays, as nobody says what of it has ended: {error}"
+        ));
         for known in &queue.submissions {
             known.needed().for_each(|job| living.add(job));
         }
@@ -279,7 +276,7 @@ fn age(metadata: &std::fs::Metadata, folder: &Path) -> Duration {
 }
 
 fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let total: u64 = stale.iter().map(|file| file.bytes).sum();
     match args.format {
         StepFormat::Json => {
@@ -288,7 +285,7 @@ fn show(stale: &[Stale], args: &GcArgs) -> Result<(), CliError> {
                 .map(|file| json!({ "path": file.path, "bytes": file.bytes }))
                 .collect();
             let document = json!({ "removed": !args.dry_run, "bytes": total, "files": files });
-            writeln!(out, "{document:#}")?;
+            out.json(&document)?;
         }
         StepFormat::Human => {
             for file in stale {

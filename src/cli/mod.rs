@@ -26,6 +26,7 @@ mod logging;
 mod logs;
 mod methods;
 mod notify;
+mod output;
 mod planned;
 mod plot;
 mod pool;
@@ -55,7 +56,7 @@ use args::Command;
 use error::CliError;
 use pool::Pool;
 
-use crate::manifest::ResourceSettings;
+use crate::manifest::{Problem, ResourceSettings};
 
 /// How the jobs of a manifest share the machine. What is wrong with the manifest is reported later.
 fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
@@ -74,7 +75,14 @@ fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
 /// | 100 | some jobs failed, or `verify` found differences |
 /// | 130 | interrupted |
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    // The parent of a worker puts its last words into a record.
+    if !matches!(cli.command, Command::Worker(_)) {
+        output::init(cli.global.log_format);
+    }
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),
         Command::Verify(args) => threads::set(pool_of(&args.manifest, args.jobs).cores),
@@ -133,4 +141,39 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// What clap says: help and version on standard output, mistakes as an error of the form that they ask for.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && asks_for_json() {
+        output::init(args::LogFormat::Json);
+        let text = error.to_string();
+        let (message, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let mut problem = Problem::new(message.trim_start_matches("error: "));
+        problem.hint = Some(rest.trim().to_string()).filter(|hint| !hint.is_empty());
+        output::problems(output::Level::Error, &[problem]);
+    } else {
+        // Nobody can be told that the stream is closed.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Whether a command line that is not understood has JSON as the form of messages.
+fn asks_for_json() -> bool {
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let given = words.iter().enumerate().rev().find_map(|(at, word)| {
+        let value = word.strip_prefix("--log-format")?;
+        match value.strip_prefix('=') {
+            Some(value) => Some(value.to_string()),
+            None if value.is_empty() => words.get(at + 1).cloned(),
+            None => None,
+        }
+    });
+    given
+        .or_else(|| std::env::var("RUNNER_LOG_FORMAT").ok())
+        .as_deref()
+        == Some("json")
 }

@@ -26,7 +26,12 @@ pub fn init(format: LogFormat) {
     }
     JSON.store(true, Ordering::Relaxed);
     std::panic::set_hook(Box::new(|panic| {
-        say(Level::Error, &format!("internal error: {panic}"), None, &Map::new());
+        say(
+            Level::Error,
+            &format!("internal error: {panic}"),
+            None,
+            &Map::new(),
+        );
     }));
 }
 
@@ -118,7 +123,7 @@ pub enum Level {
     Note,
     /// What is surely not meant; shows as `warning: `.
     Warning,
-    /// A job failed; shows as `failed: `.
+    /// A job failed.
     Failed,
     /// The command failed; shows as `error: `.
     Error,
@@ -127,10 +132,9 @@ pub enum Level {
 impl Level {
     fn prefix(self) -> &'static str {
         match self {
-            Self::Info => "",
+            Self::Info | Self::Failed => "",
             Self::Note => "note: ",
             Self::Warning => "warning: ",
-            Self::Failed => "failed: ",
             Self::Error => "error: ",
         }
     }
@@ -182,8 +186,16 @@ pub fn stopping() {
 
 /// Tells that a job failed, and why.
 pub fn failed(job: &str, error: &str, hint: Option<&str>) {
-    let fields = Map::from_iter([("job".to_string(), job.into()), ("error".to_string(), error.into())]);
-    say(Level::Failed, &format!("{job}: {error}"), hint, &fields);
+    let fields = Map::from_iter([
+        ("job".to_string(), job.into()),
+        ("error".to_string(), error.into()),
+    ]);
+    say(Level::Failed, &format!("failed: {job}: {error}"), hint, &fields);
+}
+
+/// Tells of a job that failed, in words of one's own.
+pub fn complaint(text: &str) {
+    say(Level::Failed, text, None, &Map::new());
 }
 
 /// Tells one thing with everything there is to say about it.
@@ -299,7 +311,10 @@ mod tests {
             "w\\u{1b}[31m\\nINJECT\\u{9b}\\u{202e}  F32\n"
         );
         assert_eq!(written(|out| write!(out, "é \t")), "é \\t");
-        assert_eq!(written(|out| out.text("a\r\n\tb\r\u{1b}\n")), "a\r\n\tb\\r\\u{1b}\n");
+        assert_eq!(
+            written(|out| out.text("a\r\n\tb\r\u{1b}\n")),
+            "a\r\n\tb\\r\\u{1b}\n"
+        );
     }
 
     #[test]

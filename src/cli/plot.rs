@@ -1,10 +1,10 @@
 //! `runner plot`: figures from results alone.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, PlotArgs, PlotFormat};
+use super::output;
 use super::setup;
 use super::step::check_folder;
 use crate::report::{FIGURES, Figure, FigureOptions, ReportError, Theme, figures, load, study_figure};
@@ -32,7 +32,7 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         }
     }
     create_dir(&folder)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     for (path, content) in files {
         write_atomic(&path, &content)?;
         writeln!(out, "{}", path.display())?;

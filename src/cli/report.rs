@@ -1,12 +1,11 @@
 //! `runner report`: one HTML page of an experiment, from results alone.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::CliError;
 use super::args::{Global, ReportArgs};
-use super::setup;
 use super::table::with_answers;
+use super::{output, setup};
 use crate::report::{Templates, load, page};
 use crate::result::write_atomic;
 
@@ -27,6 +26,6 @@ pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
     let results = with_answers(results, &requests, &store);
     let html = page(&store, &results, &templates, folder)?;
     write_atomic(&path, html.as_bytes())?;
-    writeln!(std::io::stdout(), "{}", path.display())?;
+    writeln!(output::out(), "{}", path.display())?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One step from the command line: a small manifest in memory, its jobs run in a folder that goes away.
 
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::CliError;
 use super::args::{Global, StepArgs};
-use super::{exec, setup};
+use super::{exec, output, setup};
 use crate::arch::{Architecture, Hints};
 use crate::checkpoint;
 use crate::data::{DatasetSettings, Sets};
@@ -19,7 +19,7 @@ use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute, inputs};
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::report::Metric;
+use crate::report::{Metric, escaped};
 use crate::result::{Failure, Provenance, Record, Status, Store, StudiedModel, write_atomic};
 
 /// What is to be done, and where.
@@ -123,11 +123,10 @@ impl Step {
                 .fusion()
                 .is_some_and(|fuse| fuse.method.uses_fusion_set());
             if self.any_size && needs && set.from == FusionPool::Model0 && most < set.samples {
-                writeln!(
-                    std::io::stderr(),
-                    "note: the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
+                output::note(format!(
+                    "the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
                     set.samples
-                )?;
+                ));
                 Arc::make_mut(&mut Arc::make_mut(job).settings).fusion_set.samples = most;
             }
         }
@@ -246,22 +245,32 @@ pub fn output_folder(folder: &Path) -> Result<(), CliError> {
 
 /// A line per model with its metrics.
 pub fn show_table(rows: &[(String, &Record)]) -> Result<(), CliError> {
-    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let widths = rows.iter().map(|(name, _)| escaped(name).chars().count());
     let widest = widths.max().unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     write!(out, "{:widest$}", "")?;
     for metric in Metric::ALL {
         write!(out, "  {:>13}", metric.title())?;
     }
     writeln!(out)?;
     for (name, record) in rows {
-        write!(out, "{name:widest$}")?;
+        write!(out, "{:widest$}", escaped(name))?;
         for metric in Metric::ALL {
             let value = metric.of(record);
             let text = value.map_or("--".to_string(), |value| metric.format(value, None));
             write!(out, "  {text:>13}")?;
         }
         writeln!(out)?;
+    }
+    let mut said = BTreeSet::new();
+    for metric in Metric::ALL {
+        let metrics = rows.iter().filter_map(|(_, record)| record.metrics.as_ref());
+        for why in metrics.filter_map(|found| metric.undefined(found)) {
+            let note = format!("--: the {} cannot be computed, as {why}", metric.name());
+            if said.insert(note.clone()) {
+                writeln!(out, "{note}")?;
+            }
+        }
     }
     Ok(())
 }

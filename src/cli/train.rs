@@ -1,12 +1,12 @@
 //! `runner train`: base models of one split, without a manifest.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Global, StepFormat, TrainArgs};
+use super::output;
 use super::step::{Step, key, output_folder, show_table};
 use crate::result::Record;
 
@@ -44,8 +44,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<(), CliError> {
                     })
                 })
                 .collect();
-            writeln!(std::io::stdout(), "{:#}", json!({ "models": models }))?;
-            Ok(())
+            Ok(output::out().json(&json!({ "models": models }))?)
         }
         StepFormat::Human => {
             let rows: Vec<(String, &Record)> = trained

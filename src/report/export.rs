@@ -21,7 +21,11 @@ pub fn to_csv(tables: &[Table], raw: bool) -> String {
     let mut text = format!("{origin}section,row,importance,column,state,metric,mean,std,n,best,second,p\r\n");
     for table in tables {
         let origin = match several {
-            true => format!("{},{},", field(&table.experiment, raw), field(&table.template, raw)),
+            true => format!(
+                "{},{},",
+                field(&table.experiment, raw),
+                field(&table.template, raw)
+            ),
             false => String::new(),
         };
         for line in lines(table, raw) {

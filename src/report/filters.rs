@@ -60,9 +60,7 @@ pub fn latex(text: &str) -> String {
 /// Whether a character is not seen itself but changes how others are: control characters, line separators, and what turns
 /// the direction of writing.
 pub fn is_hidden(c: char) -> bool {
-    let directs = |c| {
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let directs = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || directs(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 

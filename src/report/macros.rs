@@ -144,7 +144,10 @@ mod tests {
     #[test]
     fn experiments_do_not_share_names() {
         let prefix = |name: &str| camel(name) + &tag(name, "ablation");
-        assert_eq!(prefix("cifar10-vgg11-full-small"), "CifarOneZeroVggOneOneFullSmall");
+        assert_eq!(
+            prefix("cifar10-vgg11-full-small"),
+            "CifarOneZeroVggOneOneFullSmall"
+        );
         let alike = ["exp1", "exp-1", "exp-one", "exp_1", "Exp1", "exp.1"];
         let names: BTreeSet<String> = alike.into_iter().map(prefix).collect();
         assert_eq!(names.len(), alike.len(), "{names:?}");

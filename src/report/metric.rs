@@ -374,7 +374,10 @@ mod tests {
             why(vec![vec![0; 3], vec![0, 1, 1], vec![0; 3]]).as_deref(),
             Some("the test set has no example of the classes 0, 2")
         );
-        assert_eq!(why(vec![vec![1, 0], vec![0, 1]]).as_deref(), Some("it was not computed"));
+        assert_eq!(
+            why(vec![vec![1, 0], vec![0, 1]]).as_deref(),
+            Some("it was not computed")
+        );
         assert_eq!(Metric::Loss.undefined(&metrics(Vec::new())), None);
         assert_eq!(
             lacking(&[0; 9]).as_deref(),
@@ -387,12 +390,20 @@ mod tests {
     fn values_far_from_the_usual_have_exponents() {
         let loss = |value, precision| Metric::Loss.format(value, precision);
         assert_eq!(
-            [loss(42_912_282.811, None), loss(1e40, Some(1)), loss(1.234e-7, None)],
+            [
+                loss(42_912_282.811, None),
+                loss(1e40, Some(1)),
+                loss(1.234e-7, None)
+            ],
             ["4.29e7", "1.0e40", "1.23e-7"]
         );
         let spread = |spread, value| Metric::Loss.format_spread(spread, value, None);
         assert_eq!(
-            [spread(60_682_182.85, 42_912_282.811), spread(3e-8, 1.2e-7), spread(0.0, 4e7)],
+            [
+                spread(60_682_182.85, 42_912_282.811),
+                spread(3e-8, 1.2e-7),
+                spread(0.0, 4e7)
+            ],
             ["6.07e7", "3.00e-8", "0"]
         );
         assert_eq!([loss(0.0, None), spread(1e-9, 0.5)], ["0.0000", "0.0000"]);

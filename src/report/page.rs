@@ -121,7 +121,10 @@ fn kind(table: &Table, all: &[Table]) -> Option<String> {
 /// A file or folder as a link from the folder of the page; nothing where there is no such file.
 fn link(folder: &Path, to: &Path) -> Option<String> {
     // The folder of the page may still have to be made.
-    let from = folder.canonicalize().or_else(|_| std::path::absolute(folder)).ok()?;
+    let from = folder
+        .canonicalize()
+        .or_else(|_| std::path::absolute(folder))
+        .ok()?;
     let to = to.canonicalize().ok()?;
     let shared = from
         .components()
@@ -314,7 +317,10 @@ mod tests {
             link(&path("a#1"), &path("results/q/records")).as_deref(),
             Some("../results/q/records")
         );
-        assert_eq!(link(&path("results/q"), &path("results/q/records")).as_deref(), Some("records"));
+        assert_eq!(
+            link(&path("results/q"), &path("results/q/records")).as_deref(),
+            Some("records")
+        );
         assert_eq!(link(&path("results"), &path("gone.toml")), None);
     }
 }

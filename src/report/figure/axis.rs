@@ -166,7 +166,10 @@ mod tests {
             written(&Axis::round(1.0e6, 1.2e6, 4)),
             ["1.00e6", "1.05e6", "1.10e6", "1.15e6", "1.20e6"]
         );
-        assert_eq!(written(&Axis::round(0.0, 4e-9, 4)), ["0", "1e\u{2212}9", "2e\u{2212}9", "3e\u{2212}9", "4e\u{2212}9"]);
+        assert_eq!(
+            written(&Axis::round(0.0, 4e-9, 4)),
+            ["0", "1e\u{2212}9", "2e\u{2212}9", "3e\u{2212}9", "4e\u{2212}9"]
+        );
         let decades = Axis::logarithmic(1e-3, 3e40);
         assert!(decades.ticks.len() < 12 && decades.high >= 3e40, "{decades:?}");
         assert_eq!(decades.formula(1e7), r"1\cdot10^{7}");

@@ -24,7 +24,11 @@ impl Figure {
                     let (image, name) = (image(*sample), latex(name));
                     format!("{image} \\pgfmatrixnextcell \\node {{{name}\\quad}};")
                 });
-                let _ = writeln!(out, "{} \\\\", entries.collect::<Vec<_>>().join(" \\pgfmatrixnextcell\n"));
+                let _ = writeln!(
+                    out,
+                    "{} \\\\",
+                    entries.collect::<Vec<_>>().join(" \\pgfmatrixnextcell\n")
+                );
             }
             out.push_str("};\n");
         }
