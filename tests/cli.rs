@@ -17,6 +17,7 @@ mod groups;
 mod inferred;
 mod interrupt;
 mod living;
+mod output;
 mod reports;
 mod rerun;
 mod same;

@@ -152,6 +152,8 @@ fn usage(error: &clap::Error) -> ExitCode {
         let mut problem = Problem::new(message.trim_start_matches("error: "));
         problem.hint = Some(rest.trim().to_string()).filter(|hint| !hint.is_empty());
         output::problems(output::Level::Error, &[problem]);
+    } else if error.use_stderr() && output::is_hostile(&error.to_string()) {
+        output::plain(&error.to_string());
     } else {
         // Nobody can be told that the stream is closed.
         let _ = error.print();

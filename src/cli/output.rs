@@ -114,6 +114,16 @@ pub fn numbered(text: &str) -> String {
     lines(text, |c| format!("\\u{:04x}", u32::from(c)))
 }
 
+/// Whether a text of several lines has control characters in it.
+pub fn is_hostile(text: &str) -> bool {
+    text.contains(|c| is_hidden(c) && !['\n', '\t'].contains(&c))
+}
+
+/// Writes lines to standard error, without their control characters.
+pub fn plain(text: &str) {
+    write(&lines(text, char::escape_default));
+}
+
 /// How serious a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {

@@ -113,6 +113,7 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
                 provenance,
             },
             program: &std::env::current_exe()?,
+            json_logs: output::is_json(),
             directory: &std::env::current_dir()?,
             now: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         };

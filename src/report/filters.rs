@@ -1,4 +1,4 @@
-//! Filters that templates may use: `latex`, `md`, `html`, `align`.
+//! Filters that templates may use: `latex`, `prose`, `md`, `html`, `align`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use super::symbols;
 /// Adds the filters.
 pub fn register(tera: &mut Tera) {
     add(tera, "latex", latex);
+    add(tera, "prose", prose);
     add(tera, "md", markdown);
     add(tera, "html", xml);
     add(tera, "align", align);
@@ -30,8 +31,18 @@ fn add(tera: &mut Tera, name: &'static str, filter: fn(&str) -> String) {
     );
 }
 
-/// Text as LaTeX prints it literally.
+/// Text as LaTeX prints it literally, also at the beginning of a line of a table.
 pub fn latex(text: &str) -> String {
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || is_hidden(c));
+    // Behind the `\\` of the line above they would be read as the argument of that.
+    match start.chars().next() {
+        Some(c @ ('[' | '*')) => format!("{{{c}}}{}", prose(&start[1..])),
+        _ => prose(text),
+    }
+}
+
+/// Text as LaTeX prints it literally, inside a sentence.
+pub fn prose(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -45,10 +56,6 @@ pub fn latex(text: &str) -> String {
             '<' => escaped.push_str(r"\textless{}"),
             '>' => escaped.push_str(r"\textgreater{}"),
             '|' => escaped.push_str(r"\textbar{}"),
-            // Behind the `\\` of the line above it would be read as the argument of that.
-            '[' | '*' if escaped.trim_start().is_empty() => {
-                escaped.extend(['{', c, '}']);
-            }
             c if is_hidden(c) => escaped.push(' '),
             c if c.is_ascii() => escaped.push(c),
             c => symbols::push(c, &mut escaped),
@@ -180,7 +187,8 @@ mod tests {
         insta::assert_snapshot!(latex(r"_ & % # $ { } ~ ^ \"), @r"\_ \& \% \# \$ \{ \} \textasciitilde{} \textasciicircum{} \textbackslash{}");
         insta::assert_snapshot!(latex("a<b>|\nc"), @r"a\textless{}b\textgreater{}\textbar{} c");
         insta::assert_snapshot!(latex("[8], [16]"), @"{[}8], [16]");
-        insta::assert_snapshot!(latex("\u{202e} *x*"), @"  {*}x*");
+        insta::assert_snapshot!(latex("\u{202e} *x*"), @"{*}x*");
+        assert_eq!(prose("*: differs"), "*: differs");
         insta::assert_snapshot!(markdown(r"_ & % # $ { } ~ ^ \ * | `"), @r"\_ \& % \# \$ \{ \} \~ ^ \\ \* \| \`");
     }
 

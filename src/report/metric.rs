@@ -155,6 +155,7 @@ impl Metric {
             .map(|row| row.iter().sum())
             .collect();
         Some(match self {
+            Self::RocAuc if samples.len() == 1 => "there is one class alone".to_string(),
             Self::RocAuc => lacking(&samples).unwrap_or_else(|| "it was not computed".to_string()),
             _ => "it is not finite".to_string(),
         })
@@ -378,6 +379,7 @@ mod tests {
             why(vec![vec![1, 0], vec![0, 1]]).as_deref(),
             Some("it was not computed")
         );
+        assert_eq!(why(vec![vec![4]]).as_deref(), Some("there is one class alone"));
         assert_eq!(Metric::Loss.undefined(&metrics(Vec::new())), None);
         assert_eq!(
             lacking(&[0; 9]).as_deref(),

@@ -47,7 +47,7 @@ pub use filters::{escaped, is_hidden};
 pub use group::{Counts, Group};
 pub use layout::{LAYOUTS, Layout};
 pub use macros::to_macros;
-pub use metric::Metric;
+pub use metric::{Metric, lacking};
 pub use number::{exact, fixed};
 pub use options::{TableOptions, Test};
 pub use page::page;

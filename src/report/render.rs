@@ -15,7 +15,7 @@
 //! | `rows` | each with `label`, `importance` (or nothing), `section` (`base`, `ensemble`, `network`), `rule` (whether a new part of the table begins) and `cells` |
 //! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded, in LaTeX for math mode; `std` nothing for one run), `n`, `best`, `second` (best), `significant` (differs from the baseline) and `p` |
 //!
-//! Nothing is escaped: put `| latex` or `| md` behind every name.
+//! Nothing is escaped: put `| latex` or `| md` behind every name, `| prose` behind notes.
 
 use serde::Serialize;
 use tera::Context;
@@ -187,15 +187,11 @@ fn text(cell: &Cell, metric: Metric, precision: Option<usize>, format: Format) -
         state,
         ..Text::default()
     };
-    // A star is an exponent itself, and does not go behind another.
-    let starred = |text: String| match text.ends_with('}') {
-        true => format!("{{{text}}}"),
-        false => text,
-    };
-    let written = |text: String, p: &Option<f64>| match format {
-        Format::Latex if is_significant(*p) => starred(math(&text)),
-        Format::Latex => math(&text),
-        Format::Markdown => text,
+    // The star of a difference is an exponent itself, and does not go behind another.
+    let written = |text: String, starred: bool| match (format, math(&text)) {
+        (Format::Markdown, _) => text,
+        (Format::Latex, formula) if starred && formula.ends_with('}') => format!("{{{formula}}}"),
+        (Format::Latex, formula) => formula,
     };
     match cell {
         Cell::Value {
@@ -207,11 +203,14 @@ fn text(cell: &Cell, metric: Metric, precision: Option<usize>, format: Format) -
             p,
         } => Text {
             state: "value",
-            mean: written(metric.format(*mean, precision), p),
+            mean: written(
+                metric.format(*mean, precision),
+                std.is_none() && is_significant(*p),
+            ),
             // The spread of a cost is that of the machine.
             std: std
                 .filter(|_| metric != Metric::Samples && metric != Metric::PeakMemory)
-                .map(|std| written(metric.format_spread(std, *mean, precision), p)),
+                .map(|std| written(metric.format_spread(std, *mean, precision), is_significant(*p))),
             n: *n,
             best: *best,
             second: *second,

@@ -1,7 +1,7 @@
 //! Characters beyond ASCII as LaTeX prints them, whichever program typesets and whichever fonts it has.
 
 /// Latin letters that the fonts of a plain document lack.
-const LACKING: &str = "ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų";
+const LACKING: &str = "ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų‚„‹›";
 
 /// Greek letters that are no Latin ones, and signs that only formulas have.
 const FORMULAS: [(char, &str); 58] = [
