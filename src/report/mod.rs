@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | aggregate | `aggregate.rs`, `group.rs`, `normalise.rs`, `statistics/` | index and records -> [`Summary`] (`summary.json`) |
 //! | lay out | `layout.rs`, `table.rs`, `columns.rs`, `rows.rs`, `labels.rs`, `marks.rs`, `significance.rs` | summary and [`Metric`] -> [`Table`] |
-//! | render | `templates.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
+//! | render | `templates.rs`, `render.rs`, `filters.rs`, `symbols.rs`, `number.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
 //! | draw | `figure/` | results -> SVG, PNG, pgfplots |
 //! | show | `page.rs` | all of it -> one HTML page |
 //! | compare | `compare.rs` | two sets of results -> what differs |

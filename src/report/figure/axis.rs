@@ -85,9 +85,13 @@ impl Axis {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// A tick as a formula writes it.
-    pub fn formula(&self, tick: f64) -> String {
-        math(&self.text(tick))
+    /// A tick as LaTeX writes it.
+    pub fn latex(&self, tick: f64) -> String {
+        let text = self.text(tick);
+        match text.contains('e') {
+            true => format!("${}$", math(&text)),
+            false => text,
+        }
     }
 
     /// A tick as it is written.
@@ -172,7 +176,7 @@ mod tests {
         );
         let decades = Axis::logarithmic(1e-3, 3e40);
         assert!(decades.ticks.len() < 12 && decades.high >= 3e40, "{decades:?}");
-        assert_eq!(decades.formula(1e7), r"1\cdot10^{7}");
+        assert_eq!([decades.latex(1e7), decades.latex(0.1)], [r"$1\cdot10^{7}$", "0.1"]);
         let negative = Axis::round(-1.0, 1.0, 4);
         assert_eq!(negative.format(negative.ticks[0]), "\u{2212}1.0");
         assert_eq!(negative.format(-0.0), "0.0");

@@ -36,7 +36,7 @@ impl Lines {
             let (_, axis) = self.axes();
             let join = |texts: Vec<String>| texts.join(",");
             let marks = join(axis.ticks.iter().map(|tick| number(*tick)).collect());
-            let names = join(axis.ticks.iter().map(|tick| axis.formula(*tick)).collect());
+            let names = join(axis.ticks.iter().map(|tick| axis.latex(*tick)).collect());
             let (low, high) = (number(axis.low), number(axis.high));
             format!(
                 ", ymode=log, ymin={low}, ymax={high}, ytick={{{marks}}}, yticklabels={{{names}}}, minor tick style={{draw=none}}"
