@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     // The parent of a worker puts its last words into a record.
-    if !matches!(cli.command, Command::Worker(_)) {
+    if !matches!(&cli.command, Command::Worker(args) if args.ordered) {
         output::init(cli.global.log_format);
     }
     match &cli.command {

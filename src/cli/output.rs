@@ -5,7 +5,7 @@
 //! with `--log-format json`, one JSON object each, of the shape that log lines have.
 
 use std::fmt;
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -43,6 +43,11 @@ pub fn is_json() -> bool {
 /// Standard output.
 pub fn out() -> Out<StdoutLock<'static>> {
     Out::over(io::stdout().lock())
+}
+
+/// Standard output for lines by the hundred thousand: call `flush` at the end.
+pub fn buffered() -> Out<BufWriter<StdoutLock<'static>>> {
+    Out::over(BufWriter::new(io::stdout().lock()))
 }
 
 /// A writer of lines. It takes `write!` and `writeln!`, whose line feed at the end is the only one that counts.

@@ -1,15 +1,13 @@
 //! `runner status`: what is finished, failed, skipped, missing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::BufWriter;
 
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
-use super::output::{self, Out};
-use super::{setup, slurm, watch};
+use super::{output, setup, slurm, watch};
 use crate::result::{Claims, IndexEntry, Lookup, Owner, Status, Store};
 use crate::schedule::slurm::{JobState, Queue, TaskState, killed_for_memory};
 
@@ -63,7 +61,7 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
     if let Some(error) = &silent {
         output::warning(format!("what is queued on Slurm is not known: {error}"));
     }
-    let mut out = Out::over(BufWriter::new(std::io::stdout().lock()));
+    let mut out = output::buffered();
     let json = |(job, state, error): &(&String, &str, Option<String>)| json!({ "job": job, "status": state, "error": error });
     match args.format {
         Format::Json => {

@@ -1,13 +1,13 @@
 //! `runner worker`: one serialised job. Its record is written as by `exec`; events go to standard output.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CliError;
 use super::args::{Global, WorkerArgs};
-use super::setup;
+use super::{output, setup};
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, execute};
 use crate::plan::JobSpec;
@@ -102,7 +102,7 @@ fn work(spec: &JobSpec, resources: &Resources, stop: &AtomicBool) -> Result<(), 
         if event != JobEvent::Tick
             && let Ok(line) = serde_json::to_string(&event)
         {
-            let _ = writeln!(std::io::stdout(), "{line}");
+            let _ = output::out().source(&line);
         }
         match stop.load(Ordering::SeqCst) {
             true => ControlFlow::Break(()),

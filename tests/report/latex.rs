@@ -209,7 +209,7 @@ fn hostile_labels_compile() {
         ("\u{202e}[turned", "[turned"),
         ("&", "&"),
         ("a & b % c # d $ e", "a & b % c # d $ e"),
-        ("~ ^ \\ { } _", "~ ^ \\ { }"),
+        ("~ ^ \\ { } _", "˜ˆ\\{}"),
         ("\\end{tabular}", "\\end{tabular}"),
         ("$x$ \\\\ [2pt]", "$x$ \\\\ [2pt]"),
         ("<a>|b|", "<a>|b|"),
@@ -218,8 +218,8 @@ fn hostile_labels_compile() {
         ("", ""),
         ("line\nfeed", "line feed"),
         ("esc\u{1b}[31m", "esc [31m"),
-        ("naïve Ångström, Łódź", "na\u{131}\u{308}ve"),
-        ("e\u{301}t\u{e9}", ""),
+        ("naïve Ångström, Łódź", "ngstr"),
+        ("e\u{301}t\u{e9}", "t"),
         ("σ ≤ Ω, ∇λ", "σ ≤ Ω"),
         ("«ąđþ» „x“", "U+0105"),
         ("模型", "U+6A21"),
@@ -231,25 +231,29 @@ fn hostile_labels_compile() {
     let templates = Templates::load(None).expect("templates");
     let long = "very long ".repeat(60);
     let labels: Vec<&str> = LABELS.iter().map(|(label, _)| *label).chain([long.as_str()]).collect();
-    let records: Vec<Record> = labels
-        .iter()
-        .enumerate()
-        .flat_map(|(at, label)| {
-            [2, 4].map(|parts| {
-                with(record(Kind::Fuse, parts, 1, "hf-linear", 0.5), |record| {
-                    record.label = Some((*label).to_string());
-                    record.importance = Some("[*]".to_string());
-                    // TeX's widest table has some 3000 characters in a line.
-                    let kind: String = label.chars().take(40).collect();
-                    record.axes.insert("split.kind".to_string(), json!(kind));
-                    record.settings = json!({ "number": at });
-                })
+    let labelled = |parts: usize, at: usize, change: &dyn Fn(&mut Record)| {
+        with(record(Kind::Fuse, parts, 1, "hf-linear", 0.5), |record| {
+            record.label = Some(labels[at].to_string());
+            record.importance = Some("[*]".to_string());
+            record.settings = json!({ "number": at });
+            change(record);
+        })
+    };
+    let rename = |summary: &mut Summary| {
+        summary.experiment = "100 % [x]_{#}".to_string();
+        summary.dataset = "./my data_*&/\u{9b}".to_string();
+    };
+    // Names of columns, too. TeX's widest table has some 3000 characters in a line.
+    let kind = |at: usize| labels[at].chars().take(40).collect::<String>();
+    let records: Vec<Record> = (0..labels.len())
+        .map(|at| {
+            labelled(2, at, &|record| {
+                record.axes.insert("split.kind".to_string(), json!(kind(at)));
             })
         })
         .collect();
-    let mut hostile = Summary::from_records(&index(&records), &records).expect("summary");
-    hostile.experiment = "100 % [x]_{#}".to_string();
-    hostile.dataset = "./my data_*&/\u{9b}".to_string();
+    let mut hostile = summary(&records);
+    rename(&mut hostile);
     let mut body = String::new();
     for layout in ["methods-by-split", "full-data", "ablation"] {
         let options = TableOptions {
@@ -267,9 +271,10 @@ fn hostile_labels_compile() {
         false => "",
     };
     if !packages.is_empty() {
-        let mut results = super::figures::results(records);
-        results.summary = hostile;
-        for name in FIGURES {
+        let all = (0..labels.len()).flat_map(|at| [2, 4].map(|parts| labelled(parts, at, &|_| ())));
+        let mut results = super::figures::results(all.collect());
+        rename(&mut results.summary);
+        for name in ["bars", "models", "classes"] {
             for figure in figures(&results, name, &FigureOptions::default()).unwrap_or_default() {
                 let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
             }
@@ -278,8 +283,11 @@ fn hostile_labels_compile() {
     let Some(text) = compiled("LaTeX of hostile labels", packages, &body) else {
         return;
     };
+    // Rooms between words are a matter of the font.
+    let dense = |text: &str| text.split_whitespace().collect::<String>();
+    let text = dense(&text);
     for (label, expected) in LABELS {
-        assert!(text.contains(expected), "{label:?}: {expected:?} is not in: {text}");
+        assert!(text.contains(&dense(expected)), "{label:?}: {expected:?} is not in: {text}");
     }
 }
 
@@ -325,4 +333,24 @@ fn macro_packages(macros: &str, body: &str) {
         return;
     };
     assert!(text.contains("7.00 · 10"), "{text}");
+}
+
+/// A matrix with one row, which pgfplots does not know.
+#[test]
+fn a_figure_of_one_model_compiles() {
+    if !has("pgfplots.sty") {
+        crate::shared::say_skipped("a matrix of one row", "LaTeX's package `pgfplots` is not installed");
+        return;
+    }
+    let results = super::figures::results(vec![record(Kind::Fuse, 2, 1, "hf-linear", 0.5)]);
+    let mut body = String::new();
+    for name in ["bars", "classes", "confusion"] {
+        for figure in figures(&results, name, &FigureOptions::default()).expect("figures") {
+            let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
+        }
+    }
+    let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}";
+    if let Some(text) = compiled("a matrix of one row", packages, &body) {
+        assert!(text.contains("HF linear"), "{text}");
+    }
 }
