@@ -31,7 +31,8 @@ fn untested(manifest: &Resolved, global: &Global) -> Vec<String> {
     let distinct: BTreeMap<String, &DatasetSettings> =
         settings.map(|settings| (settings.id(), settings)).collect();
     let sets = setup::sets(global);
-    let told_by_files = |settings: &&&DatasetSettings| known(&settings.name).map_or(true, |set| set.info.is_none());
+    let told_by_files =
+        |settings: &&&DatasetSettings| known(&settings.name).map_or(true, |set| set.info.is_none());
     let warning = |settings: &&DatasetSettings| {
         // What cannot be loaded was reported as a problem.
         let set = sets.load(settings).ok()?;

@@ -230,7 +230,11 @@ fn hostile_labels_compile() {
     ];
     let templates = Templates::load(None).expect("templates");
     let long = "very long ".repeat(60);
-    let labels: Vec<&str> = LABELS.iter().map(|(label, _)| *label).chain([long.as_str()]).collect();
+    let labels: Vec<&str> = LABELS
+        .iter()
+        .map(|(label, _)| *label)
+        .chain([long.as_str()])
+        .collect();
     let labelled = |parts: usize, at: usize, change: &dyn Fn(&mut Record)| {
         with(record(Kind::Fuse, parts, 1, "hf-linear", 0.5), |record| {
             record.label = Some(labels[at].to_string());
@@ -287,7 +291,10 @@ fn hostile_labels_compile() {
     let dense = |text: &str| text.split_whitespace().collect::<String>();
     let text = dense(&text);
     for (label, expected) in LABELS {
-        assert!(text.contains(&dense(expected)), "{label:?}: {expected:?} is not in: {text}");
+        assert!(
+            text.contains(&dense(expected)),
+            "{label:?}: {expected:?} is not in: {text}"
+        );
     }
 }
 
@@ -300,7 +307,8 @@ fn large_numbers_compile() {
         })
     };
     let mut records = vec![diverged(0.5, 1), diverged(0.5, 2), diverged(0.5, 3)];
-    records.extend([1, 2, 3].map(|seed| record(Kind::Fuse, 2, seed, "kf-linear", 0.25 + seed as f64 / 100.0)));
+    records
+        .extend([1, 2, 3].map(|seed| record(Kind::Fuse, 2, seed, "kf-linear", 0.25 + seed as f64 / 100.0)));
     let results = super::figures::results(records);
     let options = TableOptions {
         baseline: Some("kf-linear".to_string()),
@@ -311,16 +319,27 @@ fn large_numbers_compile() {
     let mut body = templates
         .render("methods-by-split", Format::Latex, &table)
         .expect("rendered");
-    assert!(body.contains(r"$\underline{7.00\cdot10^{39}} \pm {1.00\cdot10^{39}}^{*}$"), "{body}");
-    let markdown = templates.render("methods-by-split", Format::Markdown, &table).expect("rendered");
+    assert!(
+        body.contains(r"$\underline{7.00\cdot10^{39}} \pm {1.00\cdot10^{39}}^{*}$"),
+        "{body}"
+    );
+    let markdown = templates
+        .render("methods-by-split", Format::Markdown, &table)
+        .expect("rendered");
     assert!(markdown.contains("7.00e39 (±1.00e39)"), "{markdown}");
     assert!(markdown.lines().all(|line| line.len() < 120), "{markdown}");
     let macros = to_macros(std::slice::from_ref(&table));
-    assert!(macros.contains(r"\ensuremath{7.00\cdot10^{39} \pm 1.00\cdot10^{39}}"), "{macros}");
+    assert!(
+        macros.contains(r"\ensuremath{7.00\cdot10^{39} \pm 1.00\cdot10^{39}}"),
+        "{macros}"
+    );
     if has("pgfplots.sty") {
         for figure in figures(&results, "bars", &FigureOptions::default()).expect("figures") {
             let svg = figure.to_svg(runner::report::Theme::File);
-            assert!(svg.contains("7.00e39 ± 1.00e39") && !svg.contains("0000000"), "{svg}");
+            assert!(
+                svg.contains("7.00e39 ± 1.00e39") && !svg.contains("0000000"),
+                "{svg}"
+            );
             body += &figure.to_pgf();
         }
         macro_packages(&macros, &body);
@@ -339,7 +358,10 @@ fn macro_packages(macros: &str, body: &str) {
 #[test]
 fn a_figure_of_one_model_compiles() {
     if !has("pgfplots.sty") {
-        crate::shared::say_skipped("a matrix of one row", "LaTeX's package `pgfplots` is not installed");
+        crate::shared::say_skipped(
+            "a matrix of one row",
+            "LaTeX's package `pgfplots` is not installed",
+        );
         return;
     }
     let results = super::figures::results(vec![record(Kind::Fuse, 2, 1, "hf-linear", 0.5)]);

@@ -238,7 +238,10 @@ fn each_cell_has_a_macro() {
     // `quick_start` is not to be mistaken for `quick-start`.
     let prefix = "\\newcommand{\\QuickStartMethodsBySplit";
     let tag = text.split_once(prefix).expect("a macro").1[..4].to_string();
-    assert!(tag != "Accu" && tag.chars().all(|c| c.is_ascii_alphabetic()), "{tag}");
+    assert!(
+        tag != "Accu" && tag.chars().all(|c| c.is_ascii_alphabetic()),
+        "{tag}"
+    );
     let text = text.replace(&format!("{prefix}{tag}"), prefix);
     let lines: Vec<&str> = text.lines().collect();
     assert!(

@@ -124,7 +124,8 @@ fn nothing_to_show_is_an_error() {
 fn a_metric_that_cannot_be_computed_has_a_reason() {
     let lacking = |name: &str, seed: u64| {
         with(record(Kind::Fuse, 2, seed, name, 0.5), |record| {
-            record.metrics.as_mut().expect("metrics").confusion_matrix = vec![vec![2, 0, 1], vec![0; 3], vec![0; 3]];
+            record.metrics.as_mut().expect("metrics").confusion_matrix =
+                vec![vec![2, 0, 1], vec![0; 3], vec![0; 3]];
         })
     };
     let whole = |name: &str, seed: u64| {
@@ -149,7 +150,10 @@ fn a_metric_that_cannot_be_computed_has_a_reason() {
     };
     let table = Table::of(&summary, &options).expect("table");
     let note = format!("--: the ROC AUC cannot be computed, as {why}.");
-    assert_eq!(table.notes[1..], [note.clone(), "N/A: no row has fusion samples.".to_string()]);
+    assert_eq!(
+        table.notes[1..],
+        [note.clone(), "N/A: no row has fusion samples.".to_string()]
+    );
     assert!(
         table
             .warnings

@@ -156,7 +156,17 @@ fn column_groups_and_qualifiers() {
 /// A spreadsheet is given no formula, a terminal no sequence; `raw` gives the text.
 #[test]
 fn csv_is_safe_to_open() {
-    let labels = ["=cmd|'/C calc'!A0", "+1+1", "-2", "@SUM(1)", " =1", "\t=1", "＝1", "a\u{1b}[31m\nb", "a=b"];
+    let labels = [
+        "=cmd|'/C calc'!A0",
+        "+1+1",
+        "-2",
+        "@SUM(1)",
+        " =1",
+        "\t=1",
+        "＝1",
+        "a\u{1b}[31m\nb",
+        "a=b",
+    ];
     let records: Vec<Record> = labels
         .iter()
         .enumerate()
@@ -172,12 +182,23 @@ fn csv_is_safe_to_open() {
     let table = [by_split(&summary, Metric::Loss).expect("table")];
     let column = |csv: &str| -> Vec<String> {
         let rows = csv.split("\r\n").skip(1).filter(|line| !line.is_empty());
-        rows.map(|line| line.split(',').nth(1).unwrap_or_default().to_string()).collect()
+        rows.map(|line| line.split(',').nth(1).unwrap_or_default().to_string())
+            .collect()
     };
     let safe = to_csv(&table, false);
     assert_eq!(
         column(&safe),
-        ["'=cmd|'/C calc'!A0", "'+1+1", "'-2", "'@SUM(1)", "' =1", "\\t=1", "'＝1", "a\\u{1b}[31m\\nb", "a=b"]
+        [
+            "'=cmd|'/C calc'!A0",
+            "'+1+1",
+            "'-2",
+            "'@SUM(1)",
+            "' =1",
+            "\\t=1",
+            "'＝1",
+            "a\\u{1b}[31m\\nb",
+            "a=b"
+        ]
     );
     // Numbers are no text.
     assert!(safe.contains(",loss,-1e-20,"), "{safe}");

@@ -176,7 +176,10 @@ mod tests {
         );
         let decades = Axis::logarithmic(1e-3, 3e40);
         assert!(decades.ticks.len() < 12 && decades.high >= 3e40, "{decades:?}");
-        assert_eq!([decades.latex(1e7), decades.latex(0.1)], [r"$1\cdot10^{7}$", "0.1"]);
+        assert_eq!(
+            [decades.latex(1e7), decades.latex(0.1)],
+            [r"$1\cdot10^{7}$", "0.1"]
+        );
         let negative = Axis::round(-1.0, 1.0, 4);
         assert_eq!(negative.format(negative.ticks[0]), "\u{2212}1.0");
         assert_eq!(negative.format(-0.0), "0.0");
