@@ -275,7 +275,7 @@ fn hostile_labels_compile() {
         false => "",
     };
     if !packages.is_empty() {
-        let all = (0..labels.len()).flat_map(|at| [2, 4].map(|parts| labelled(parts, at, &|_| ())));
+        let all = (0..LABELS.len()).flat_map(|at| [2, 4].map(|parts| labelled(parts, at, &|_| ())));
         let mut results = super::figures::results(all.collect());
         rename(&mut results.summary);
         for name in ["bars", "models", "classes"] {

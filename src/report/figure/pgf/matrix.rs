@@ -106,10 +106,11 @@ impl Matrix {
             out,
             "\\addplot[matrix plot*, mesh/cols={across}, point meta=explicit, forget plot] table[meta=share] {{\nx y share"
         );
-        let value = |row: usize, column: usize| *self.values.get(row)?.get(column)?;
-        let cells = || {
-            let places = (0..down).flat_map(|row| (0..across).map(move |column| (column, row)));
-            places.map(|(column, row)| (column, row, value(row, column)))
+        let values = &self.values;
+        let value = move |row: usize, column: usize| -> Option<f64> { *values.get(row)?.get(column)? };
+        let cells = move || {
+            let places = (0..down).flat_map(move |row| (0..across).map(move |column| (column, row)));
+            places.map(move |(column, row)| (column, row, value(row, column)))
         };
         for (column, row, value) in cells() {
             let share = value.map_or("nan".to_string(), |value| number(self.depth(value) * 100.0));
