@@ -22,11 +22,16 @@ pub fn run<T: Send>(stack: usize, work: impl FnOnce() -> T + Send) -> io::Result
     })
 }
 
+/// Whether this thread does such work.
+pub fn is_here() -> bool {
+    thread::current().name() == Some(NAME)
+}
+
 /// Has panics of this work say nothing on standard error: they are reported as errors. For programs, once.
 pub fn silence() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if thread::current().name() != Some(NAME) {
+        if !is_here() {
             report(info);
         }
     }));

@@ -20,6 +20,7 @@ mod interrupt;
 mod limits;
 mod living;
 mod loops;
+mod output;
 mod outputs;
 mod reports;
 mod rerun;

@@ -1,10 +1,8 @@
 //! `runner cancel`: takes an experiment's jobs out of Slurm's queue.
 
-use std::io::Write;
-
 use super::CliError;
 use super::args::{CancelArgs, Global};
-use super::setup;
+use super::{output, setup};
 use crate::result::Claims;
 use crate::schedule::slurm::{Queue, cancel};
 
@@ -17,7 +15,7 @@ pub fn run(args: &CancelArgs, global: &Global) -> Result<(), CliError> {
         return Err(error.into());
     }
     let tasks = cancel(&queue)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     match tasks {
         0 => writeln!(out, "{experiment}: nothing is queued or running on Slurm")?,
         n => writeln!(
@@ -26,10 +24,9 @@ pub fn run(args: &CancelArgs, global: &Global) -> Result<(), CliError> {
         )?,
     }
     if let Some(owner) = Claims::owners(&store.claims()).get("exec") {
-        let _ = writeln!(
-            std::io::stderr(),
-            "note: a `runner exec` is working on it ({owner}); Ctrl-C or SIGTERM stops it"
-        );
+        output::note(format!(
+            "a `runner exec` is working on it ({owner}); Ctrl-C or SIGTERM stops it"
+        ));
     }
     Ok(())
 }

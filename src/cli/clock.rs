@@ -1,8 +1,10 @@
 //! A clock that is wrong.
 
-use std::io::Write;
 use std::time::Duration;
 
+use serde_json::Map;
+
+use super::output;
 use crate::files;
 use crate::process::Process;
 use crate::result::Store;
@@ -20,12 +22,13 @@ pub fn warn_if_wrong(store: &Store) {
         return;
     }
     let by = humantime::format_duration(Duration::from_secs(skew.abs().round() as u64));
-    let _ = writeln!(
-        std::io::stderr(),
-        "warning: the clock of {} is {by} {} that of the file system with `{}`\n\nhint: times in logs and records are off by \
-         as much; nothing else is, as no claim is judged by a clock. `timedatectl` and `chronyc tracking` show why",
+    let text = format!(
+        "the clock of {} is {by} {} that of the file system with `{}`",
         Process::current().host,
         if skew > 0.0 { "ahead of" } else { "behind" },
         store.root().display(),
     );
+    let hint = "times in logs and records are off by as much; nothing else is, as no claim is judged by a clock. \
+                `timedatectl` and `chronyc tracking` show why";
+    output::say(output::Level::Warning, &text, Some(hint), &Map::new());
 }

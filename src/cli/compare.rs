@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::{CompareArgs, Global, StepFormat};
+use super::output::{self, Out};
 use super::revision::{check_out, is_revision};
 use super::setup;
-use crate::report::{Comparison, Difference, Metric, Results, bootstrap, compare, load, mcnemar};
+use crate::report::{Comparison, Difference, Metric, Results, bootstrap, compare, fixed, load, mcnemar};
 use crate::result::Store;
 
 /// Resampled test sets behind an interval.
@@ -21,9 +22,9 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<(), CliError> {
     let open = |name: &str, side: &str| open(name, &scratch.path().join(side), global);
     let (first, second) = (open(&args.first, "first")?, open(&args.second, "second")?);
     let comparison = compare(&first.1, &second.1);
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     match args.format {
-        StepFormat::Json => writeln!(out, "{:#}", json!(comparison))?,
+        StepFormat::Json => out.json(&json!(comparison))?,
         StepFormat::Human => show(&mut out, &comparison, (&first.0, &second.0))?,
     }
     Ok(())
@@ -49,7 +50,7 @@ fn open(name: &str, scratch: &Path, global: &Global) -> Result<(Store, Results),
     Ok((store, results))
 }
 
-fn show(out: &mut impl Write, comparison: &Comparison, stores: (&Store, &Store)) -> std::io::Result<()> {
+fn show(out: &mut Out<impl Write>, comparison: &Comparison, stores: (&Store, &Store)) -> std::io::Result<()> {
     for difference in &comparison.differing {
         writeln!(out, "{}", difference.first)?;
         if difference.second != difference.first {
@@ -98,7 +99,8 @@ fn change(metric: Metric, (before, after): (Option<f64>, Option<f64>)) -> String
             let difference = if difference.abs() < 1e-4 {
                 format!("{difference:+.1e}")
             } else {
-                format!("{difference:+.4}")
+                let sign = if difference > 0.0 { "+" } else { "" };
+                format!("{sign}{}", fixed(difference, 4))
             };
             format!("{} -> {} ({difference})", text(before), text(after))
         }

@@ -1,10 +1,8 @@
 //! `runner config`: a manifest as it is understood.
 
-use std::io::Write;
-
 use super::CliError;
 use super::args::ConfigArgs;
-use super::setup;
+use super::{output, setup};
 use crate::manifest::resolve;
 
 /// Runs the command.
@@ -17,6 +15,6 @@ pub fn run(args: &ConfigArgs) -> Result<(), CliError> {
         layers.merged()
     };
     let text = toml::to_string(&value).map_err(|error| CliError::Internal(error.to_string()))?;
-    write!(std::io::stdout(), "{text}")?;
+    output::out().source(&text)?;
     Ok(())
 }

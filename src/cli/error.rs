@@ -1,7 +1,6 @@
 //! Errors of commands: how they look, and their exit codes.
 
-use std::io::Write;
-
+use super::output::{self, Level};
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::manifest::{ManifestError, Problem};
@@ -46,15 +45,16 @@ impl CliError {
 
     /// Tells the user, on standard error.
     pub fn print(&self) {
-        let text = match self {
-            Self::User(error) => error.to_string(),
-            Self::NothingSelected => {
-                "error: no job is selected\n\nhint: `runner list MANIFEST` shows the names that filters are compared with".into()
-            }
-            Self::Internal(message) => format!("internal error: {message}"),
-            Self::JobsFailed | Self::Interrupted | Self::ClosedPipe => return,
-        };
-        let _ = writeln!(std::io::stderr(), "{text}");
+        match self {
+            Self::User(error) => output::problems(Level::Error, &error.problems),
+            Self::NothingSelected => output::problems(
+                Level::Error,
+                &[Problem::new("no job is selected")
+                    .hint("`runner list MANIFEST` shows the names that filters are compared with")],
+            ),
+            Self::Internal(message) => output::complaint(&format!("internal error: {message}")),
+            Self::JobsFailed | Self::Interrupted | Self::ClosedPipe => {}
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! `runner evaluate`: metrics of models from files on the test set, without a manifest.
 
-use std::io::Write;
-
 use serde_json::json;
 
 use super::CliError;
 use super::args::{EvaluateArgs, Global, StepFormat};
+use super::output;
 use super::step::{Step, show_table};
 use crate::result::Record;
 
@@ -21,8 +20,7 @@ pub fn run(args: &EvaluateArgs, global: &Global) -> Result<(), CliError> {
                 .zip(&records)
                 .map(|(file, record)| json!({ "file": file, "settings": record.settings, "metrics": record.metrics }))
                 .collect();
-            writeln!(std::io::stdout(), "{:#}", json!({ "models": models }))?;
-            Ok(())
+            Ok(output::out().json(&json!({ "models": models }))?)
         }
         StepFormat::Human => {
             let names = files.iter().map(|file| file.display().to_string());

@@ -1,7 +1,6 @@
 //! `runner exec`: plan, run what is missing, aggregate, render.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use super::args::{ExecArgs, Format, Global, Rerun, Where, WorkerKind};
 use super::clock;
 use super::kept::{self, Shown};
 use super::notify::notify;
+use super::output;
 use super::planned::{index, relative};
 use super::pool::Pool;
 use super::progress::Progress;
@@ -79,7 +79,7 @@ fn begin(store: &Store, selection: &Selection, wait: bool) -> Result<(Arc<Claims
     )?);
     let mut waiting = |owner: &str| {
         let root = store.root().display();
-        let _ = writeln!(std::io::stderr(), "`{root}` is worked on by {owner}; waiting");
+        output::info(format!("`{root}` is worked on by {owner}; waiting"));
     };
     let work = match selection.slice {
         None => "exec".to_string(),
@@ -159,11 +159,10 @@ fn run_all(
     match outcome.halt {
         Some(Halt::Interrupted) => {
             let left = todo.len() - outcome.finished.len();
-            let _ = writeln!(
-                std::io::stderr(),
+            output::info(format!(
                 "interrupted: {} jobs finished, {left} left. Run the same command again to go on.",
                 outcome.finished.len()
-            );
+            ));
             return Err(CliError::Interrupted);
         }
         Some(Halt::Broken(error)) => return Err(failed(&error)),
@@ -181,7 +180,7 @@ fn run_all(
             shown.collect()
         }
         Err(error) if summary.failed > 0 => {
-            let _ = writeln!(std::io::stderr(), "warning: no table: {error}");
+            output::warning(format!("no table: {error}"));
             Vec::new()
         }
         Err(error) => return Err(error.into()),
@@ -290,10 +289,7 @@ fn run_jobs(
         &experiment.device_name,
     );
     if provenance.manifest_committed != Some(true) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: the manifest is not committed as it is: the results say so in their provenance"
-        );
+        output::warning("the manifest is not committed as it is: the results say so in their provenance");
     }
     let resources = resources(experiment, store, &provenance, global);
     let limits = &experiment.manifest.resources;
@@ -302,9 +298,8 @@ fn run_jobs(
         None => WorkerKind::Threads,
     });
     if kind == WorkerKind::Threads && limits.memory().is_some() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: threads share their memory: `resources.memory` bounds how many jobs run at a time, but none of them"
+        output::warning(
+            "threads share their memory: `resources.memory` bounds how many jobs run at a time, but none of them",
         );
     }
     let pool = Pool::new(args.jobs, limits, !experiment.device.is_cpu());
@@ -363,20 +358,20 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        let _ = writeln!(std::io::stderr(), "\nstopping (once more to stop at once) ...");
+        output::stopping();
     })?;
     Ok(stop)
 }
 
 fn show_plan(experiment: &Experiment, decisions: &[Decision], format: Format) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let jobs = experiment.plan.jobs.iter().zip(decisions);
     let json = |(job, decision): (&Arc<crate::plan::JobSpec>, &Decision)| json!({ "job": job.name, "key": job.key, "kind": job.kind(), "run": decision.run, "reason": decision.reason.to_string() });
     match format {
-        Format::Json => writeln!(out, "{:#}", jobs.map(json).collect::<serde_json::Value>())?,
+        Format::Json => out.json(&jobs.map(json).collect())?,
         Format::Jsonl => {
             for entry in jobs {
-                writeln!(out, "{}", json(entry))?;
+                out.json_line(&json(entry))?;
             }
         }
         Format::Human => {
@@ -412,32 +407,26 @@ fn show_outcome(
             "tables": tables.iter().flat_map(|table| &table.files).map(|file| store.root().join(file)).collect::<Vec<_>>(),
         })
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     match format {
-        Format::Json => writeln!(out, "{:#}", document())?,
-        Format::Jsonl => writeln!(out, "{}", json!({ "event": "summary", "summary": document() }))?,
+        Format::Json => out.json(&document())?,
+        Format::Jsonl => out.json_line(&json!({ "event": "summary", "summary": document() }))?,
         Format::Human => {
-            for table in tables {
-                writeln!(out, "{}", table.markdown.trim_end())?;
-                writeln!(out)?;
+            for table in tables.iter().filter(|table| !table.markdown.is_empty()) {
+                out.text(&format!("{}\n\n", table.markdown.trim_end()))?;
             }
         }
     }
-    let mut err = std::io::stderr().lock();
     let warnings: Vec<&String> = tables.iter().flat_map(|table| &table.warnings).collect();
     if summary.left_out > 0 && !warnings.is_empty() {
         let (cells, jobs) = (warnings.len(), summary.left_out);
-        let _ = writeln!(
-            err,
-            "warning: the tables have gaps ({cells}): {jobs} jobs were not selected"
-        );
+        output::warning(format!(
+            "the tables have gaps ({cells}): {jobs} jobs were not selected"
+        ));
     } else {
-        for warning in warnings {
-            let _ = writeln!(err, "warning: {warning}");
-        }
+        warnings.into_iter().for_each(output::warning);
     }
-    let _ = writeln!(
-        err,
+    output::info(format!(
         "{}: {} jobs, {} up to date, {} run, {} failed, {} skipped{}; results in {}",
         experiment.manifest.name,
         summary.jobs,
@@ -450,11 +439,10 @@ fn show_outcome(
             n => format!(", {n} not started"),
         },
         store.root().display()
-    );
+    ));
     if summary.failed > 0 {
-        let _ = writeln!(
-            err,
-            "\nhint: `runner logs JOB` shows the log of a job; the same command again tries failed jobs again"
+        output::hint(
+            "`runner logs JOB` shows the log of a job; the same command again tries failed jobs again",
         );
     }
     Ok(())

@@ -1,12 +1,12 @@
 //! `runner export`: a checkpoint for other programs.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::CliError;
 use super::args::{ExportArgs, OutputArgs};
 use super::error::checkpoint_problem;
 use super::outfile::{self, Content, Outputs};
+use super::output;
 use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
@@ -17,8 +17,11 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
         Some(Target::StateDict) => "a PyTorch state dict",
         _ => "safetensors",
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}: {what} of {tensors} tensors", args.out.display())?;
+    writeln!(
+        output::out(),
+        "{}: {what} of {tensors} tensors",
+        args.out.display()
+    )?;
     Ok(())
 }
 

@@ -1,16 +1,17 @@
 //! `runner fetch`: data sets into the data folder.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use super::args::{FetchArgs, Global};
 use super::error::{chain, data_problem};
-use super::setup;
+use super::{output, setup};
 use crate::data::fetch::{Fetch, FetchError, Fetched, HUB, Progress};
 use crate::data::{DataError, DatasetSettings};
 use crate::manifest::Problem;
+use crate::report::escaped;
 
 /// Runs the command: downloads what is not there, then decodes and checks it.
 pub fn run(args: &FetchArgs, global: &Global) -> Result<(), CliError> {
@@ -47,7 +48,7 @@ fn show(name: &str, fetched: &Fetched, size: Option<usize>, global: &Global) -> 
     let info = found.map_err(|error| data_problem(&error, name))?.info;
     let [channels, height, width] = info.shape;
     writeln!(
-        std::io::stdout(),
+        output::out(),
         "{name}: {} training and {} test images of {channels} x {height} x {width} in {} classes; {} files fetched, {} up \
          to date, in {}",
         info.train,
@@ -76,7 +77,7 @@ struct Bar {
 impl Bar {
     fn new() -> Self {
         Self {
-            terminal: std::io::stderr().is_terminal(),
+            terminal: std::io::stderr().is_terminal() && !output::is_json(),
             file: String::new(),
             shown: None,
         }
@@ -89,7 +90,7 @@ impl Bar {
                 let size = progress
                     .total
                     .map_or_else(String::new, |total| format!(" ({total} bytes)"));
-                let _ = writeln!(std::io::stderr(), "fetching {}{size}", self.file);
+                output::info(format!("fetching {}{size}", self.file));
                 return;
             }
             let bar = progress
@@ -98,7 +99,7 @@ impl Bar {
             let style =
                 ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes}, {bytes_per_sec}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(self.file.clone());
+            bar.set_message(escaped(&self.file).into_owned());
             self.shown = Some(bar);
         }
         if let Some(bar) = &self.shown {

@@ -1,7 +1,6 @@
 //! `runner finetune`: models from files trained further on the whole training set, without a manifest.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -9,6 +8,7 @@ use serde_json::json;
 use super::CliError;
 use super::args::{FinetuneArgs, Global, StepFormat};
 use super::outfile::{self, Content, Output};
+use super::output;
 use super::step::{Step, key, show_table};
 use crate::result::Record;
 
@@ -67,8 +67,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
                     })
                 })
                 .collect();
-            writeln!(std::io::stdout(), "{:#}", json!({ "models": models }))?;
-            Ok(())
+            Ok(output::out().json(&json!({ "models": models }))?)
         }
         StepFormat::Human => {
             let written = targets.iter().map(|target| &target.path);

@@ -1,6 +1,5 @@
 //! `runner fuse`: one fusion of models from files, without a manifest. The job is the one of `exec`.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
@@ -8,8 +7,8 @@ use serde_json::json;
 use super::CliError;
 use super::args::{FuseArgs, Global, StepFormat};
 use super::outfile::{Content, Output, Outputs};
-use super::plot;
 use super::step::{Step, key, show_table};
+use super::{output, plot};
 use crate::fusion::Method;
 use crate::plan::{JobSpec, Task};
 use crate::report::{FigureOptions, Results, figures};
@@ -113,8 +112,7 @@ fn show_json(step: &Step, bases: &[Record], fused: &Record, out: Option<&Path>) 
         "seconds": fused.seconds,
         "out": out,
     });
-    writeln!(std::io::stdout(), "{document:#}")?;
-    Ok(())
+    Ok(output::out().json(&document)?)
 }
 
 /// A line per model and one for what became of them.

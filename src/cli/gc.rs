@@ -4,7 +4,6 @@
 //! it is called. Links are not followed. What stays for such a reason is listed.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{GcArgs, Global, ManifestArgs, StepFormat};
-use super::{CliError, setup};
+use super::{CliError, output, setup};
 use crate::files::{self, TEMPORARY, natural_paths};
 use crate::result::{Claims, Owner, Store, StoreError, Survey, Timing};
 use crate::schedule::slurm::{Folder, Queue};
@@ -202,12 +201,11 @@ fn is_inside(folder: &Path, store: &Store, found: &mut Found) -> bool {
 
 fn survey(claims: &Claims, store: &Store) -> Survey {
     claims.survey(&mut |owner| {
-        let _ = writeln!(
-            std::io::stderr(),
+        output::info(format!(
             "{owner} may be working on `{}`: waiting up to {} s for a sign of it",
             store.root().display(),
             Timing::default().lease.as_secs()
-        );
+        ));
     })
 }
 
@@ -215,10 +213,9 @@ fn survey(claims: &Claims, store: &Store) -> Survey {
 fn submissions(store: &Store, living: &mut Living, found: &mut Found) -> Result<(), CliError> {
     let mut queue = Queue::read(store)?;
     if let Some(error) = queue.silent.take() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: what was submitted to Slurm stays, as nobody says what of it has ended: {error}"
-        );
+        output::warning(format!(
+            "what was submitted to Slurm stays, as nobody says what of it has ended: {error}"
+        ));
         for known in &queue.submissions {
             known.needed().for_each(|job| living.add(job));
         }
@@ -370,7 +367,7 @@ fn age(metadata: &std::fs::Metadata, folder: &Path) -> Duration {
 const NAMED: usize = 20;
 
 fn show(found: &Found, args: &GcArgs) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let total: u64 = found.stale.iter().map(|file| file.bytes).sum();
     match args.format {
         StepFormat::Json => {
@@ -383,7 +380,7 @@ fn show(found: &Found, args: &GcArgs) -> Result<(), CliError> {
                 .map(|left| json!({ "path": left.path, "why": left.why }))
                 .collect();
             let document = json!({ "removed": !args.dry_run, "bytes": total, "files": files, "left": left });
-            writeln!(out, "{document:#}")?;
+            out.json(&document)?;
         }
         StepFormat::Human => {
             for file in &found.stale {

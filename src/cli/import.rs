@@ -1,11 +1,10 @@
 //! `runner import`: any checkpoint as a safetensors file of this program.
 
-use std::io::Write;
-
 use super::CliError;
 use super::args::ImportArgs;
 use super::error::checkpoint_problem;
 use super::export::convert;
+use super::output;
 use crate::arch::Hints;
 use crate::checkpoint::{self, Target};
 
@@ -34,7 +33,6 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
         ),
         (None, Err(error)) => format!("plain safetensors without architecture: {error}"),
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}: {tensors} tensors, {what}", args.out.display())?;
+    writeln!(output::out(), "{}: {tensors} tensors, {what}", args.out.display())?;
     Ok(())
 }

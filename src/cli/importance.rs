@@ -1,16 +1,15 @@
 //! `runner importance`: importance scores of models from files, without a manifest.
 
-use std::io::Write;
-
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, ImportanceArgs, PlaceArg, StepFormat};
 use super::step::{Step, key};
-use super::{CliError, plot};
+use super::{CliError, output, plot};
 use crate::importance::{Importance, Place, Preparation};
 use crate::job::{ModelScores, neurons, scores};
 use crate::manifest::nearest;
 use crate::plan::JobSpec;
+use crate::report::fixed;
 
 /// Runs the command.
 pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
@@ -78,8 +77,8 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
     }
     match documents.as_slice() {
         [] => {}
-        [one] => writeln!(std::io::stdout(), "{one:#}")?,
-        several => writeln!(std::io::stdout(), "{:#}", json!(several))?,
+        [one] => output::out().json(one)?,
+        several => output::out().json(&json!(several))?,
     }
     Ok(())
 }
@@ -137,7 +136,7 @@ fn document(
 
 /// A line per model and layer: how many neurons, and the range of their scores.
 fn show_table(kind: Importance, scored: &[ModelScores], apart: bool) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     if apart {
         writeln!(out)?;
     }
@@ -168,9 +167,10 @@ fn show_table(kind: Importance, scored: &[ModelScores], apart: bool) -> Result<(
                 .iter()
                 .position(|value| *value == highest)
                 .unwrap_or_default();
+            let [lowest, mean, highest] = [lowest, mean, highest].map(|value| fixed(value, 6));
             writeln!(
                 out,
-                "{:model$}  {name:layer$}  {:>7}  {lowest:>12.6}  {mean:>12.6}  {highest:>12.6}  neuron {neuron}",
+                "{:model$}  {name:layer$}  {:>7}  {lowest:>12}  {mean:>12}  {highest:>12}  neuron {neuron}",
                 scores.model,
                 values.len(),
             )?;

@@ -1,18 +1,18 @@
 //! `runner inspect`: what is in a checkpoint. Only headers are read.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::{Format as Form, Global, InspectArgs};
 use super::error::{checkpoint_problem, data_problem};
-use super::setup;
+use super::{output, setup};
 use crate::arch::{Hints, InferError, Inferred, Level, NORM_EPS};
 use crate::checkpoint::{self, File, Format, Kind, TensorInfo};
 use crate::data::DatasetSettings;
 use crate::manifest::ManifestError;
+use crate::report::escaped;
 
 /// Runs the command: every file that can be read is shown, then those that cannot are reported.
 pub fn run(args: &InspectArgs, global: &Global) -> Result<(), CliError> {
@@ -21,21 +21,25 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<(), CliError> {
         None => None,
     };
     let labels = labels.as_ref();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let mut problems = Vec::new();
     let mut shown: Vec<Value> = Vec::new();
     for path in &args.files {
         match checkpoint::open(path) {
             Err(error) => problems.push(checkpoint_problem(&error)),
             Ok(file) => match args.format {
-                Form::Human => write!(out, "{}", describe(&file, labels))?,
+                Form::Human => {
+                    for line in describe(&file, labels) {
+                        writeln!(out, "{line}")?;
+                    }
+                }
                 Form::Json => shown.push(as_json(&file, labels)),
-                Form::Jsonl => writeln!(out, "{}", as_json(&file, labels))?,
+                Form::Jsonl => out.json_line(&as_json(&file, labels))?,
             },
         }
     }
     if args.format == Form::Json {
-        writeln!(out, "{:#}", Value::Array(shown))?;
+        out.json(&Value::Array(shown))?;
     }
     match problems.is_empty() {
         true => Ok(()),
@@ -121,7 +125,8 @@ fn dtypes(file: &File) -> Vec<&'static str> {
     names.into_iter().collect()
 }
 
-fn describe(file: &File, labels: Option<&Labels>) -> String {
+/// The file in lines.
+fn describe(file: &File, labels: Option<&Labels>) -> Vec<String> {
     let mut lines = vec![
         ("format", format_name(file.format).1.to_owned()),
         ("kind", kind_name(file.kind).1.to_owned()),
@@ -167,14 +172,13 @@ fn describe(file: &File, labels: Option<&Labels>) -> String {
         .iter()
         .map(|(name, value)| format!("  {name:<width$}  {value}"));
     let title = file.path.display().to_string();
-    let rows: Vec<String> = [title]
+    [title]
         .into_iter()
         .chain(lines)
         .chain([String::new()])
         .chain(table(&file.tensors))
-        .chain([String::new(), String::new()])
-        .collect();
-    rows.join("\n")
+        .chain([String::new()])
+        .collect()
 }
 
 /// What the file's model is, said by the file or inferred.
@@ -243,10 +247,13 @@ fn extras(file: &File) -> Vec<(&'static str, String)> {
 
 /// A line for each tensor.
 fn table(tensors: &[TensorInfo]) -> impl Iterator<Item = String> {
-    let width = tensors.iter().map(|info| info.name.chars().count()).max();
+    let width = tensors
+        .iter()
+        .map(|info| escaped(&info.name).chars().count())
+        .max();
     let width = width.unwrap_or_default();
     tensors.iter().map(move |info| {
-        let (name, dtype) = (&info.name, info.dtype.name());
+        let (name, dtype) = (escaped(&info.name), info.dtype.name());
         format!("  {name:<width$}  {dtype:<4}  {}", shape(&info.shape))
     })
 }

@@ -1,13 +1,12 @@
 //! `runner interpolate`: the loss on the straight line between two models from files.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::args::{AlignArg, Global, InterpolateArgs, StepFormat};
 use super::step::{Step, key};
-use super::{CliError, plot};
+use super::{CliError, output, plot};
 use crate::job::interpolation;
-use crate::report::Metric;
+use crate::report::{Metric, fixed};
 use crate::result::{Findings, Interpolation, Study};
 
 /// Runs the command.
@@ -38,7 +37,7 @@ pub fn run(args: &InterpolateArgs, global: &Global) -> Result<(), CliError> {
         step.study(move |resources, on_event| interpolation(&job, models, points, resources, on_event))?;
     let study = files.write(study)?;
     match (args.step.format, &study.found) {
-        (StepFormat::Json, _) => writeln!(std::io::stdout(), "{:#}", serde_json::json!(study))?,
+        (StepFormat::Json, _) => output::out().json(&serde_json::json!(study))?,
         (StepFormat::Human, Findings::Interpolation(found)) => show(&study, found)?,
         (StepFormat::Human, Findings::Neurons(_)) => {}
     }
@@ -59,7 +58,7 @@ fn literal(path: &Path) -> Result<String, CliError> {
 
 /// A line per place, and the barriers.
 fn show(study: &Study, found: &Interpolation) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let name = |alignment: &Option<String>| match alignment {
         None => "not aligned".to_string(),
         Some(alignment) => format!("aligned ({alignment})"),
@@ -95,8 +94,9 @@ fn show(study: &Study, found: &Interpolation) -> std::io::Result<()> {
         match line.barrier > 0.0 {
             true => writeln!(
                 out,
-                "loss barrier on {dataset}, {name}: {:.4} at alpha {:.3}",
-                line.barrier, line.barrier_at
+                "loss barrier on {dataset}, {name}: {} at alpha {:.3}",
+                fixed(line.barrier, 4),
+                line.barrier_at
             )?,
             false => writeln!(out, "no loss barrier on {dataset}, {name}")?,
         }

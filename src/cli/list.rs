@@ -1,12 +1,10 @@
 //! `runner list`: the jobs of a manifest.
 
-use std::io::Write;
-
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, ListArgs};
-use super::setup;
+use super::{output, setup};
 use crate::plan::JobSpec;
 
 /// Runs the command.
@@ -30,16 +28,12 @@ pub fn run(args: &ListArgs, global: &Global) -> Result<(), CliError> {
         let needs: Vec<&str> = job.needs.iter().map(|need| need.job.as_str()).collect();
         json!({ "job": job.name, "key": job.key, "kind": job.kind(), "seed": job.seed, "axes": job.axes, "needs": needs })
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     match args.format {
-        Format::Json => writeln!(
-            out,
-            "{:#}",
-            chosen.iter().map(|job| json(job)).collect::<serde_json::Value>()
-        )?,
+        Format::Json => out.json(&chosen.iter().map(|job| json(job)).collect())?,
         Format::Jsonl => {
             for job in chosen {
-                writeln!(out, "{}", json(job))?;
+                out.json_line(&json(job))?;
             }
         }
         Format::Human => {

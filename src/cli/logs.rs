@@ -1,12 +1,13 @@
 //! `runner logs`: the log of one job.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::CliError;
 use super::args::{Global, LogsArgs};
+use super::output::{self, numbered};
 use crate::files::natural_paths;
 use crate::result::Store;
 
@@ -14,12 +15,29 @@ use crate::result::Store;
 pub fn run(args: &LogsArgs, global: &Global) -> Result<(), CliError> {
     let path = find(args, global)?;
     let mut file = crate::files::open(&path)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let mut buffer = Vec::new();
     loop {
-        buffer.clear();
         file.read_to_end(&mut buffer)?;
-        out.write_all(&buffer)?;
+        // Followed, a line is shown when it is whole.
+        let end = match args.follow {
+            true => buffer
+                .iter()
+                .rposition(|&byte| byte == b'\n')
+                .map_or(0, |at| at + 1),
+            false => buffer.len(),
+        };
+        for line in buffer
+            .drain(..end)
+            .collect::<Vec<u8>>()
+            .split_inclusive(|&byte| byte == b'\n')
+        {
+            let line = String::from_utf8_lossy(line);
+            match line.starts_with('{') {
+                true => out.text(&numbered(&line))?,
+                false => out.text(&line)?,
+            }
+        }
         out.flush()?;
         if !args.follow {
             return Ok(());

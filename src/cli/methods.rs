@@ -1,15 +1,14 @@
 //! `runner methods`: what can be put into `[[fusion]]`.
 
-use std::io::Write;
-
 use super::CliError;
 use super::args::MethodsArgs;
+use super::output;
 use crate::fusion::{Arity, METHODS};
 use crate::manifest::{method_markdown, nearest};
 
 /// Runs the command.
 pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let Some(name) = &args.name else {
         let widest = METHODS
             .iter()
@@ -36,11 +35,12 @@ pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
             Arity::Any => "any number of models",
         };
         // Cells of the page have several lines; a terminal has not.
-        write!(out, "{}", text.replace("<br>", " "))?;
+        out.text(&text.replace("<br>", " "))?;
+        writeln!(out)?;
+        writeln!(out, "Fuses {models}. From: {}.", info.paper)?;
         writeln!(
             out,
-            "\nFuses {models}. From: {}.\n`first` and `groups` say which models: see docs/manifest.md.",
-            info.paper
+            "`first` and `groups` say which models: see docs/manifest.md."
         )?;
         return Ok(());
     }

@@ -28,6 +28,7 @@ mod logs;
 mod methods;
 mod notify;
 mod outfile;
+mod output;
 mod planned;
 mod plot;
 mod pool;
@@ -59,7 +60,7 @@ use args::Command;
 use error::CliError;
 use pool::Pool;
 
-use crate::manifest::ResourceSettings;
+use crate::manifest::{Problem, ResourceSettings};
 
 /// How the jobs of a manifest share the machine. What is wrong with the manifest is reported later.
 fn pool_of(manifest: &args::ManifestArgs, jobs: Option<u16>) -> Pool {
@@ -90,8 +91,12 @@ fn run() -> ExitCode {
     crate::guard::silence();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return told(&error),
+        Err(error) => return usage(&error),
     };
+    // The parent of a worker puts its last words into a record.
+    if !matches!(&cli.command, Command::Worker(args) if args.ordered) {
+        output::init(cli.global.log_format);
+    }
     match &cli.command {
         Command::Exec(args) if !args.dry_run => threads::set(pool_of(&args.manifest, args.jobs).cores),
         Command::Verify(args) => threads::set(pool_of(&args.manifest, args.jobs).cores),
@@ -119,18 +124,6 @@ fn run() -> ExitCode {
             error.print();
             ExitCode::from(error.code())
         }
-    }
-}
-
-/// What clap has to say: help, the version, or a mistake.
-fn told(error: &clap::Error) -> ExitCode {
-    let code = u8::try_from(error.exit_code()).unwrap_or(2);
-    match error.print().map_err(CliError::from) {
-        Err(problem @ CliError::User(_)) => {
-            problem.print();
-            ExitCode::from(problem.code())
-        }
-        _ => ExitCode::from(code),
     }
 }
 
@@ -166,4 +159,44 @@ fn dispatched(cli: &Cli) -> Result<(), CliError> {
         Command::Ended(args) => ended::run(args),
         Command::Worker(args) => worker::run(args, &cli.global),
     }
+}
+
+/// What clap says: help and version on standard output, mistakes as an error of the form that they ask for.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && asks_for_json() {
+        output::init(args::LogFormat::Json);
+        let text = error.to_string();
+        let (message, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let mut problem = Problem::new(message.trim_start_matches("error: "));
+        problem.hint = Some(rest.trim().to_string()).filter(|hint| !hint.is_empty());
+        output::problems(output::Level::Error, &[problem]);
+    } else if error.use_stderr() && output::is_hostile(&error.to_string()) {
+        output::plain(&error.to_string());
+    } else {
+        // A stream that is closed is no mistake, one that is full is.
+        if let Err(problem @ CliError::User(_)) = error.print().map_err(CliError::from) {
+            problem.print();
+            return ExitCode::from(problem.code());
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Whether a command line that is not understood has JSON as the form of messages.
+fn asks_for_json() -> bool {
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let given = words.iter().enumerate().rev().find_map(|(at, word)| {
+        let value = word.strip_prefix("--log-format")?;
+        match value.strip_prefix('=') {
+            Some(value) => Some(value.to_string()),
+            None if value.is_empty() => words.get(at + 1).cloned(),
+            None => None,
+        }
+    });
+    given
+        .or_else(|| std::env::var("RUNNER_LOG_FORMAT").ok())
+        .as_deref()
+        == Some("json")
 }

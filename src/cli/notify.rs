@@ -1,17 +1,21 @@
 //! `[notify]`: a command that hears how an `exec` ended.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::CliError;
 use super::exec::Summary;
+use super::output;
 use crate::manifest::NotifySettings;
 
 /// The longest that a command may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long its last lines may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs the command, if there is one. Whatever comes of it changes nothing about the `exec`: it is a warning at most.
 pub fn notify(settings: &NotifySettings, experiment: &str, summary: &Summary, end: &Result<(), CliError>) {
@@ -42,7 +46,7 @@ pub fn notify(settings: &NotifySettings, experiment: &str, summary: &Summary, en
         "seconds": summary.since.elapsed().as_secs_f64(),
     });
     if let Err(problem) = run(command, experiment, status, &message, &document) {
-        let _ = writeln!(std::io::stderr(), "warning: the command of `[notify]` {problem}");
+        output::warning(format!("the command of `[notify]` {problem}"));
     }
 }
 
@@ -60,13 +64,30 @@ fn run(command: &str, experiment: &str, status: &str, message: &str, document: &
         .stdin(Stdio::piped())
         // Standard output is for results.
         .stdout(Stdio::null())
+        // A line of text among objects would spoil them.
+        .stderr(if output::is_json() {
+            Stdio::piped()
+        } else {
+            Stdio::inherit()
+        })
         .spawn()
         .map_err(cannot)?;
+    let (heard, said) = channel();
+    if let Some(stderr) = process.stderr.take() {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).split(b'\n').map_while(Result::ok);
+            lines.for_each(|line| output::info(String::from_utf8_lossy(&line)));
+            let _ = heard.send(());
+        });
+    }
     if let Some(mut stdin) = process.stdin.take() {
         // A command need not read it.
         let _ = writeln!(stdin, "{document}");
     }
-    match wait(&mut process).map_err(cannot)? {
+    let ended = wait(&mut process).map_err(cannot)?;
+    // What it left running may hold its standard error open.
+    let _ = said.recv_timeout(LAST_WORDS);
+    match ended {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(format!("failed: {status}")),
         None => Err(format!("took longer than {} s and was ended", PATIENCE.as_secs())),

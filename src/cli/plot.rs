@@ -1,11 +1,11 @@
 //! `runner plot`: figures from results alone.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, PlotArgs, PlotFormat};
 use super::outfile::{self, Content, Output, Outputs};
+use super::output;
 use super::setup;
 use crate::report::{FIGURES, Figure, FigureOptions, ReportError, Theme, figures, load, study_figure};
 use crate::result::{Study, create_dir};
@@ -45,7 +45,7 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
         .iter()
         .map(|(path, _)| place(path))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     for (place, (path, content)) in places.iter().zip(files) {
         place.write(&content)?;
         writeln!(out, "{}", path.display())?;

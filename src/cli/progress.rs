@@ -1,13 +1,15 @@
 //! What `exec` shows while jobs run: a bar on a terminal, lines for a program, failures for everybody.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::Format;
+use super::output;
 use crate::event::{Event, JobEvent};
+use crate::report::fixed;
 use crate::result::Status;
 
 /// Shows events.
@@ -20,7 +22,7 @@ pub struct Progress {
 impl Progress {
     /// A bar over `total` jobs on standard error, if that is a terminal.
     pub fn new(total: usize, format: Format) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !output::is_json()).then(|| {
             let bar = ProgressBar::new(total as u64);
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len} jobs, {elapsed}  {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -47,7 +49,7 @@ impl Progress {
             && worth_a_line
             && let Ok(line) = serde_json::to_string(event)
         {
-            let _ = writeln!(std::io::stdout(), "{line}");
+            let _ = output::out().source(&line);
         }
         match event {
             Event::Started { job } => {
@@ -55,7 +57,8 @@ impl Progress {
             }
             Event::Job { what, job } => {
                 if let (Some(bar), JobEvent::Epoch { epoch, of, loss }) = (&self.bar, what) {
-                    bar.set_message(format!("{job}: epoch {epoch}/{of}, loss {loss:.4}"));
+                    let loss = fixed(*loss, 4);
+                    bar.set_message(format!("{job}: epoch {epoch}/{of}, loss {loss}"));
                 }
                 return;
             }
@@ -64,10 +67,10 @@ impl Progress {
             } => {
                 self.running.remove(job);
                 if *status == Status::Failed {
-                    let text = format!("failed: {job}: {}", error.as_deref().unwrap_or("unknown error"));
+                    let tell = || output::failed(job, error.as_deref().unwrap_or("unknown error"), None);
                     match &self.bar {
-                        Some(bar) => bar.suspend(|| write_stderr(&text)),
-                        None => write_stderr(&text),
+                        Some(bar) => bar.suspend(tell),
+                        None => tell(),
                     }
                 }
                 if let Some(bar) = &self.bar {
@@ -86,8 +89,4 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-fn write_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

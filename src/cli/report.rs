@@ -1,13 +1,12 @@
 //! `runner report`: one HTML page of an experiment, from results alone.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{Global, ReportArgs};
 use super::outfile::{self, Content, Outputs};
-use super::setup;
 use super::table::with_answers;
+use super::{output, setup};
 use crate::report::{Templates, load, page};
 
 /// The files of a folder; none where there is no folder.
@@ -35,6 +34,6 @@ pub fn run(args: &ReportArgs, global: &Global) -> Result<(), CliError> {
     let results = with_answers(results, &requests, &store);
     let html = page(&store, &results, &templates, folder)?;
     output.write(html.as_bytes())?;
-    writeln!(std::io::stdout(), "{}", path.display())?;
+    writeln!(output::out(), "{}", path.display())?;
     Ok(())
 }

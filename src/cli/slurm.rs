@@ -1,13 +1,13 @@
 //! `runner exec --executor slurm`: submits what is neither done nor queued.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
 use super::CliError;
 use super::args::{ExecArgs, Format, Global};
+use super::output;
 use super::provenance::provenance;
 use super::setup::Experiment;
 use crate::job::{CHECKPOINT_EVERY, ended, skipped};
@@ -113,6 +113,7 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
                 provenance,
             },
             program: &std::env::current_exe()?,
+            json_logs: output::is_json(),
             directory: &std::env::current_dir()?,
             now: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         };
@@ -124,10 +125,9 @@ pub fn submit(work: Work, args: &ExecArgs, global: &Global) -> Result<(), CliErr
         show(name, outcome.as_ref(), queued, args.format)?;
     }
     for (task, reason) in &held {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: Slurm job {task} is held ({reason}): `scontrol release {task}` lets it run"
-        );
+        output::warning(format!(
+            "Slurm job {task} is held ({reason}): `scontrol release {task}` lets it run"
+        ));
     }
     match outcome.and_then(|outcome| outcome.refused) {
         Some(error) => Err(error.into()),
@@ -162,12 +162,7 @@ fn record_killed(
         let record = match (killed.get(&job.name), lost) {
             (Some(end), _) => {
                 let text = end.text();
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "failed: {}: {text}\nhint: {}",
-                    job.name,
-                    end.hint()
-                );
+                output::failed(&job.name, &text, Some(&end.hint()));
                 ended(job, &text, Some(end.hint()), &provenance)
             }
             (None, Some(&need)) => skipped(job, &plan.jobs[need].name, &provenance)?,
@@ -235,14 +230,10 @@ fn show(experiment: &str, outcome: Option<&Outcome>, queued: usize, format: Form
                 .collect::<Vec<_>>(),
         })
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     match format {
-        Format::Json => writeln!(out, "{:#}", document())?,
-        Format::Jsonl => writeln!(
-            out,
-            "{}",
-            json!({ "event": "submitted", "submitted": document() })
-        )?,
+        Format::Json => out.json(&document())?,
+        Format::Jsonl => out.json_line(&json!({ "event": "submitted", "submitted": document() }))?,
         Format::Human if arrays.is_empty() => {
             writeln!(
                 out,

@@ -1,14 +1,13 @@
 //! `runner status`: what is finished, failed, skipped, missing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::{BufWriter, Write};
 
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::CliError;
 use super::args::{Format, Global, StatusArgs};
-use super::{setup, slurm, watch};
+use super::{output, setup, slurm, watch};
 use crate::result::{Claims, IndexEntry, Lookup, Owner, Status, Store};
 use crate::schedule::slurm::{JobState, Queue, TaskState, killed_for_memory};
 
@@ -60,23 +59,20 @@ pub fn run(args: &StatusArgs, global: &Global) -> Result<(), CliError> {
         jobs.push((&entry.job, state, error));
     }
     if let Some(error) = &silent {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: what is queued on Slurm is not known: {error}"
-        );
+        output::warning(format!("what is queued on Slurm is not known: {error}"));
     }
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered();
     let json = |(job, state, error): &(&String, &str, Option<String>)| json!({ "job": job, "status": state, "error": error });
     match args.format {
         Format::Json => {
             let jobs: Vec<_> = jobs.iter().map(json).collect();
             let document =
                 json!({ "experiment": index.experiment, "running": running, "counts": counts, "jobs": jobs });
-            writeln!(out, "{document:#}")?;
+            out.json(&document)?;
         }
         Format::Jsonl => {
             for job in &jobs {
-                writeln!(out, "{}", json(job))?;
+                out.json_line(&json(job))?;
             }
         }
         Format::Human => {

@@ -1,6 +1,6 @@
 //! One step from the command line: a small manifest in memory, its jobs run in a folder that goes away.
 
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::CliError;
 use super::args::{Global, StepArgs};
 use super::error::{checkpoint_problem, no_threads};
 use super::outfile::{Output, Outputs};
-use super::{exec, setup, warnings};
+use super::{exec, output, setup, warnings};
 use crate::arch::{Architecture, Hints};
 use crate::checkpoint::{self, Target};
 use crate::data::{DatasetSettings, Sets};
@@ -22,7 +22,7 @@ use crate::files;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources, inputs};
 use crate::manifest::{FusionPool, Layers, ManifestError, Override, Problem, resolve_partly};
 use crate::plan::{JobSpec, Task, build};
-use crate::report::Metric;
+use crate::report::{Metric, escaped};
 use crate::result::{Failure, Record, Status, Store, StudiedModel};
 use crate::schedule::{JobThreads, Listener};
 
@@ -127,11 +127,10 @@ impl Step {
                 .fusion()
                 .is_some_and(|fuse| fuse.method.uses_fusion_set());
             if self.any_size && needs && set.from == FusionPool::Model0 && most < set.samples {
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "note: the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
+                output::note(format!(
+                    "the fusion set has {most} samples, all that model 0 was trained on, and not {}; `--samples N` takes less",
                     set.samples
-                );
+                ));
                 Arc::make_mut(&mut Arc::make_mut(job).settings).fusion_set.samples = most;
             }
         }
@@ -267,22 +266,32 @@ pub fn key(prefix: &str, text: &str, origin: &str) -> Result<Override, CliError>
 
 /// A line per model with its metrics.
 pub fn show_table(rows: &[(String, &Record)]) -> Result<(), CliError> {
-    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let widths = rows.iter().map(|(name, _)| escaped(name).chars().count());
     let widest = widths.max().unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     write!(out, "{:widest$}", "")?;
     for metric in Metric::ALL {
         write!(out, "  {:>13}", metric.title())?;
     }
     writeln!(out)?;
     for (name, record) in rows {
-        write!(out, "{name:widest$}")?;
+        write!(out, "{:widest$}", escaped(name))?;
         for metric in Metric::ALL {
             let value = metric.of(record);
             let text = value.map_or("--".to_string(), |value| metric.format(value, None));
             write!(out, "  {text:>13}")?;
         }
         writeln!(out)?;
+    }
+    let mut said = BTreeSet::new();
+    for metric in Metric::ALL {
+        let metrics = rows.iter().filter_map(|(_, record)| record.metrics.as_ref());
+        for why in metrics.filter_map(|found| metric.undefined(found)) {
+            let note = format!("--: the {} cannot be computed, as {why}", metric.name());
+            if said.insert(note.clone()) {
+                writeln!(out, "{note}")?;
+            }
+        }
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! `runner table`: tables from results alone.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use super::CliError;
 use super::args::{Global, TableArgs, TableFormat};
-use super::setup;
+use super::{output, setup};
 use crate::report::{
-    Format, Metric, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros,
+    Format, Metric, ReportError, Results, Table, TableOptions, Templates, load, to_csv, to_json, to_macros,
 };
 use crate::result::{Store, TableRequest};
 
@@ -16,6 +15,12 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(&args.experiment, global)?;
     let results = chosen(load(&store)?, args)?;
     let requests = requests(args, &results.index.tables);
+    if args.raw && args.format != TableFormat::Csv {
+        return Err(CliError::usage(
+            "`--raw` is about the text of CSV files",
+            "add `--format csv`, or leave it out",
+        ));
+    }
     if args.test.is_some() && requests.iter().all(|request| request.baseline.is_none()) {
         return Err(CliError::usage(
             "a test compares rows with a baseline, and there is none",
@@ -25,17 +30,30 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
     let Results { summary, .. } = with_answers(results, &requests, &store);
     let templates = Templates::load(Some(&global.templates))?;
     let mut tables: Vec<Table> = Vec::new();
+    let (mut gaps, mut empty) = (Vec::new(), None);
     for request in &requests {
         for metric in &request.metrics {
             let layout = templates.layout(&request.template)?;
             let mut options = TableOptions::requested(request, metric, layout)?;
             options.filters.clone_from(&args.filters);
-            let table = Table::of(&summary, &options)?;
+            let table = match Table::of(&summary, &options) {
+                Ok(table) => table,
+                // The other tables are shown all the same.
+                Err(error @ ReportError::Empty { .. }) => {
+                    gaps.push(format!("no table `{}` of `{metric}`: {error}", request.template));
+                    empty = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             // `f1` and `f1_macro` are one metric.
             if tables.iter().all(|other| other.command != table.command) {
                 tables.push(table);
             }
         }
+    }
+    if let Some(error) = empty.filter(|_| tables.is_empty()) {
+        return Err(error.into());
     }
     let render = |table: &Table, format| templates.render(&table.template, format, table);
     let texts: Result<Vec<String>, _> = match args.format {
@@ -44,10 +62,11 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
             .map(|table| render(table, Format::Markdown))
             .collect(),
         TableFormat::Latex => tables.iter().map(|table| render(table, Format::Latex)).collect(),
-        TableFormat::Macros => Ok(tables.iter().map(to_macros).collect()),
+        // Names of macros are unique in all of them.
+        TableFormat::Macros => Ok(vec![to_macros(&tables)]),
         TableFormat::Json => tables.iter().map(to_json).collect(),
         // Several tables are one file all the same.
-        TableFormat::Csv => Ok(vec![to_csv(&tables)]),
+        TableFormat::Csv => Ok(vec![to_csv(&tables, args.raw)]),
     };
     let texts = texts?;
     let texts: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
@@ -55,11 +74,16 @@ pub fn run(args: &TableArgs, global: &Global) -> Result<(), CliError> {
         (TableFormat::Json, several) if several.len() > 1 => format!("[\n{}\n]", several.join(",\n")),
         (_, texts) => texts.join("\n\n"),
     };
-    writeln!(std::io::stdout(), "{text}")?;
+    let mut out = output::out();
+    match args.format {
+        TableFormat::Csv => out.verbatim((text + "\n").as_bytes())?,
+        TableFormat::Json => out.source(&text)?,
+        _ => out.text(&(text + "\n"))?,
+    }
     let mut said = BTreeSet::new();
-    for warning in tables.iter().flat_map(|table| &table.warnings) {
+    for warning in tables.iter().flat_map(|table| &table.warnings).chain(&gaps) {
         if said.insert(warning) {
-            writeln!(std::io::stderr(), "warning: {warning}")?;
+            output::warning(warning);
         }
     }
     Ok(())

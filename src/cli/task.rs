@@ -1,6 +1,5 @@
 //! `runner task`: what the script of an array starts on a node.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +9,7 @@ use super::error::no_threads;
 use super::progress::Progress;
 use super::provenance::cpu;
 use super::step::failed;
-use super::{clock, setup, slurm};
+use super::{clock, output, setup, slurm};
 use crate::job::{DataCache, Resources};
 use crate::process::Process;
 use crate::result::{Claims, Provenance, Status, Store, Timing};
@@ -64,16 +63,14 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     )?;
     progress.finish();
     let outcome = &report.outcome;
-    let mut err = std::io::stderr().lock();
-    let _ = writeln!(
-        err,
+    output::info(format!(
         "{} jobs: {} ok, {} failed, {} skipped, {} left",
         task.len(),
         outcome.count(Status::Ok),
         outcome.count(Status::Failed),
         outcome.count(Status::Skipped),
         task.len() - outcome.finished.len()
-    );
+    ));
     match &outcome.halt {
         Some(Halt::Interrupted) => {
             // Whoever goes on need not wait for a lease.
@@ -86,7 +83,7 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
                 &provenance,
             )?;
             if next == Next::Queued {
-                let _ = writeln!(err, "the time is up: queued again, to go on from here");
+                output::info("the time is up: queued again, to go on from here");
             }
             return Err(CliError::Interrupted);
         }

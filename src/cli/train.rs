@@ -1,6 +1,5 @@
 //! `runner train`: base models of one split, without a manifest.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,6 +7,7 @@ use serde_json::json;
 use super::CliError;
 use super::args::{Global, StepFormat, TrainArgs};
 use super::outfile::{self, Content, Output};
+use super::output;
 use super::step::{Step, key, show_table};
 use crate::result::Record;
 
@@ -53,7 +53,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<(), CliError> {
             left.display()
         );
         match args.output.force {
-            true => writeln!(std::io::stderr(), "warning: {message}")?,
+            true => output::warning(message),
             false => return Err(CliError::usage(message, "give another folder, or `--force`")),
         }
     }
@@ -79,8 +79,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<(), CliError> {
                     })
                 })
                 .collect();
-            writeln!(std::io::stdout(), "{:#}", json!({ "models": models }))?;
-            Ok(())
+            Ok(output::out().json(&json!({ "models": models }))?)
         }
         StepFormat::Human => {
             let rows: Vec<(String, &Record)> = trained

@@ -1,13 +1,13 @@
 //! `runner verify`: an experiment run again in a temporary folder, and compared with its results.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::{Format, Global, StepFormat, VerifyArgs, WorkerKind};
 use super::exec::{BACKOFF, resources, stop_flag};
+use super::output;
 use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::{is_changed, provenance};
@@ -15,7 +15,7 @@ use super::setup::{self, Experiment};
 use super::step::failed;
 use crate::job::places;
 use crate::plan::key::differences;
-use crate::report::Metric;
+use crate::report::{Metric, exact};
 use crate::result::{Index, IndexEntry, Lookup, Record, Status, Store};
 use crate::schedule::{Costs, Decision, GRACE, Halt, Options, Reason, Selection, decide, dispatch};
 
@@ -334,7 +334,7 @@ fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict 
     }
     let changes = Metric::ALL.into_iter().filter_map(|metric| {
         let (a, b) = (metric.of(before), metric.of(after));
-        let text = |value: Option<f64>| value.map_or("--".to_string(), |value| value.to_string());
+        let text = |value: Option<f64>| value.map_or("--".to_string(), exact);
         (a != b).then(|| format!("{metric} {} -> {}", text(a), text(b)))
     });
     let changes: Vec<String> = changes.collect();
@@ -359,7 +359,7 @@ fn judge(job: &str, before: &Record, after: &Record, tolerance: f64) -> Verdict 
 }
 
 fn show(verdicts: &[Verdict], experiment: &Experiment, format: StepFormat) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::out();
     let same = verdicts.iter().filter(|verdict| verdict.same).count();
     match format {
         StepFormat::Json => {
@@ -376,7 +376,7 @@ fn show(verdicts: &[Verdict], experiment: &Experiment, format: StepFormat) -> Re
                 "same": same,
                 "jobs": jobs,
             });
-            writeln!(out, "{document:#}")?;
+            out.json(&document)?;
         }
         StepFormat::Human => {
             for verdict in verdicts.iter().filter(|verdict| !verdict.same) {

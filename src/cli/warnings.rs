@@ -1,9 +1,8 @@
 //! Warnings about a manifest: on standard error, and in documents.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
+use super::output::{self, Level};
 use crate::manifest::Problem;
 
 /// Most warnings that are shown; a document has them all.
@@ -11,16 +10,10 @@ const MAX_SHOWN: usize = 20;
 
 /// Tells the user, on standard error.
 pub fn show(warnings: &[Problem]) {
-    let mut err = std::io::stderr().lock();
-    for warning in warnings.iter().take(MAX_SHOWN) {
-        let _ = writeln!(err, "warning: {warning}\n");
-    }
+    output::problems(Level::Warning, &warnings[..warnings.len().min(MAX_SHOWN)]);
     if warnings.len() > MAX_SHOWN {
         let more = warnings.len() - MAX_SHOWN;
-        let _ = writeln!(
-            err,
-            "warning: {more} more are listed by `runner check --format json`\n"
-        );
+        output::warning(format!("{more} more are listed by `runner check --format json`"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `runner watch`: a running experiment, seen from its results folder alone. Whoever runs the jobs need not know.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::args::Global;
 use super::exec::stop_flag;
-use super::{CliError, setup};
+use super::{CliError, output, setup};
 use crate::result::{Claims, Kind, Lookup, Stamp, Status, Store};
 use crate::schedule::seen;
 
@@ -289,7 +289,7 @@ struct View {
 
 impl View {
     fn new(seen: &Watched) -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
+        let bars = (std::io::stderr().is_terminal() && !output::is_json()).then(|| {
             let all = MultiProgress::new();
             let style = |template| {
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -311,8 +311,8 @@ impl View {
     fn failures(&mut self, lines: &[String]) {
         for line in lines {
             match &self.bars {
-                Some((all, _, _)) => all.suspend(|| write_line(line)),
-                None => write_line(line),
+                Some((all, _, _)) => all.suspend(|| output::complaint(line)),
+                None => output::complaint(line),
             }
         }
     }
@@ -338,7 +338,7 @@ impl View {
                 .as_ref()
                 .is_none_or(|(when, what)| when.elapsed() > LINE && *what != stages);
             if due {
-                write_line(&format!("{}: {stages}; {pace}", seen.experiment));
+                output::info(format!("{}: {stages}; {pace}", seen.experiment));
                 self.written = Some((Instant::now(), stages));
             }
             return;
@@ -360,7 +360,7 @@ impl View {
         let stages = stages
             .iter()
             .map(|(kind, stage)| format!("{} {}", kind.as_str(), stage.text()));
-        write_line(&format!(
+        output::info(format!(
             "{}: {}",
             seen.experiment,
             stages.collect::<Vec<_>>().join(", ")
@@ -372,8 +372,4 @@ impl View {
 fn rough(left: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(left.as_secs().max(1))).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
-
-fn write_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

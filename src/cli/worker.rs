@@ -1,6 +1,6 @@
 //! `runner worker`: one serialised job. Its record is written as by `exec`; events go to standard output.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::CliError;
 use super::args::{Global, WorkerArgs};
 use super::error::no_threads;
-use super::setup;
+use super::{output, setup};
 use crate::event::JobEvent;
 use crate::job::{CHECKPOINT_EVERY, DataCache, JobError, Resources};
 use crate::plan::JobSpec;
@@ -105,7 +105,7 @@ fn work(spec: &Arc<JobSpec>, resources: &Resources, stop: &AtomicBool) -> Result
         if event != JobEvent::Tick
             && let Ok(line) = serde_json::to_string(&event)
         {
-            let _ = writeln!(std::io::stdout(), "{line}");
+            let _ = output::out().source(&line);
         }
         match stop.load(Ordering::SeqCst) {
             true => ControlFlow::Break(()),

@@ -145,6 +145,14 @@ fn fill(mut group: Group, mut finished: Vec<&Record>) -> Result<Group, ReportErr
             results.insert(metric, statistics);
         }
     }
+    for metric in Metric::ALL {
+        let metrics = finished.iter().filter_map(|record| record.metrics.as_ref());
+        let why: BTreeSet<String> = metrics.filter_map(|found| metric.undefined(found)).collect();
+        if !why.is_empty() {
+            let why: Vec<String> = why.into_iter().collect();
+            group.undefined.insert(metric, why.join("; "));
+        }
+    }
     group.confusion = pooled(&finished);
     group.keys = finished.iter().map(|record| record.key.clone()).collect();
     Ok(group)

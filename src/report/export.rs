@@ -2,21 +2,33 @@
 
 use std::fmt::Write;
 
+use super::filters::escaped;
+use super::number::exact;
 use super::table::{Cell, Table};
 use super::{ReportError, Section};
 
+/// What formulas begin with; the wide forms are those of East Asian keyboards.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
 /// Tables as CSV (RFC 4180): a line per cell, below one head; where there are several tables, their experiments and templates
 /// stand first. An empty cell has no line.
-pub fn to_csv(tables: &[Table]) -> String {
+///
+/// Text that a spreadsheet would take for a formula begins with an apostrophe, and characters that are not seen are written
+/// out; `raw` text is as it is.
+pub fn to_csv(tables: &[Table], raw: bool) -> String {
     let several = tables.len() > 1;
     let origin = if several { "experiment,template," } else { "" };
     let mut text = format!("{origin}section,row,importance,column,state,metric,mean,std,n,best,second,p\r\n");
     for table in tables {
         let origin = match several {
-            true => format!("{},{},", field(&table.experiment), field(&table.template)),
+            true => format!(
+                "{},{},",
+                field(&table.experiment, raw),
+                field(&table.template, raw)
+            ),
             false => String::new(),
         };
-        for line in lines(table) {
+        for line in lines(table, raw) {
             // Writing to a string cannot fail.
             let _ = write!(text, "{origin}{line}\r\n");
         }
@@ -25,7 +37,7 @@ pub fn to_csv(tables: &[Table]) -> String {
 }
 
 /// A line per cell.
-fn lines(table: &Table) -> Vec<String> {
+fn lines(table: &Table, raw: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for row in &table.rows {
         let section = match row.section {
@@ -44,13 +56,14 @@ fn lines(table: &Table) -> Vec<String> {
                     p,
                 } => {
                     // That of a single run is the record's.
-                    let mean = if *n == 1 { mean.to_string() } else { rounded(*mean) };
+                    let mean = if *n == 1 { exact(*mean) } else { rounded(*mean) };
                     let text = |number: &Option<f64>| number.map(rounded).unwrap_or_default();
                     let marks = [best.to_string(), second.to_string(), text(p)];
                     let numbers = [mean, text(std), n.to_string()];
                     ("value", [numbers, marks].concat())
                 }
                 Cell::Missing => ("missing", vec![String::new(); 6]),
+                Cell::Undefined => ("undefined", vec![String::new(); 6]),
                 Cell::NotApplicable => ("not-applicable", vec![String::new(); 6]),
                 Cell::Empty => continue,
             };
@@ -63,7 +76,7 @@ fn lines(table: &Table) -> Vec<String> {
                 state,
                 column.metric.as_str(),
             ]
-            .map(field);
+            .map(|word| field(word, raw));
             lines.push([words.as_slice(), numbers.as_slice()].concat().join(","));
         }
     }
@@ -72,10 +85,7 @@ fn lines(table: &Table) -> Vec<String> {
 
 /// What was computed, without the noise of its last digits.
 fn rounded(number: f64) -> String {
-    format!("{number:.8e}")
-        .parse::<f64>()
-        .unwrap_or(number)
-        .to_string()
+    exact(format!("{number:.8e}").parse().unwrap_or(number))
 }
 
 /// The table as JSON, as [`Table`] has it.
@@ -87,7 +97,18 @@ pub fn to_json(table: &Table) -> Result<String, ReportError> {
     Ok(text + "\n")
 }
 
-fn field(text: &str) -> String {
+fn field(text: &str, raw: bool) -> String {
+    if raw {
+        return quoted(text);
+    }
+    let text = escaped(text);
+    match text.trim_start().starts_with(FORMULA) {
+        true => quoted(&format!("'{text}")),
+        false => quoted(&text),
+    }
+}
+
+fn quoted(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

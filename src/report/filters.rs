@@ -1,14 +1,17 @@
-//! Filters that templates may use: `latex`, `md`, `html`, `align`.
+//! Filters that templates may use: `latex`, `prose`, `md`, `html`, `align`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tera::{Tera, Value};
 
 use super::figure::xml;
+use super::symbols;
 
 /// Adds the filters.
 pub fn register(tera: &mut Tera) {
     add(tera, "latex", latex);
+    add(tera, "prose", prose);
     add(tera, "md", markdown);
     add(tera, "html", xml);
     add(tera, "align", align);
@@ -28,8 +31,18 @@ fn add(tera: &mut Tera, name: &'static str, filter: fn(&str) -> String) {
     );
 }
 
-/// Text as LaTeX prints it literally.
+/// Text as LaTeX prints it literally, also at the beginning of a line of a table.
 pub fn latex(text: &str) -> String {
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || is_hidden(c));
+    // Behind the `\\` of the line above they would be read as the argument of that.
+    match start.chars().next() {
+        Some(c @ ('[' | '*')) => format!("{{{c}}}{}", prose(&start[1..])),
+        _ => prose(text),
+    }
+}
+
+/// Text as LaTeX prints it literally, inside a sentence.
+pub fn prose(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -43,11 +56,31 @@ pub fn latex(text: &str) -> String {
             '<' => escaped.push_str(r"\textless{}"),
             '>' => escaped.push_str(r"\textgreater{}"),
             '|' => escaped.push_str(r"\textbar{}"),
-            c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
+            c if is_hidden(c) => escaped.push(' '),
+            c if c.is_ascii() => escaped.push(c),
+            c => symbols::push(c, &mut escaped),
         }
     }
     escaped
+}
+
+/// Whether a character is not seen itself but changes how others are: control characters, line separators, and what turns
+/// the direction of writing.
+pub fn is_hidden(c: char) -> bool {
+    let directs = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || directs(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// Returns a text from a file as a terminal shows it literally, on one line: `\u{1b}` for an escape character.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| match is_hidden(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Text as Markdown shows it literally, on one line and in a table's cell too.
@@ -57,7 +90,7 @@ pub fn markdown(text: &str) -> String {
         if r"\`*_{}[]<>#|~$&".contains(c) {
             escaped.push('\\');
         }
-        escaped.push(if c.is_control() { ' ' } else { c });
+        escaped.push(if is_hidden(c) { ' ' } else { c });
     }
     escaped
 }
@@ -157,7 +190,19 @@ mod tests {
     fn every_special_character_is_escaped() {
         insta::assert_snapshot!(latex(r"_ & % # $ { } ~ ^ \"), @r"\_ \& \% \# \$ \{ \} \textasciitilde{} \textasciicircum{} \textbackslash{}");
         insta::assert_snapshot!(latex("a<b>|\nc"), @r"a\textless{}b\textgreater{}\textbar{} c");
+        insta::assert_snapshot!(latex("[8], [16]"), @"{[}8], [16]");
+        insta::assert_snapshot!(latex("\u{202e} *x*"), @"{*}x*");
+        assert_eq!(prose("*: differs"), "*: differs");
         insta::assert_snapshot!(markdown(r"_ & % # $ { } ~ ^ \ * | `"), @r"\_ \& % \# \$ \{ \} \~ ^ \\ \* \| \`");
+    }
+
+    #[test]
+    fn hidden_characters_are_shown() {
+        assert_eq!(
+            escaped("a\u{1b}[31m\nb\u{9b}\u{202e}\u{2028}\té\u{200d}"),
+            "a\\u{1b}[31m\\nb\\u{9b}\\u{202e}\\u{2028}\\té\u{200d}"
+        );
+        assert!(matches!(escaped("α 😀 \\"), Cow::Borrowed(_)));
     }
 
     #[test]

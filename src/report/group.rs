@@ -83,6 +83,9 @@ pub struct Group {
     pub jobs: Counts,
     /// What came out, for each metric that is defined in at least one of them.
     pub metrics: BTreeMap<Metric, Statistics>,
+    /// Why finished jobs have no value of a metric, where there are such.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub undefined: BTreeMap<Metric, String>,
     /// Costs and the accuracy relative to base models. Not in `summary.json`, which equal results make equal.
     #[serde(skip)]
     pub derived: BTreeMap<Metric, Statistics>,
@@ -120,6 +123,7 @@ impl Group {
             parameters,
             jobs: Counts::default(),
             metrics: BTreeMap::new(),
+            undefined: BTreeMap::new(),
             derived: BTreeMap::new(),
             confusion: None,
             keys: Vec::new(),

@@ -1,50 +1,100 @@
 //! A LaTeX macro per cell, for numbers in running text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::LAYOUTS;
+use super::filters::escaped;
+use super::number::math;
 use super::table::{Cell, Column, Row, Table};
 
 /// One `\newcommand` per cell that has a value: `\MineMethodsBySplitAccuracyKFGradientUniformTwoModels` is `91.42 \pm 0.31`,
 /// for text and for math mode.
 ///
 /// Names begin with the experiment and the template, so that a paper may hold many tables. They have letters only, as TeX
-/// wants: digits are spelled out, and cells whose names would be equal get letters behind them in the order of the table.
+/// wants: digits are spelled out, and cells whose names would be equal get letters behind them in the order of the tables.
+/// What could be mistaken for another experiment has four letters of its hash behind its name.
 /// Missing cells are `--`, impossible ones `N/A`.
-pub fn to_macros(table: &Table) -> String {
+pub fn to_macros(tables: &[Table]) -> String {
+    let mut taken = Taken::default();
+    let texts: Vec<String> = tables.iter().map(|table| of_table(table, &mut taken)).collect();
+    texts.join("\n")
+}
+
+fn of_table(table: &Table, taken: &mut Taken) -> String {
     let mut lines = vec![
         format!("% Made by: {} --format macros", table.command),
         "% One macro per cell, for text and for math mode: \\input this file in the preamble.".to_string(),
     ];
+    lines.extend(table.notes.iter().map(|note| format!("% {}", escaped(note))));
     let prefix = [&table.experiment, &table.template]
         .map(|name| camel(name))
-        .concat();
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        .concat()
+        + &tag(&table.experiment, &table.template);
     for row in &table.rows {
         for (cell, column) in row.cells.iter().zip(&table.columns) {
             let text = match cell {
                 Cell::Value { mean, std, .. } => {
-                    let text = column.metric.format(*mean, table.precision);
+                    let text = math(&column.metric.format(*mean, table.precision));
                     let spread = std.map(|std| {
                         let spread = column.metric.format_spread(std, *mean, table.precision);
-                        format!(" \\pm {spread}")
+                        format!(" \\pm {}", math(&spread))
                     });
                     format!("\\ensuremath{{{text}{}}}", spread.unwrap_or_default())
                 }
-                Cell::Missing => "\\textrm{--}".to_string(),
+                Cell::Missing | Cell::Undefined => "\\textrm{--}".to_string(),
                 Cell::NotApplicable => "\\textrm{N/A}".to_string(),
                 Cell::Empty => continue,
             };
-            let name = prefix.clone() + &name(row, column);
-            let count = seen.entry(name.clone()).or_default();
-            *count += 1;
-            let suffix = match *count {
-                1 => String::new(),
-                n => letters(n),
-            };
-            lines.push(format!("\\newcommand{{\\{name}{suffix}}}{{{text}}}"));
+            let name = taken.unique(&(prefix.clone() + &name(row, column)));
+            lines.push(format!("\\newcommand{{\\{name}}}{{{text}}}"));
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// The names there are, and how often each was asked for.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    asked: BTreeMap<String, usize>,
+}
+
+impl Taken {
+    /// The name, with letters behind it where it is taken.
+    fn unique(&mut self, name: &str) -> String {
+        let asked = self.asked.entry(name.to_string()).or_default();
+        loop {
+            *asked += 1;
+            let suffix = match *asked {
+                1 => String::new(),
+                n => letters(n),
+            };
+            let candidate = format!("{name}{suffix}");
+            if self.names.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
+    }
+}
+
+/// Four letters of a hash for names that [`camel`] does not tell from others, as it does `mnist-mlp` and `cifar10-full`.
+fn tag(experiment: &str, template: &str) -> String {
+    if is_plain(experiment) && LAYOUTS.contains(&template) {
+        return String::new();
+    }
+    let hash = blake3::hash(format!("{experiment}\n{template}").as_bytes());
+    let letter = |(at, byte): (usize, &u8)| char::from(if at == 0 { b'A' } else { b'a' } + byte % 26);
+    hash.as_bytes()[..4].iter().enumerate().map(letter).collect()
+}
+
+/// Whether a name is words of small letters with digits behind them, joined by `-`, none of which is a digit in letters.
+fn is_plain(name: &str) -> bool {
+    name.split('-').all(|word| {
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        !letters.is_empty()
+            && letters.chars().all(|c| c.is_ascii_lowercase())
+            && !DIGITS.iter().any(|digit| digit.eq_ignore_ascii_case(letters))
+    })
 }
 
 fn name(row: &Row, column: &Column) -> String {
@@ -55,11 +105,12 @@ fn name(row: &Row, column: &Column) -> String {
         .concat()
 }
 
+const DIGITS: [&str; 10] = [
+    "Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine",
+];
+
 /// Words in capitals, digits in words, all else left out: `kf-gradient 2` becomes `KfGradientTwo`.
 fn camel(text: &str) -> String {
-    const DIGITS: [&str; 10] = [
-        "Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine",
-    ];
     let mut name = String::new();
     let mut begins = true;
     for c in text.chars() {
@@ -88,6 +139,31 @@ fn letters(mut number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `exp-1`, `exp1` and `exp-one` are three experiments.
+    #[test]
+    fn experiments_do_not_share_names() {
+        let prefix = |name: &str| camel(name) + &tag(name, "ablation");
+        assert_eq!(
+            prefix("cifar10-vgg11-full-small"),
+            "CifarOneZeroVggOneOneFullSmall"
+        );
+        let alike = ["exp1", "exp-1", "exp-one", "exp_1", "Exp1", "exp.1"];
+        let names: BTreeSet<String> = alike.into_iter().map(prefix).collect();
+        assert_eq!(names.len(), alike.len(), "{names:?}");
+        assert!(names.iter().all(|name| name.starts_with("ExpOne")), "{names:?}");
+        assert_ne!(
+            camel("a") + "BC" + &tag("a", "b-c"),
+            camel("a-b") + "C" + &tag("a-b", "c")
+        );
+    }
+
+    #[test]
+    fn no_name_is_taken_twice() {
+        let mut taken = Taken::default();
+        let names = ["X", "XB", "X", "X", "XB"].map(|name| taken.unique(name));
+        assert_eq!(names, ["X", "XB", "XC", "XD", "XBB"]);
+    }
 
     #[test]
     fn names_have_letters_only() {

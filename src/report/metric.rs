@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::ReportError;
 use super::error::nearest;
+use super::{ReportError, number};
 use crate::result::{Kind, Metrics, Record};
 
 /// A number of a record.
@@ -80,6 +80,20 @@ impl Metric {
         }
     }
 
+    /// In a sentence, without the unit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Accuracy => "accuracy",
+            Self::F1Macro => "macro F1",
+            Self::RocAuc => "ROC AUC",
+            Self::NormalisedAccuracy => "an accuracy relative to base models",
+            Self::FuseSeconds => "seconds of fusing",
+            Self::PeakMemory => "a peak memory",
+            Self::Samples => "fusion samples",
+        }
+    }
+
     /// What a whole table is about, for its caption: results are those on the test set.
     pub fn caption(self) -> String {
         match self {
@@ -130,6 +144,23 @@ impl Metric {
         value.filter(|value| value.is_finite())
     }
 
+    /// Why a network that was evaluated has no value, as its confusion matrix tells it.
+    pub fn undefined(self, metrics: &Metrics) -> Option<String> {
+        if self.of_metrics(metrics).is_some_and(f64::is_finite) {
+            return None;
+        }
+        let samples: Vec<u64> = metrics
+            .confusion_matrix
+            .iter()
+            .map(|row| row.iter().sum())
+            .collect();
+        Some(match self {
+            Self::RocAuc if samples.len() == 1 => "there is one class alone".to_string(),
+            Self::RocAuc => lacking(&samples).unwrap_or_else(|| "it was not computed".to_string()),
+            _ => "it is not finite".to_string(),
+        })
+    }
+
     /// The value among the metrics of a network, where it is one of them.
     pub fn of_metrics(self, metrics: &Metrics) -> Option<f64> {
         match self {
@@ -165,21 +196,58 @@ impl Metric {
 
     /// A value as tables print it, with `precision` decimals: by default four for the loss, two for what is in percent.
     /// Seconds and memory, which span powers of ten, have so many significant digits instead, by default three.
+    ///
+    /// A value that would need more room than a cell has, or that these decimals cannot tell from 0, is written with an
+    /// exponent: `4.29e7`.
     pub fn format(self, value: f64, precision: Option<usize>) -> String {
         self.format_spread(value, value, precision)
     }
 
-    /// The spread of a value, with as many decimals as the value has.
+    /// The spread of a value, with as many decimals as the value has, or with an exponent where the value has one.
     pub fn format_spread(self, spread: f64, value: f64, precision: Option<usize>) -> String {
+        let (spread, value) = (spread * self.scale(), value * self.scale());
         let decimals = match self {
             Self::Loss => precision.unwrap_or(4),
-            Self::Samples => 0,
-            Self::FuseSeconds | Self::PeakMemory => {
-                decimals(value * self.scale(), precision.unwrap_or(SIGNIFICANT))
-            }
+            // It is at most the size of the data set.
+            Self::Samples => return format!("{spread:.0}"),
+            Self::FuseSeconds | Self::PeakMemory => decimals(value, precision.unwrap_or(SIGNIFICANT)),
             _ => precision.unwrap_or(2),
         };
-        format!("{:.decimals$}", spread * self.scale())
+        let is_tiny = value != 0.0 && value.abs() < self.least(decimals);
+        match is_tiny || number::is_large(value) || number::is_large(spread) {
+            true => number::exponential(spread, precision.unwrap_or(2)),
+            false => format!("{spread:.decimals$}"),
+        }
+    }
+
+    /// The least value that is not written with an exponent. A share below its decimals is as good as none.
+    fn least(self, decimals: usize) -> f64 {
+        match self {
+            Self::Loss => 0.5 * 10_f64.powi(-i32::try_from(decimals).unwrap_or(i32::MAX)),
+            Self::FuseSeconds | Self::PeakMemory => 1e-5,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Which classes have no examples, by the numbers of examples; nothing where all have some.
+pub fn lacking(samples: &[u64]) -> Option<String> {
+    /// So many are named.
+    const NAMED: usize = 5;
+    let without: Vec<String> = samples
+        .iter()
+        .enumerate()
+        .filter(|(_, samples)| **samples == 0)
+        .map(|(class, _)| class.to_string())
+        .collect();
+    let named = without[..without.len().min(NAMED)].join(", ");
+    match without.len() {
+        0 => None,
+        1 => Some(format!("the test set has no example of class {named}")),
+        2..=NAMED => Some(format!("the test set has no example of the classes {named}")),
+        more => Some(format!(
+            "the test set has no example of {more} classes: {named}, ..."
+        )),
     }
 }
 
@@ -286,5 +354,61 @@ mod tests {
         assert_eq!(Metric::PeakMemory.format(3.2e8, None), "305");
         assert_eq!(Metric::PeakMemory.format(3.2e6, Some(2)), "3.1");
         assert_eq!(Metric::Samples.format(400.0, Some(1)), "400");
+        assert_eq!(seconds(3.2e-9, None), "3.20e-9");
+    }
+
+    #[test]
+    fn a_metric_that_cannot_be_computed_says_why() {
+        let metrics = |confusion_matrix: Vec<Vec<u64>>| Metrics {
+            loss: 1.0,
+            accuracy: 0.5,
+            f1_macro: 0.5,
+            roc_auc: None,
+            confusion_matrix,
+        };
+        let why = |matrix| Metric::RocAuc.undefined(&metrics(matrix));
+        assert_eq!(
+            why(vec![vec![3, 1, 0], vec![0; 3], vec![0, 0, 2]]).as_deref(),
+            Some("the test set has no example of class 1")
+        );
+        assert_eq!(
+            why(vec![vec![0; 3], vec![0, 1, 1], vec![0; 3]]).as_deref(),
+            Some("the test set has no example of the classes 0, 2")
+        );
+        assert_eq!(
+            why(vec![vec![1, 0], vec![0, 1]]).as_deref(),
+            Some("it was not computed")
+        );
+        assert_eq!(why(vec![vec![4]]).as_deref(), Some("there is one class alone"));
+        assert_eq!(Metric::Loss.undefined(&metrics(Vec::new())), None);
+        assert_eq!(
+            lacking(&[0; 9]).as_deref(),
+            Some("the test set has no example of 9 classes: 0, 1, 2, 3, 4, ...")
+        );
+    }
+
+    /// A network that diverged, and one that is nearly sure.
+    #[test]
+    fn values_far_from_the_usual_have_exponents() {
+        let loss = |value, precision| Metric::Loss.format(value, precision);
+        assert_eq!(
+            [
+                loss(42_912_282.811, None),
+                loss(1e40, Some(1)),
+                loss(1.234e-7, None)
+            ],
+            ["4.29e7", "1.0e40", "1.23e-7"]
+        );
+        let spread = |spread, value| Metric::Loss.format_spread(spread, value, None);
+        assert_eq!(
+            [
+                spread(60_682_182.85, 42_912_282.811),
+                spread(3e-8, 1.2e-7),
+                spread(0.0, 4e7)
+            ],
+            ["6.07e7", "3.00e-8", "0"]
+        );
+        assert_eq!([loss(0.0, None), spread(1e-9, 0.5)], ["0.0000", "0.0000"]);
+        assert_eq!(Metric::Accuracy.format(1e-9, None), "0.00");
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | aggregate | `aggregate.rs`, `group.rs`, `normalise.rs`, `statistics/` | index and records -> [`Summary`] (`summary.json`) |
 //! | lay out | `layout.rs`, `table.rs`, `columns.rs`, `rows.rs`, `labels.rs`, `marks.rs`, `significance.rs` | summary and [`Metric`] -> [`Table`] |
-//! | render | `templates.rs`, `metered.rs`, `budget.rs`, `tags.rs`, `render.rs`, `filters.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
+//! | render | `templates.rs`, `metered.rs`, `budget.rs`, `tags.rs`, `render.rs`, `filters.rs`, `symbols.rs`, `number.rs`, `export.rs`, `macros.rs` | table and template -> LaTeX, Markdown, CSV, JSON |
 //! | draw | `figure/` | results -> SVG, PNG, pgfplots |
 //! | show | `page.rs` | all of it -> one HTML page |
 //! | compare | `compare.rs` | two sets of results -> what differs |
@@ -28,12 +28,14 @@ mod marks;
 mod metered;
 mod metric;
 mod normalise;
+mod number;
 mod options;
 mod page;
 mod render;
 mod rows;
 mod significance;
 mod statistics;
+mod symbols;
 mod table;
 mod tags;
 mod templates;
@@ -44,10 +46,12 @@ pub use compare::{Comparison, Difference, compare};
 pub use error::ReportError;
 pub use export::{to_csv, to_json};
 pub use figure::{Chart, Curve, FIGURES, Figure, FigureOptions, Style, Theme, Ticks, figures, study_figure};
+pub use filters::{escaped, is_hidden};
 pub use group::{Counts, Group};
 pub use layout::{LAYOUTS, Layout};
 pub use macros::to_macros;
-pub use metric::Metric;
+pub use metric::{Metric, lacking};
+pub use number::{exact, fixed};
 pub use options::{TableOptions, Test};
 pub use page::page;
 pub use statistics::{

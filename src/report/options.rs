@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::error::nearest;
+use super::filters::is_hidden;
 use super::{Metric, ReportError};
 use crate::result::TableRequest;
 
@@ -117,7 +118,15 @@ fn word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_string();
     }
-    format!("'{}'", text.replace(['\n', '\r'], " ").replace('\'', r"'\''"))
+    if !text.contains(is_hidden) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let quoted = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if is_hidden(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("$'{}'", text.chars().map(quoted).collect::<String>())
 }
 
 impl Test {

@@ -4,7 +4,8 @@
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `manifest`, `manifest_link` | the manifest's path as it was given, and from the results folder where that is known |
+//! | `manifest`, `manifest_link` | the manifest's path as it was given, and as a link from the page where there is such a file |
+//! | `records_link` | the folder of the records as a link from the page |
 //! | `counts` | how many jobs are `ok`, `failed`, `skipped`, `missing`: `name` and `n` |
 //! | `warnings` | what is missing, one line each |
 //! | `tables` | what a table's template is given, for each table the manifest asks for; and `kind`, what tells it from others of its metric, or nothing |
@@ -15,7 +16,7 @@
 //! Nothing but `svg` and `data` is escaped: put `| html` behind every name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -47,6 +48,7 @@ pub fn page(
     context.insert("dataset", &index.dataset);
     context.insert("manifest", index.manifest.trim_start_matches("../"));
     context.insert("manifest_link", &link(folder, &index.manifest_path(store.root())));
+    context.insert("records_link", &link(folder, &store.records()));
 
     let jobs: BTreeSet<&str> = index.jobs.iter().map(|entry| entry.job.as_str()).collect();
     let with = |status: Status| records.iter().filter(|record| record.status == status).count();
@@ -116,18 +118,33 @@ fn kind(table: &Table, all: &[Table]) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", "))
 }
 
-/// The manifest as seen from the folder of the page.
-fn link(folder: &Path, manifest: &Path) -> Option<String> {
-    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
-    let (from, to) = (whole(folder)?, whole(manifest)?);
+/// A file or folder as a link from the folder of the page; nothing where there is no such file.
+fn link(folder: &Path, to: &Path) -> Option<String> {
+    // The folder of the page may still have to be made.
+    let from = folder
+        .canonicalize()
+        .or_else(|_| std::path::absolute(folder))
+        .ok()?;
+    let to = to.canonicalize().ok()?;
     let shared = from
         .components()
         .zip(to.components())
         .take_while(|(a, b)| a == b)
         .count();
-    let up = "../".repeat(from.components().count() - shared);
-    let rest: PathBuf = to.components().skip(shared).collect();
-    Some(format!("{up}{}", rest.to_str()?))
+    let up = from.components().skip(shared).map(|_| "..".to_string());
+    let down = to.components().skip(shared);
+    let down = down.map(|part| percent(part.as_os_str().as_encoded_bytes()));
+    Some(up.chain(down).collect::<Vec<_>>().join("/"))
+}
+
+/// A part of a path as a link has it: everything else could be read as something else.
+fn percent(part: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded = part.iter().map(|&byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }
 
 fn drawn(results: &Results) -> Result<Vec<Value>, ReportError> {
@@ -278,4 +295,32 @@ fn tail(path: &Path) -> Option<String> {
         Some((_, rest)) if from > 0 => format!("...\n{rest}"),
         _ => text,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_open_whatever_files_are_called() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a#1/100% [x]/m é.toml", "results/q/records/r.json"] {
+            std::fs::create_dir_all(path(name).parent().expect("parent")).expect("folder");
+            std::fs::write(path(name), "").expect("file");
+        }
+        assert_eq!(
+            link(&path("results/q"), &path("a#1/100% [x]/m é.toml")).as_deref(),
+            Some("../../a%231/100%25%20%5Bx%5D/m%20%C3%A9.toml")
+        );
+        assert_eq!(
+            link(&path("a#1"), &path("results/q/records")).as_deref(),
+            Some("../results/q/records")
+        );
+        assert_eq!(
+            link(&path("results/q"), &path("results/q/records")).as_deref(),
+            Some("records")
+        );
+        assert_eq!(link(&path("results"), &path("gone.toml")), None);
+    }
 }

@@ -13,13 +13,14 @@
 //! | `individuals` | for each column the cells of its base models, best first; all of them empty where no row is about a base model |
 //! | `groups` | columns of one group: `label`, `span`, `first` and `last` (from 1); empty where there is only one |
 //! | `rows` | each with `label`, `importance` (or nothing), `section` (`base`, `ensemble`, `network`), `rule` (whether a new part of the table begins) and `cells` |
-//! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded; `std` nothing for one run), `n`, `best`, `second` (best), `significant` (differs from the baseline) and `p` |
+//! | `cells` | each with `state` (`value`, `missing`, `not-applicable`, `empty`) and for a value `mean` and `std` (text, rounded, in LaTeX for math mode; `std` nothing for one run), `n`, `best`, `second` (best), `significant` (differs from the baseline) and `p` |
 //!
-//! Nothing is escaped: put `| latex` or `| md` behind every name.
+//! Nothing is escaped: put `| latex` or `| md` behind every name, `| prose` behind notes.
 
 use serde::Serialize;
 use tera::Context;
 
+use super::number::math;
 use super::table::{Cell, Column, Row, Section, Table, is_significant};
 use super::{Format, Metric};
 use crate::result::safe_name;
@@ -86,8 +87,8 @@ pub fn context(template: &str, format: Format, table: &Table) -> Context {
         label: column.label.clone(),
     };
     context.insert("columns", &table.columns.iter().map(head).collect::<Vec<_>>());
-    context.insert("rows", &lines(table));
-    context.insert("individuals", &individuals(table));
+    context.insert("rows", &lines(table, format));
+    context.insert("individuals", &individuals(table, format));
     context.insert("notes", &table.notes);
     context
 }
@@ -134,7 +135,7 @@ fn spans(columns: &[Column]) -> Vec<Spanned> {
     spans
 }
 
-fn lines(table: &Table) -> Vec<Line<'_>> {
+fn lines(table: &Table, format: Format) -> Vec<Line<'_>> {
     let rows: &[Row] = &table.rows;
     let above = std::iter::once(None).chain(rows.iter().map(|row| Some(row.section)));
     let is_base = |section: Section| section == Section::Base;
@@ -143,26 +144,26 @@ fn lines(table: &Table) -> Vec<Line<'_>> {
         rule: above.is_some_and(|above| is_base(above) != is_base(row.section)),
         label: &row.label,
         importance: row.importance.as_deref(),
-        cells: texts(row, table).collect(),
+        cells: texts(row, table, format).collect(),
     });
     lines.collect()
 }
 
-fn texts(row: &Row, table: &Table) -> impl Iterator<Item = Text> {
+fn texts(row: &Row, table: &Table, format: Format) -> impl Iterator<Item = Text> {
     let cells = row.cells.iter().zip(&table.columns);
-    cells.map(|(cell, column)| text(cell, column.metric, table.precision))
+    cells.map(move |(cell, column)| text(cell, column.metric, table.precision, format))
 }
 
 /// The cells of base models, by column, best first by the table's own metric: further numbers beside it are in the same
 /// order. Models without a result stand last.
-fn individuals(table: &Table) -> Vec<Vec<Text>> {
+fn individuals(table: &Table, format: Format) -> Vec<Vec<Text>> {
     let bases = || table.rows.iter().filter(|row| row.section == Section::Base);
     let is_own = |column: &usize| table.columns[*column].metric == table.metric;
     let column = |(position, head): (usize, &Column)| {
         let own = (0..=position).rev().find(is_own).unwrap_or(position);
         let mean = |row: &Row| match row.cells[own] {
             Cell::Value { mean, .. } => Some(Some(mean)),
-            Cell::Missing => Some(None),
+            Cell::Missing | Cell::Undefined => Some(None),
             Cell::NotApplicable | Cell::Empty => None,
         };
         let mut found: Vec<(Option<f64>, &Cell)> = bases()
@@ -175,16 +176,22 @@ fn individuals(table: &Table) -> Vec<Vec<Text>> {
         });
         let cells = found
             .into_iter()
-            .map(|(_, cell)| text(cell, head.metric, table.precision));
+            .map(|(_, cell)| text(cell, head.metric, table.precision, format));
         cells.collect()
     };
     table.columns.iter().enumerate().map(column).collect()
 }
 
-fn text(cell: &Cell, metric: Metric, precision: Option<usize>) -> Text {
+fn text(cell: &Cell, metric: Metric, precision: Option<usize>, format: Format) -> Text {
     let state = |state| Text {
         state,
         ..Text::default()
+    };
+    // The star of a difference is an exponent itself, and does not go behind another.
+    let written = |text: String, starred: bool| match (format, math(&text)) {
+        (Format::Markdown, _) => text,
+        (Format::Latex, formula) if starred && formula.ends_with('}') => format!("{{{formula}}}"),
+        (Format::Latex, formula) => formula,
     };
     match cell {
         Cell::Value {
@@ -196,18 +203,21 @@ fn text(cell: &Cell, metric: Metric, precision: Option<usize>) -> Text {
             p,
         } => Text {
             state: "value",
-            mean: metric.format(*mean, precision),
+            mean: written(
+                metric.format(*mean, precision),
+                std.is_none() && is_significant(*p),
+            ),
             // The spread of a cost is that of the machine.
             std: std
                 .filter(|_| metric != Metric::Samples && metric != Metric::PeakMemory)
-                .map(|std| metric.format_spread(std, *mean, precision)),
+                .map(|std| written(metric.format_spread(std, *mean, precision), is_significant(*p))),
             n: *n,
             best: *best,
             second: *second,
             significant: is_significant(*p),
             p: *p,
         },
-        Cell::Missing => state("missing"),
+        Cell::Missing | Cell::Undefined => state("missing"),
         Cell::NotApplicable => state("not-applicable"),
         Cell::Empty => state("empty"),
     }

@@ -114,6 +114,8 @@ pub enum Cell {
     },
     /// It was to be computed, and is not there; a warning says why.
     Missing,
+    /// It cannot be computed from what is there; a note says why.
+    Undefined,
     /// The experiment does not have it: impossible or excluded.
     NotApplicable,
     /// A base model that the column does not have.
@@ -140,9 +142,10 @@ impl Table {
         let numbers = shown.iter().filter_map(|group| group.statistics(metric));
         let runs = numbers.map(|statistics| (statistics.n, statistics.n));
         let runs = runs.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some(runs) = runs else {
-            return Err(empty(format!("value of `{metric}`")));
-        };
+        // Without any value: how many there would be.
+        let finished = || shown.iter().map(|group| group.jobs.ok).filter(|ok| *ok > 0);
+        let without = (finished().min().unwrap_or(1), finished().max().unwrap_or(1));
+        let runs = runs.unwrap_or(without);
         let sharing = shown
             .iter()
             .filter_map(|group| group.statistics(metric))
@@ -208,7 +211,12 @@ impl Table {
             runs,
             columns,
             rows,
-            notes: comparison.notes.into_iter().chain(sharing).collect(),
+            notes: comparison
+                .notes
+                .into_iter()
+                .chain(sharing)
+                .chain(undefined(&shown, &metrics))
+                .collect(),
             warnings: warnings.into_iter().chain(comparison.warnings).collect(),
         })
     }
@@ -260,8 +268,26 @@ fn cell(line: &Line, column: usize, columns: &Columns, metric: Metric, p: Option
         },
         // Not every job has every cost: imported models were not trained, averaging takes no samples.
         None if group.jobs.ok > 0 && !metric.is_result() => Cell::NotApplicable,
+        None if group.undefined.contains_key(&metric) => Cell::Undefined,
         None => Cell::Missing,
     }
+}
+
+/// Why cells have no value, a sentence for each reason; and which metrics no row has.
+fn undefined(shown: &[Group], metrics: &[Metric]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for metric in metrics {
+        for why in shown.iter().filter_map(|group| group.undefined.get(metric)) {
+            let note = format!("--: the {} cannot be computed, as {why}.", metric.name());
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        if !metric.is_result() && shown.iter().all(|group| group.statistics(*metric).is_none()) {
+            notes.push(format!("N/A: no row has {}.", metric.name()));
+        }
+    }
+    notes
 }
 
 /// Whether a difference is to be marked.
@@ -278,9 +304,11 @@ fn shortfall(line: &Line, group: &Group, column: &str, metric: Metric) -> Option
         let why = group.jobs.shortfall();
         Some(format!("{name}, {column}: {ok} of {total} results ({why})"))
     } else if defined < ok && metric.is_result() {
+        let why = group.undefined.get(&metric).map(|why| format!(": {why}"));
         Some(format!(
-            "{name}, {column}: `{metric}` is undefined in {} of {ok} results",
-            ok - defined
+            "{name}, {column}: `{metric}` is undefined in {} of {ok} results{}",
+            ok - defined,
+            why.unwrap_or_default()
         ))
     } else {
         None

@@ -16,12 +16,25 @@ pub struct Rendered {
     pub template: String,
     /// What it shows.
     pub metric: Metric,
-    /// For the terminal.
+    /// For the terminal; empty where there is no such table.
     pub markdown: String,
     /// What is missing, one line each.
     pub warnings: Vec<String>,
     /// The files written.
     pub files: Vec<PathBuf>,
+}
+
+impl Rendered {
+    /// Stands for a table that has nothing to show.
+    fn none(template: &str, metric: Metric, why: &ReportError) -> Self {
+        Self {
+            template: template.to_string(),
+            metric,
+            markdown: String::new(),
+            warnings: vec![format!("no table `{template}` of `{metric}`: {why}")],
+            files: Vec::new(),
+        }
+    }
 }
 
 /// All that is known of an experiment.
@@ -127,6 +140,7 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
     let mut contents: Vec<(PathBuf, String)> = Vec::new();
     let mut commands: BTreeSet<String> = BTreeSet::new();
     let mut failed: Option<ReportError> = None;
+    let mut empty = None;
     for request in &index.tables {
         if let Err(error) = templates.check(&request.template) {
             failed.get_or_insert(error);
@@ -135,14 +149,24 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
         for name in &request.metrics {
             let metric: Metric = name.parse()?;
             let layout = templates.layout(&request.template)?;
-            let table = Table::of(&summary, &TableOptions::requested(request, name, layout)?)?;
+            let table = match Table::of(&summary, &TableOptions::requested(request, name, layout)?) {
+                Ok(table) => table,
+                // The other tables are made all the same.
+                Err(error @ ReportError::Empty { .. }) => {
+                    made.push(Rendered::none(&request.template, metric, &error));
+                    empty = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // `f1` and `f1_macro` are one metric.
             if !commands.insert(table.command.clone()) {
                 continue;
             }
             let alike = made
                 .iter()
-                .filter(|other| other.template == request.template && other.metric == metric);
+                .filter(|other| other.template == request.template && other.metric == metric)
+                .filter(|other| !other.markdown.is_empty());
             let number = match alike.count() {
                 0 => String::new(),
                 n => format!("-{}", n + 1),
@@ -174,6 +198,9 @@ pub fn render_all(store: &Store, templates: &Templates) -> Result<Vec<Rendered>,
         source,
     })?;
     write_atomic(&store.root().join("summary.json"), (text + "\n").as_bytes())?;
+    if let Some(error) = empty.filter(|_| contents.is_empty()) {
+        return Err(error);
+    }
     create_dir(&store.tables())?;
     for (path, text) in contents {
         write_atomic(&path, text.as_bytes())?;

@@ -89,6 +89,22 @@ fn modules_use_what_the_table_allows() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// What a terminal is given passes through one place, where names of files are made harmless.
+#[test]
+fn one_file_of_the_command_line_writes() {
+    let mut files = Vec::new();
+    sources(Path::new("src/cli"), &mut files);
+    let others = |file: &&PathBuf| !file.ends_with("output.rs") && !file.ends_with("logging.rs");
+    assert!(files.iter().filter(others).count() > 30);
+    for file in files.iter().filter(others) {
+        let text = std::fs::read_to_string(file).expect("source");
+        for word in ["println!", "eprint", "print!(", "io::stdout()", "io::stderr()"] {
+            let writes = |line: &&str| line.contains(word) && !line.contains("is_terminal");
+            assert_eq!(text.lines().find(writes), None, "{}", file.display());
+        }
+    }
+}
+
 #[test]
 fn only_the_command_line_prints_and_reads_the_environment() {
     let mut files = Vec::new();

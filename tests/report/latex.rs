@@ -93,7 +93,9 @@ fn every_table_compiles() {
                 body += &templates.render(layout, Format::Latex, &table).expect("rendered");
                 body += "\\clearpage\n";
                 if layout == "methods-by-split" && options.columns.is_empty() {
-                    macros += &to_macros(&table);
+                    // A name without a hash.
+                    let experiment = "quick-start".to_string();
+                    macros += &to_macros(&[Table { experiment, ..table }]);
                 }
             }
         }
@@ -194,5 +196,183 @@ fn figures_are_as_wide_as_the_text() {
     // Long names have two lines, and panels are wide enough for the numbers of an axis.
     for expected in ["models, groups of 2", "0 20 40 60 80 100 0 20 40 60 80 100"] {
         assert!(text.contains(expected), "{expected:?} is not in: {text}");
+    }
+}
+
+/// Whatever labels begin with and are made of, they are what the reader sees; characters without a font have numbers.
+#[test]
+fn hostile_labels_compile() {
+    const LABELS: [(&str, &str); 24] = [
+        ("[8], [16]", "[8], [16]"),
+        ("*", "*"),
+        ("* starred", "* starred"),
+        ("\u{202e}[turned", "[turned"),
+        ("&", "&"),
+        ("a & b % c # d $ e", "a & b % c # d $ e"),
+        ("~ ^ \\ { } _", "˜ˆ\\{}"),
+        ("\\end{tabular}", "\\end{tabular}"),
+        ("$x$ \\\\ [2pt]", "$x$ \\\\ [2pt]"),
+        ("<a>|b|", "<a>|b|"),
+        ("\"quoted\" `so` 'so'", "so"),
+        ("=cmd|' /C calc'!A0", "=cmd"),
+        ("", ""),
+        ("line\nfeed", "line feed"),
+        ("esc\u{1b}[31m", "esc [31m"),
+        ("naïve Ångström, Łódź", "ngstr"),
+        ("e\u{301}t\u{e9}", "t"),
+        ("σ ≤ Ω, ∇λ", "σ ≤ Ω"),
+        ("«ąđþ» „x“", "U+0105"),
+        ("模型", "U+6A21"),
+        ("😀\u{fe0f}", "U+1F600"),
+        ("Жук שלום", "U+0416"),
+        ("%", "%"),
+        ("--lr=1e-3", "lr=1e-3"),
+    ];
+    let templates = Templates::load(None).expect("templates");
+    let long = "very long ".repeat(60);
+    let labels: Vec<&str> = LABELS
+        .iter()
+        .map(|(label, _)| *label)
+        .chain([long.as_str()])
+        .collect();
+    let labelled = |parts: usize, at: usize, change: &dyn Fn(&mut Record)| {
+        with(record(Kind::Fuse, parts, 1, "hf-linear", 0.5), |record| {
+            record.label = Some(labels[at].to_string());
+            record.importance = Some("[*]".to_string());
+            record.settings = json!({ "number": at });
+            change(record);
+        })
+    };
+    let rename = |summary: &mut Summary| {
+        summary.experiment = "100 % [x]_{#}".to_string();
+        summary.dataset = "./my data_*&/\u{9b}".to_string();
+    };
+    // Names of columns, too. TeX's widest table has some 3000 characters in a line.
+    let kind = |at: usize| labels[at].chars().take(40).collect::<String>();
+    let records: Vec<Record> = (0..labels.len())
+        .map(|at| {
+            labelled(2, at, &|record| {
+                record.axes.insert("split.kind".to_string(), json!(kind(at)));
+            })
+        })
+        .collect();
+    let mut hostile = summary(&records);
+    rename(&mut hostile);
+    let mut body = String::new();
+    for layout in ["methods-by-split", "full-data", "ablation"] {
+        let options = TableOptions {
+            layout: layout.to_string(),
+            axis: (layout == "ablation").then(|| "split.kind".to_string()),
+            baseline: Some("*".to_string()),
+            ..TableOptions::new(Metric::Accuracy)
+        };
+        let table = Table::of(&hostile, &options).expect("table");
+        body += &templates.render(layout, Format::Latex, &table).expect("rendered");
+        body += "\\clearpage\n";
+    }
+    let packages = match has("pgfplots.sty") {
+        true => "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}",
+        false => "",
+    };
+    if !packages.is_empty() {
+        let all = (0..LABELS.len()).flat_map(|at| [2, 4].map(|parts| labelled(parts, at, &|_| ())));
+        let mut results = super::figures::results(all.collect());
+        rename(&mut results.summary);
+        for name in ["bars", "models", "classes"] {
+            for figure in figures(&results, name, &FigureOptions::default()).unwrap_or_default() {
+                let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
+            }
+        }
+    }
+    let Some(text) = compiled("LaTeX of hostile labels", packages, &body) else {
+        return;
+    };
+    // Rooms between words are a matter of the font.
+    let dense = |text: &str| text.split_whitespace().collect::<String>();
+    let text = dense(&text);
+    for (label, expected) in LABELS {
+        assert!(
+            text.contains(&dense(expected)),
+            "{label:?}: {expected:?} is not in: {text}"
+        );
+    }
+}
+
+/// Losses of forty digits, in cells, marks, macros, axes and beside bars.
+#[test]
+fn large_numbers_compile() {
+    let diverged = |accuracy: f64, seed: u64| {
+        with(record(Kind::Fuse, 2, seed, "hf-linear", accuracy), |record| {
+            record.metrics.as_mut().expect("metrics").loss = accuracy * 1e40 + seed as f64 * 1e39;
+        })
+    };
+    let mut records = vec![diverged(0.5, 1), diverged(0.5, 2), diverged(0.5, 3)];
+    records
+        .extend([1, 2, 3].map(|seed| record(Kind::Fuse, 2, seed, "kf-linear", 0.25 + seed as f64 / 100.0)));
+    let results = super::figures::results(records);
+    let options = TableOptions {
+        baseline: Some("kf-linear".to_string()),
+        ..TableOptions::new(Metric::Loss)
+    };
+    let table = Table::of(&results.summary, &options).expect("table");
+    let templates = Templates::load(None).expect("templates");
+    let mut body = templates
+        .render("methods-by-split", Format::Latex, &table)
+        .expect("rendered");
+    assert!(
+        body.contains(r"$\underline{7.00\cdot10^{39}} \pm {1.00\cdot10^{39}}^{*}$"),
+        "{body}"
+    );
+    let markdown = templates
+        .render("methods-by-split", Format::Markdown, &table)
+        .expect("rendered");
+    assert!(markdown.contains("7.00e39 (±1.00e39)"), "{markdown}");
+    assert!(markdown.lines().all(|line| line.len() < 120), "{markdown}");
+    let macros = to_macros(std::slice::from_ref(&table));
+    assert!(
+        macros.contains(r"\ensuremath{7.00\cdot10^{39} \pm 1.00\cdot10^{39}}"),
+        "{macros}"
+    );
+    if has("pgfplots.sty") {
+        for figure in figures(&results, "bars", &FigureOptions::default()).expect("figures") {
+            let svg = figure.to_svg(runner::report::Theme::File);
+            assert!(
+                svg.contains("7.00e39 ± 1.00e39") && !svg.contains("0000000"),
+                "{svg}"
+            );
+            body += &figure.to_pgf();
+        }
+        macro_packages(&macros, &body);
+    }
+}
+
+fn macro_packages(macros: &str, body: &str) {
+    let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}\n";
+    let Some(text) = compiled("LaTeX of large numbers", &(packages.to_string() + macros), body) else {
+        return;
+    };
+    assert!(text.contains("7.00 · 10"), "{text}");
+}
+
+/// A matrix with one row, which pgfplots does not know.
+#[test]
+fn a_figure_of_one_model_compiles() {
+    if !has("pgfplots.sty") {
+        crate::shared::say_skipped(
+            "a matrix of one row",
+            "LaTeX's package `pgfplots` is not installed",
+        );
+        return;
+    }
+    let results = super::figures::results(vec![record(Kind::Fuse, 2, 1, "hf-linear", 0.5)]);
+    let mut body = String::new();
+    for name in ["bars", "classes", "confusion"] {
+        for figure in figures(&results, name, &FigureOptions::default()).expect("figures") {
+            let _ = writeln!(body, "\\noindent {}\\clearpage", figure.to_pgf());
+        }
+    }
+    let packages = "\\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}";
+    if let Some(text) = compiled("a matrix of one row", packages, &body) {
+        assert!(text.contains("HF linear"), "{text}");
     }
 }

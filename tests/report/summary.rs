@@ -52,7 +52,10 @@ fn statistics_over_seeds_are_in_the_summary() {
       },
       "model": "model_0",
       "parts": 2,
-      "size": 1
+      "size": 1,
+      "undefined": {
+        "roc_auc": "it was not computed"
+      }
     }
     "#);
     let mut reversed = records.clone();
@@ -114,10 +117,72 @@ fn nothing_to_show_is_an_error() {
     let summary = Summary::from_records(&index(&records), &records).expect("summary");
     let error = by_split(&summary, Metric::Accuracy).expect_err("empty");
     insta::assert_snapshot!(error, @"`quick_start` has no finished record, so there is nothing to show");
-    let (index, records) = experiment();
-    let summary = Summary::from_records(&index, &records).expect("summary");
-    let error = by_split(&summary, Metric::RocAuc).expect_err("undefined everywhere");
-    insta::assert_snapshot!(error, @"`quick_start` has no value of `roc_auc`, so there is nothing to show");
+}
+
+/// Classes 1 and 2 have no test example in the runs of one seed: the cells that have no value say why below, in all forms.
+#[test]
+fn a_metric_that_cannot_be_computed_has_a_reason() {
+    let lacking = |name: &str, seed: u64| {
+        with(record(Kind::Fuse, 2, seed, name, 0.5), |record| {
+            record.metrics.as_mut().expect("metrics").confusion_matrix =
+                vec![vec![2, 0, 1], vec![0; 3], vec![0; 3]];
+        })
+    };
+    let whole = |name: &str, seed: u64| {
+        with(record(Kind::Fuse, 2, seed, name, 0.5), |record| {
+            record.metrics.as_mut().expect("metrics").roc_auc = Some(0.75);
+        })
+    };
+    let records = [
+        lacking("vanilla-averaging", 1),
+        lacking("vanilla-averaging", 2),
+        lacking("hf-linear", 1),
+        whole("hf-linear", 2),
+    ];
+    let summary = Summary::from_records(&index(&records), &records).expect("summary");
+    let json = serde_json::to_value(&summary).expect("JSON");
+    let why = "the test set has no example of the classes 1, 2";
+    assert_eq!(json["groups"][0]["undefined"], json!({ "roc_auc": why }));
+    let options = TableOptions {
+        baseline: Some("vanilla-averaging".to_string()),
+        columns: vec![Metric::Samples],
+        ..TableOptions::new(Metric::RocAuc)
+    };
+    let table = Table::of(&summary, &options).expect("table");
+    let note = format!("--: the ROC AUC cannot be computed, as {why}.");
+    assert_eq!(
+        table.notes[1..],
+        [note.clone(), "N/A: no row has fusion samples.".to_string()]
+    );
+    assert!(
+        table
+            .warnings
+            .iter()
+            .any(|warning| warning.ends_with(&format!("`roc_auc` is undefined in 1 of 2 results: {why}"))),
+        "{:?}",
+        table.warnings
+    );
+    insta::assert_snapshot!(render(Format::Markdown, &table).replace(&note, "(the note)"), @r"
+    **quick\_start**: test ROC AUC (%) on digits, 1 run
+
+    | Method            | Importance | 2 models, AUC (%) | 2 models, samples |
+    | ----------------- | ---------- | ----------------: | ----------------: |
+    | Vanilla averaging | --         |                -- |               N/A |
+    | HF linear         | --         |             75.00 |               N/A |
+
+    No difference from Vanilla averaging can be tested: the paired t-test needs three pairs of runs.
+
+    (the note)
+
+    N/A: no row has fusion samples.
+    ");
+    assert!(render(Format::Latex, &table).contains(&note));
+    let macros = runner::report::to_macros(std::slice::from_ref(&table));
+    assert!(macros.contains(&format!("% {note}")), "{macros}");
+    let csv = runner::report::to_csv(std::slice::from_ref(&table), false);
+    assert!(csv.contains(",undefined,roc_auc,"), "{csv}");
+    let json = serde_json::to_value(&table).expect("JSON");
+    assert_eq!(json["notes"][1], note);
 }
 
 #[test]

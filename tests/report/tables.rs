@@ -63,7 +63,7 @@ fn csv_and_json() {
     let json: Value = serde_json::from_str(&to_json(&table(Metric::Loss)).expect("JSON")).expect("JSON");
     assert_eq!(json["rows"][2]["cells"][0], json!({"state": "empty"}));
     assert_eq!(json["metric"], json!("loss"));
-    let csv = to_csv(&[table(Metric::F1Macro)]);
+    let csv = to_csv(&[table(Metric::F1Macro)], false);
     insta::assert_snapshot!(csv.replace('\r', "").lines().take(9).collect::<Vec<_>>().join("\n"), @"
     section,row,importance,column,state,metric,mean,std,n,best,second,p
     base,Model 0,,2 models,value,f1_macro,0.873333333,0.0152752523,3,false,false,
@@ -82,7 +82,7 @@ fn csv_and_json() {
 fn csv_of_several_tables_has_one_head() {
     let once = summary(&[record(Kind::Fuse, 2, 1, "hf-linear", 0.123_456_789_012_345)]);
     let once = by_split(&once, Metric::Accuracy).expect("table");
-    let csv = to_csv(&[table(Metric::Loss), once]);
+    let csv = to_csv(&[table(Metric::Loss), once], false);
     let lines: Vec<&str> = csv.lines().collect();
     let heads = lines.iter().filter(|line| line.contains("section,row"));
     assert_eq!(heads.count(), 1);
@@ -151,4 +151,59 @@ fn column_groups_and_qualifiers() {
     | KF linear, lr 0.1   | --         |         **70.00** |         **70.00** |                      **70.00** |                      **70.00** |
     | KF linear, lr 0.001 | --         |           _60.10_ |           _60.10_ |                        _60.10_ |                        _60.10_ |
     ");
+}
+
+/// A spreadsheet is given no formula, a terminal no sequence; `raw` gives the text.
+#[test]
+fn csv_is_safe_to_open() {
+    let labels = [
+        "=cmd|'/C calc'!A0",
+        "+1+1",
+        "-2",
+        "@SUM(1)",
+        " =1",
+        "\t=1",
+        "＝1",
+        "a\u{1b}[31m\nb",
+        "a=b",
+    ];
+    let records: Vec<Record> = labels
+        .iter()
+        .enumerate()
+        .map(|(at, label)| {
+            with(record(Kind::Fuse, 2, 1, "hf-linear", 0.5), |record| {
+                record.label = Some((*label).to_string());
+                record.settings = json!({ "number": at });
+                record.metrics.as_mut().expect("metrics").loss = -1e-20;
+            })
+        })
+        .collect();
+    let summary = Summary::from_records(&index(&records), &records).expect("summary");
+    let table = [by_split(&summary, Metric::Loss).expect("table")];
+    let column = |csv: &str| -> Vec<String> {
+        let rows = csv.split("\r\n").skip(1).filter(|line| !line.is_empty());
+        rows.map(|line| line.split(',').nth(1).unwrap_or_default().to_string())
+            .collect()
+    };
+    let safe = to_csv(&table, false);
+    assert_eq!(
+        column(&safe),
+        [
+            "'=cmd|'/C calc'!A0",
+            "'+1+1",
+            "'-2",
+            "'@SUM(1)",
+            "' =1",
+            "\\t=1",
+            "'＝1",
+            "a\\u{1b}[31m\\nb",
+            "a=b"
+        ]
+    );
+    // Numbers are no text.
+    assert!(safe.contains(",loss,-1e-20,"), "{safe}");
+    let raw = to_csv(&table, true);
+    let quoted = "\"a\u{1b}[31m\nb\"";
+    assert_eq!(column(&raw)[..7], labels[..7]);
+    assert!(raw.contains(quoted), "{raw}");
 }

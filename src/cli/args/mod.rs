@@ -60,7 +60,7 @@ pub struct Global {
     /// Say more on standard error (-v: info, -vv: debug)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Form of log lines on standard error and in job logs
+    /// Form of everything on standard error, and of job logs
     #[arg(
         long,
         global = true,
@@ -71,12 +71,12 @@ pub struct Global {
     pub log_format: LogFormat,
 }
 
-/// Form of log lines.
+/// Form of messages and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Human,
-    /// One JSON object a line.
+    /// One JSON object a line: log lines, warnings, failures, errors, summaries; no progress bars.
     Json,
 }
 

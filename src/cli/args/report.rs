@@ -38,6 +38,9 @@ pub struct TableArgs {
     /// Form of the output
     #[arg(long, value_name = "FORM", default_value = "markdown")]
     pub format: TableFormat,
+    /// Write text into CSV as it is; without, text that a spreadsheet would take for a formula begins with an apostrophe
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// Form of a table.

@@ -1,5 +1,7 @@
 //! Scales of axes.
 
+use crate::report::number::{exponential, is_large, math};
+
 /// A scale with round numbers marked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
@@ -44,10 +46,16 @@ impl Axis {
     /// An axis over `[low, high]`, both above 0, widened to numbers that are 1 (or 1, 2 and 5, where it is short) times a
     /// power of ten.
     pub fn logarithmic(low: f64, high: f64) -> Self {
+        /// More decades than this are not all marked.
+        const MARKED: f64 = 10.0;
         let decades = (high / low).log10();
         let steps: &[f64] = if decades > 2.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-        let marks = (first..=last).flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
+        let every = (decades / MARKED).ceil().max(1.0) as usize;
+        let last = last + every as i32 - 1;
+        let marks = (first..=last)
+            .step_by(every)
+            .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
         let marks: Vec<f64> = marks.collect();
         let from = marks
             .iter()
@@ -77,13 +85,18 @@ impl Axis {
         (value - self.low) / (self.high - self.low)
     }
 
+    /// A tick as LaTeX writes it.
+    pub fn latex(&self, tick: f64) -> String {
+        let text = self.text(tick);
+        match text.contains('e') {
+            true => format!("${}$", math(&text)),
+            false => text,
+        }
+    }
+
     /// A tick as it is written.
     pub fn format(&self, tick: f64) -> String {
-        let decimals = match self.logarithmic {
-            true => (-tick.log10().floor()).clamp(0.0, 12.0) as usize,
-            false => self.decimals,
-        };
-        let text = format!("{tick:.decimals$}");
+        let text = self.text(tick);
         // Rounding may leave a minus before a zero.
         let zero = text.trim_start_matches(['-', '0', '.']).is_empty();
         if zero {
@@ -92,7 +105,29 @@ impl Axis {
             text.replace('-', "\u{2212}")
         }
     }
+
+    fn text(&self, tick: f64) -> String {
+        if self.logarithmic {
+            let decimals = -tick.log10().floor();
+            return match decimals > MOST_DECIMALS || is_large(tick) {
+                true => exponential(tick, 0),
+                false => format!("{tick:.0$}", decimals.max(0.0) as usize),
+            };
+        }
+        let most = self.low.abs().max(self.high.abs());
+        let step = (self.high - self.low) / self.ticks.len().saturating_sub(1).max(1) as f64;
+        if !is_large(most) && -step.log10().floor() <= MOST_DECIMALS {
+            return format!("{tick:.0$}", self.decimals);
+        }
+        // So many digits that neighbours differ; rounding may leave a trace of a zero.
+        let tick = if tick.abs() < step / 2.0 { 0.0 } else { tick };
+        let digits = most.log10().floor() - (step * 1.000_001).log10().floor();
+        exponential(tick, digits.clamp(0.0, 12.0) as usize)
+    }
 }
+
+/// Ticks that need more have exponents.
+const MOST_DECIMALS: f64 = 6.0;
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +162,24 @@ mod tests {
             ["0.2", "0.5", "1", "2", "5"]
         );
         assert!(Axis::logarithmic(1.0, 1.0).ticks.len() > 1);
+        assert_eq!(
+            written(&Axis::round(0.0, 4.3e7, 5)),
+            ["0", "1e7", "2e7", "3e7", "4e7", "5e7"]
+        );
+        assert_eq!(
+            written(&Axis::round(1.0e6, 1.2e6, 4)),
+            ["1.00e6", "1.05e6", "1.10e6", "1.15e6", "1.20e6"]
+        );
+        assert_eq!(
+            written(&Axis::round(0.0, 4e-9, 4)),
+            ["0", "1e\u{2212}9", "2e\u{2212}9", "3e\u{2212}9", "4e\u{2212}9"]
+        );
+        let decades = Axis::logarithmic(1e-3, 3e40);
+        assert!(decades.ticks.len() < 12 && decades.high >= 3e40, "{decades:?}");
+        assert_eq!(
+            [decades.latex(1e7), decades.latex(0.1)],
+            [r"$1\cdot10^{7}$", "0.1"]
+        );
         let negative = Axis::round(-1.0, 1.0, 4);
         assert_eq!(negative.format(negative.ticks[0]), "\u{2212}1.0");
         assert_eq!(negative.format(-0.0), "0.0");

@@ -2,6 +2,7 @@
 
 use super::{Chart, Curve, Figure, Lines, Panel, Point, Style, Ticks};
 use crate::report::Metric;
+use crate::report::number::fixed;
 use crate::result::{Interpolation, Line, Study};
 
 /// Two panels: the loss with the straight lines that barriers are measured from, and `metric`.
@@ -70,8 +71,9 @@ fn curve(found: &Interpolation, (at, line): (usize, &Line), metric: Metric) -> C
     Curve {
         name: match line.barrier > 0.0 {
             true => format!(
-                "{name}: loss barrier {:.4} at {:.2}",
-                line.barrier, line.barrier_at
+                "{name}: loss barrier {} at {:.2}",
+                fixed(line.barrier, 4),
+                line.barrier_at
             ),
             false => format!("{name}: no loss barrier"),
         },

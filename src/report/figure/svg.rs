@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::model::Figure;
 use super::palette::{Rgb, bar, on_dark};
 use super::scene::{Anchor, Ink, Mark, Scene};
+use crate::report::filters::is_hidden;
 
 /// The page a picture is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +194,7 @@ pub fn xml(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            c if c.is_control() => escaped.push(' '),
+            c if is_hidden(c) => escaped.push(' '),
             c => escaped.push(c),
         }
     }

@@ -29,6 +29,8 @@ pub struct Script<'a> {
     pub experiment: &'a str,
     /// This program.
     pub program: &'a Path,
+    /// Whether it logs JSON.
+    pub json_logs: bool,
     /// Where it runs.
     pub directory: &'a Path,
 }
@@ -111,6 +113,11 @@ impl Script<'_> {
         for line in &self.slurm.setup {
             let _ = writeln!(text, "{line}");
         }
+        let json_logs = if self.json_logs {
+            "export RUNNER_LOG_FORMAT=json\n"
+        } else {
+            ""
+        };
         let _ = write!(
             text,
             "if [ \"$(cat {token} 2>/dev/null)\" != {id} ]; then\n\
@@ -118,7 +125,7 @@ impl Script<'_> {
              \x20   exit 66\n\
              fi\n\
              export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
-             exec {program} {command}\n",
+             {json_logs}exec {program} {command}\n",
             token = word(&self.folder.token()),
             id = self.token,
             program = word(self.program),

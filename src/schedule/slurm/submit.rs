@@ -45,6 +45,8 @@ pub struct Order<'a> {
     pub setting: Setting,
     /// This program.
     pub program: &'a Path,
+    /// Whether it logs JSON.
+    pub json_logs: bool,
     /// Where it runs.
     pub directory: &'a Path,
     /// The time now, for people.
@@ -108,6 +110,7 @@ pub fn submit(store: &Store, queue: &Queue, order: &Order) -> Result<Outcome, Sl
         token: &submission.id,
         experiment: order.experiment,
         program: order.program,
+        json_logs: order.json_logs,
         directory: order.directory,
     };
     order.save_jobs(&folder, &submission)?;

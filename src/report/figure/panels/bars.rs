@@ -6,6 +6,7 @@ use crate::report::figure::layout::SIZE;
 use crate::report::figure::model::{Bar, Bars};
 use crate::report::figure::scene::{Anchor, Ink, Scene};
 use crate::report::figure::text;
+use crate::report::number::fixed;
 
 /// Height of a bar with the room around it.
 const BAR: f64 = 17.0;
@@ -33,12 +34,15 @@ impl Bars {
         text::widest(texts.iter().map(String::as_str), SMALL) + 8.0
     }
 
-    fn written(&self, bar: &Bar) -> String {
+    /// What stands beside a bar.
+    pub(in crate::report::figure) fn written(&self, bar: &Bar) -> String {
         let decimals = self.decimals;
         match bar.value {
             None => "\u{2013}".to_string(),
-            Some((value, None)) => format!("{value:.decimals$}"),
-            Some((value, Some(spread))) => format!("{value:.decimals$} \u{b1} {spread:.decimals$}"),
+            Some((value, None)) => fixed(value, decimals),
+            Some((value, Some(spread))) => {
+                format!("{} \u{b1} {}", fixed(value, decimals), fixed(spread, decimals))
+            }
         }
     }
 

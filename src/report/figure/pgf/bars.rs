@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{Grid, Place, longest, names, number, ticks, wrapped, wrapping};
 use crate::report::figure::model::{Bar, Bars};
 use crate::report::figure::palette::BARS;
+use crate::report::number::{fixed, math};
 
 /// Height of a bar with the room around it, in cm, beside a name of one line and of two, and of all rows of panels, less
 /// what stands between them.
@@ -15,7 +16,7 @@ const HEIGHT: f64 = 15.0;
 impl Bars {
     pub(super) fn grid(&self, across: usize) -> Grid {
         // Written in the smallest font.
-        let written: Vec<String> = self.each.iter().map(|bar| self.number(bar)).collect();
+        let written: Vec<String> = self.each.iter().map(|bar| self.written(bar)).collect();
         let values = 0.25 + longest(written.iter().map(String::as_str)) as f64 * 0.1;
         Grid {
             across,
@@ -32,8 +33,14 @@ impl Bars {
         let decimals = self.decimals;
         match bar.value {
             None => "--".to_string(),
-            Some((value, None)) => format!("{value:.decimals$}"),
-            Some((value, Some(spread))) => format!(r"{value:.decimals$}\pm{spread:.decimals$}"),
+            Some((value, None)) => math(&fixed(value, decimals)),
+            Some((value, Some(spread))) => {
+                format!(
+                    r"{}\pm{}",
+                    math(&fixed(value, decimals)),
+                    math(&fixed(spread, decimals))
+                )
+            }
         }
     }
 

@@ -14,17 +14,21 @@ impl Figure {
         if !legend.is_empty() {
             let entry = 1.0 + longest(legend.iter().map(|(name, _)| *name)) as f64 * 0.145;
             let across = ((TEXT / entry) as usize).clamp(1, legend.len());
-            // An ampersand would not survive as the argument of another command.
+            // An ampersand would not survive as the argument of another command, and may be part of a name.
             let _ = writeln!(
                 out,
-                "\\matrix[ampersand replacement=\\&, row sep=0pt, column sep=3pt, nodes={{font=\\scriptsize, anchor=mid west, inner sep=1pt}}, {below} {{"
+                "\\matrix[row sep=0pt, column sep=3pt, nodes={{font=\\scriptsize, anchor=mid west, inner sep=1pt}}, {below} {{"
             );
             for row in legend.chunks(across) {
                 let entries = row.iter().map(|(name, sample)| {
                     let (image, name) = (image(*sample), latex(name));
-                    format!("{image} \\& \\node {{{name}\\quad}};")
+                    format!("{image} \\pgfmatrixnextcell \\node {{{name}\\quad}};")
                 });
-                let _ = writeln!(out, "{} \\\\", entries.collect::<Vec<_>>().join(" \\&\n"));
+                let _ = writeln!(
+                    out,
+                    "{} \\\\",
+                    entries.collect::<Vec<_>>().join(" \\pgfmatrixnextcell\n")
+                );
             }
             out.push_str("};\n");
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Place, TEXT, colour, coordinates, longest, second_mark, style, ticks};
+use super::{Place, TEXT, colour, coordinates, longest, number, second_mark, style, ticks};
 use crate::report::figure::model::{Lines, Ticks};
 use crate::report::filters::latex;
 
@@ -35,9 +35,9 @@ impl Lines {
             // Left alone, pgfplots marks powers such as 10^-1.5.
             let (_, axis) = self.axes();
             let join = |texts: Vec<String>| texts.join(",");
-            let marks = join(axis.ticks.iter().map(ToString::to_string).collect());
-            let names = join(axis.ticks.iter().map(|tick| axis.format(*tick)).collect());
-            let (low, high) = (axis.low, axis.high);
+            let marks = join(axis.ticks.iter().map(|tick| number(*tick)).collect());
+            let names = join(axis.ticks.iter().map(|tick| axis.latex(*tick)).collect());
+            let (low, high) = (number(axis.low), number(axis.high));
             format!(
                 ", ymode=log, ymin={low}, ymax={high}, ytick={{{marks}}}, yticklabels={{{names}}}, minor tick style={{draw=none}}"
             )

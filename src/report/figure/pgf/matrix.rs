@@ -88,26 +88,29 @@ impl Matrix {
             false => "\\panelwidth".to_string(),
         };
         let stops = (0..4).map(|i| shade(f64::from(i) / 3.0));
+        // There is no matrix of a single row or column: a second one is drawn, outside of the axes.
+        let single = |axis: char, count: usize| match count {
+            1 => format!("{axis}min=-0.5, {axis}max=0.5, "),
+            _ => String::new(),
+        };
+        let limits = single('x', self.columns.len()) + &single('y', self.rows.len());
+        let (down, across) = (self.rows.len().max(2), self.columns.len().max(2));
         let stops: Vec<String> = stops.map(|(r, g, b)| format!("rgb255=({r},{g},{b})")).collect();
         let _ = writeln!(
             out,
-            "{}, y dir=reverse, enlargelimits=false, axis on top, height={height}, colormap={{shares}}{{{}}}, point meta min=0, point meta max=100]",
+            "{}, y dir=reverse, {limits}enlargelimits=false, axis on top, height={height}, colormap={{shares}}{{{}}}, point meta min=0, point meta max=100]",
             self.axes(place),
             stops.join(" "),
         );
         let _ = writeln!(
             out,
-            "\\addplot[matrix plot*, mesh/cols={}, point meta=explicit, forget plot] table[meta=share] {{\nx y share",
-            self.columns.len()
+            "\\addplot[matrix plot*, mesh/cols={across}, point meta=explicit, forget plot] table[meta=share] {{\nx y share"
         );
-        let cells = || {
-            let rows = self.values.iter().enumerate();
-            rows.flat_map(|(row, cells)| {
-                cells
-                    .iter()
-                    .enumerate()
-                    .map(move |(column, value)| (column, row, value))
-            })
+        let values = &self.values;
+        let value = move |row: usize, column: usize| -> Option<f64> { *values.get(row)?.get(column)? };
+        let cells = move || {
+            let places = (0..down).flat_map(move |row| (0..across).map(move |column| (column, row)));
+            places.map(move |(column, row)| (column, row, value(row, column)))
         };
         for (column, row, value) in cells() {
             let share = value.map_or("nan".to_string(), |value| number(self.depth(value) * 100.0));
@@ -117,7 +120,7 @@ impl Matrix {
         let decimals = usize::from(self.columns.len() <= DECIMALS);
         for (column, row, value) in cells().filter(|_| self.written) {
             let Some(value) = value else { continue };
-            let light = lightness(shade(*value)) > 0.55;
+            let light = lightness(shade(value)) > 0.55;
             let _ = writeln!(
                 out,
                 "\\node[font=\\tiny, inner sep=0pt, text={}] at (axis cs:{column},{row}) {{{:.decimals$}}};",

@@ -11,7 +11,8 @@ use std::fmt::Write;
 use super::model::{Chart, Figure, Style};
 use super::palette::{BARS, SERIES, TINTS};
 use super::scene::{CORE, FILLS, RIM, SHAPES, corners};
-use crate::report::filters::latex;
+use crate::report::filters::{is_hidden, latex};
+use crate::report::number::exact;
 
 /// Dashes and marks, in the order of those of the pictures.
 const DASHES: [&str; 4] = ["solid", "dashed", "dotted", "dashdotted"];
@@ -63,7 +64,7 @@ impl Figure {
     /// A `tikzpicture`, to be `\input`.
     pub fn to_pgf(&self) -> String {
         let count = self.panels.len();
-        let mut out = format!("% {}\n", self.title.replace(['\n', '\r'], " "));
+        let mut out = format!("% {}\n", self.title.replace(is_hidden, " "));
         out.push_str(
             "% Needs \\usepackage{pgfplots}\\usepgfplotslibrary{groupplots}\\pgfplotsset{compat=1.16}; is as wide as the text.\n",
         );
@@ -244,5 +245,5 @@ fn coordinates(points: impl IntoIterator<Item = (f64, f64)>) -> String {
 /// Six digits are more than can be seen.
 fn number(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
-    rounded.to_string()
+    exact(rounded)
 }
