@@ -8,6 +8,10 @@ use std::process::Command;
 /// The variable.
 pub const VARIABLE: &str = "RAYON_NUM_THREADS";
 
+/// How many arenas the C library has, of 64 MB of addresses for each thread: the program has an allocator of its own, and
+/// these would count towards a limit (`ulimit -v`).
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
 /// Starts the program over with so many threads per product; returns where the user has set the variable, or the system
 /// does not allow it.
 pub fn set(threads: usize) {
@@ -21,6 +25,7 @@ pub fn set(threads: usize) {
         let _ = Command::new(program)
             .args(std::env::args_os().skip(1))
             .env(VARIABLE, threads.to_string())
+            .env(ARENAS, std::env::var_os(ARENAS).unwrap_or("1".into()))
             .exec();
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What to do where the system gives no more threads.
-pub const THREADS_HINT: &str = "raise the limit on processes and threads (`ulimit -u`), or use fewer: `--jobs 1` with `RAYON_NUM_THREADS=1`";
+pub const THREADS_HINT: &str = "raise the limit on processes (`ulimit -u`) or on memory (`ulimit -v`), or use fewer threads: `--jobs 1` with `RAYON_NUM_THREADS=1`";
 
 /// A result could not be written, read or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,9 @@ impl StoreError {
                 std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
                     Some("a file is in the way: remove it, or choose another folder with `--results DIR`")
                 }
+                std::io::ErrorKind::FileTooLarge => Some(
+                    "raise the limit on the size of files (`ulimit -f`), then run the same command again",
+                ),
                 std::io::ErrorKind::WouldBlock => Some(THREADS_HINT),
                 _ => None,
             },
