@@ -293,7 +293,7 @@ fn pipes_and_devices_are_refused_or_passed_over_at_once() {
     }
     bench.write("neighbour/tiny.toml", TINY);
     bench.write("above.toml", "extends = \"pipe.toml\"\n");
-    let model = format!("{TINY}\n[base]\nmodels = [\"model.pt\", \"model2.pt\"]\n")
+    let model = format!("{TINY}\n[base]\nmodels = \"model*.pt\"\n")
         .replace("[base]\nepochs = 3\nbatch-size = 64\n", "");
     bench.write(
         "models.toml",
