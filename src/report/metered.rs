@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tera::ast::{Expr, ExprVal, FunctionCall, If, MacroCall, Node, WS};
+use tera::ast::{Expr, ExprVal, FunctionCall, If, LogicOperator, MacroCall, Node, WS};
 use tera::{Context, Tera};
 
 use super::budget::{AT, Budget, COUNT, ENTER, GROWING, LEAVE, OF, PART, ROUND};
@@ -135,10 +135,13 @@ impl Meter {
             }
             Node::If(branches, _) => {
                 self.tags += 1;
+                let before = self.conditional;
                 for (_, condition, body) in &mut branches.conditions {
                     self.expression(condition, 0)?;
-                    self.perhaps(body)?;
+                    self.conditional = true;
+                    self.nodes(body)?;
                 }
+                self.conditional = before;
                 if let Some((_, body)) = &mut branches.otherwise {
                     self.perhaps(body)?;
                 }
@@ -220,7 +223,10 @@ impl Meter {
             }
             ExprVal::Logic(logic) => {
                 self.expression(&mut logic.lhs, depth)?;
+                let before = self.conditional;
+                self.conditional |= matches!(logic.operator, LogicOperator::And | LogicOperator::Or);
                 self.expression(&mut logic.rhs, depth)?;
+                self.conditional = before;
             }
             ExprVal::In(both) => {
                 self.expression(&mut both.lhs, depth)?;

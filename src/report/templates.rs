@@ -64,7 +64,7 @@ const METHODS_TEX: &str = include_str!("../../templates/methods-by-split.tex");
 const METHODS_MD: &str = include_str!("../../templates/methods-by-split.md");
 
 /// More than any template; also what the parser takes little memory for.
-const LONGEST: u64 = 256 << 10;
+const LONGEST: u64 = 512 << 10;
 
 /// The template of the page of an experiment.
 const PAGE: &str = "report.html";

@@ -159,7 +159,7 @@ fn files_that_do_not_belong_are_named() {
     bench.put("set/train/cow/c.txt", &png(&planes(5, 1), 5, ColorType::Rgb));
     assert_eq!(
         bench.problem("./set"),
-        "`FOLDER/./set/train/cow/c.txt`: it has 5 x 5 pixels, but 5 of the 6 images have 4 x 4"
+        "`FOLDER/./set/train/cow/c.txt`: it has 5 x 5 pixels, but 9 of the 10 images have 4 x 4"
     );
     let cut = png(&planes(4, 1), 4, ColorType::Rgb);
     bench.put("set/train/cow/c.txt", &cut[..cut.len() - 20]);
