@@ -7,7 +7,7 @@ default:
 ci:
     bash .ci/run
 
-# Unit, integration and documentation tests
+# Run unit, integration and documentation tests
 test *ARGS:
     cargo test {{ ARGS }}
 
@@ -15,11 +15,11 @@ test *ARGS:
 fmt:
     cargo fmt
 
-# Everything generated: docs/manifest.*, the blocks between markers in README.md
+# Generate docs/manifest.*, docs/pictures and the blocks between markers in README.md and docs/
 docs:
     bash scripts/docs.sh
 
-# The library's documentation in a browser
+# Open the library's documentation in a browser
 doc:
     cargo doc --no-deps --open
 
@@ -38,11 +38,11 @@ scale:
     cargo build --release
     bash benches/scale.sh
 
-# Known vulnerabilities of the dependencies; needs GitHub
+# Check the dependencies for known vulnerabilities; needs GitHub
 advisories:
     cargo deny check advisories
 
-# The feature `cuda` without a GPU: compiled, and run on a simulated one. Not part of CI: candle's kernels take minutes.
+# Build the feature `cuda` and run it on a simulated GPU. Not part of CI: candle's kernels take minutes to compile.
 cuda:
     bash scripts/cuda.sh check
     bash scripts/cuda.sh simulate

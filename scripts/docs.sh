@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Regenerates what is generated: docs/manifest.md, docs/manifest.schema.json, docs/pictures/, and the blocks of README.md and
-# docs/reports/ between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. CI runs it and compares.
+# Regenerates docs/manifest.md, docs/manifest.schema.json, docs/pictures/, and the blocks between `<!-- begin: NAME -->` and
+# `<!-- end: NAME -->` in README.md and docs/. CI runs it and compares.
 #
-#   bash scripts/docs.sh          everything but the quickstart's output
-#   bash scripts/docs.sh --run    the quickstart's output, too, in a temporary folder, and docs/page.png, by a Chromium
+#   bash scripts/docs.sh          everything but the quickstart's output and docs/page.png
+#   bash scripts/docs.sh --run    these two as well; docs/page.png requires Chromium
 #
-# BIN names a program built already; `cargo run` may have to build what `cargo test` built with other features.
+# BIN names a built program. Without it, `cargo run` may build again what `cargo test` built with other features.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ program=(cargo run --quiet --)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Puts standard input in place of the block $1 of README.md, or of the file $2.
+# Replaces the block $1 of README.md, or of the file $2, by standard input.
 block() {
     local content="$scratch/block" changed="$scratch/changed" file="${2:-README.md}"
     cat >"$content"
@@ -38,12 +38,19 @@ mkdir -p docs
 runner schema >docs/manifest.schema.json
 runner schema --markdown >docs/manifest.md
 
-# Standard error is no terminal here, so that its width does not matter.
-runner -h 2>/dev/null | fenced text | block help
-runner exec -h 2>/dev/null | fenced text | block exec-help
+# The help of every command, in the order of `runner -h`.
+{
+    runner -h 2>/dev/null | fenced text
+    for command in $(runner -h 2>/dev/null | awk '/^Commands:/ { inside = 1; next } /^$/ { inside = 0 } inside { print $1 }'); do
+        [ "$command" != help ] || continue
+        printf '\n### `runner %s`\n\n' "$command"
+        runner "$command" -h 2>/dev/null | fenced text
+    done
+} | block commands docs/commands.md
 awk '/^## / { inside = $0 == "## Fusion methods" } inside && /^\|/' docs/manifest.md | block methods
-grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest
-block mnist-table <results/mnist-mlp-reference/tables/methods-by-split-accuracy.md
+grep -v '^#' experiments/quickstart.toml | fenced toml | block quickstart-manifest docs/guide.md
+block vgg-table <results/cifar10-vgg11half-reference/tables/methods-by-split-accuracy.md
+block mnist-table docs/reference.md <results/mnist-mlp-reference/tables/methods-by-split-accuracy.md
 
 # From the committed results alone.
 tables=docs/reports/tables.md
@@ -74,11 +81,13 @@ done
 
 if [ "${1:-}" = --run ]; then
     [ -n "${BIN:-}" ] || program=(cargo run --quiet --release --)
-    # No two browsers draw the same pixels, so that this is not compared.
+    # CI does not compare the picture: no two browsers draw the same pixels.
     runner report mnist-mlp-reference --out "$scratch/report.html" >/dev/null
     chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \
         --user-data-dir="$scratch/profile" --window-size=1100,1000 --screenshot=docs/page.png \
         "file://$scratch/report.html" 2>/dev/null
-    { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log"
+    # The first table alone.
+    { runner --results "$scratch/results" exec experiments/quickstart.toml 2>"$scratch/log" |
+        awk '/^\*\*/ && tables++ == 1 { print "..." } tables < 2'
       grep '^quickstart:' "$scratch/log" | sed "s|$scratch/||"; } | fenced text | block quickstart-output
 fi
