@@ -56,11 +56,11 @@ pub fn cpu() -> String {
     let features = [("neon", std::arch::is_aarch64_feature_detected!("neon"))];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let features: [(&str, bool); 0] = [];
-    let names = features.iter().filter(|(_, has)| *has);
-    let names: String = names.map(|(name, _)| format!(" {name}")).collect();
+    let names = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name);
+    let names = names.collect::<Vec<&str>>().join(" ");
     match names.is_empty() {
         true => std::env::consts::ARCH.to_string(),
-        false => format!("{}:{names}", std::env::consts::ARCH),
+        false => format!("{}: {names}", std::env::consts::ARCH),
     }
 }
 

@@ -189,7 +189,8 @@ fn a_cache_that_is_cut_while_it_is_used() {
                 let mut writer = encoder.write_header().expect("header");
                 writer.write_image_data(&pixels).expect("image");
                 writer.finish().expect("end");
-                std::fs::write(folder.join(format!("{index}.png")), bytes).expect("written");
+                let path = folder.join(format!("{index}.png"));
+                runner::result::write_atomic(&path, &bytes).expect("written");
             }
         }
     }

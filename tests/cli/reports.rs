@@ -455,7 +455,7 @@ fn no_empty_table_is_written() {
 fn verifying_tells_another_kind_of_cpu() {
     let bench = Bench::new();
     bench.exec(&[]).ok();
-    let store = runner::result::Store::open(&bench.path("results/tiny")).expect("store");
+    let store = runner::result::Store::open(bench.path("results/tiny")).expect("store");
     let (name, _) = bench.record("fuse-vanilla-averaging-seed=1");
     let mut record = store.load(name.trim_end_matches(".json")).expect("a record");
     let metrics = record.metrics.as_mut().expect("metrics");
