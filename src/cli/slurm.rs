@@ -162,7 +162,7 @@ fn record_killed(
         let record = match (killed.get(&job.name), lost) {
             (Some(end), _) => {
                 let text = end.text();
-                output::failed(&job.name, &text, Some(&end.hint()));
+                output::failed(&job.name, &text, Some(end.hint()));
                 ended(job, &text, Some(end.hint()), &provenance)
             }
             (None, Some(&need)) => skipped(job, &plan.jobs[need].name, &provenance)?,

@@ -307,7 +307,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         for name in ["a#1/100% [x]/m é.toml", "results/q/records/r.json"] {
             std::fs::create_dir_all(path(name).parent().expect("parent")).expect("folder");
-            std::fs::write(path(name), "").expect("file");
+            crate::result::write_atomic(&path(name), b"").expect("file");
         }
         assert_eq!(
             link(&path("results/q"), &path("a#1/100% [x]/m é.toml")).as_deref(),

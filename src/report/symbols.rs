@@ -89,10 +89,10 @@ pub fn push(c: char, to: &mut String) {
         ('\u{a0}'..='\u{17e}', None, _) if !LACKING.contains(c) => to.push(c),
         ('–' | '—' | '‘' | '’' | '“' | '”' | '†' | '‡' | '•' | '…', ..) => to.push(c),
         (_, Some((_, "-")), _) => to.push_str(r"\ensuremath{-}"),
-        (_, Some((_, name)), _) => to.push_str(&format!(r"\ensuremath{{\{name}}}")),
+        (_, Some((_, name)), _) => to.extend([r"\ensuremath{\", name, "}"]),
         (_, _, Some((_, accent))) if to.ends_with(|last: char| last.is_ascii_alphabetic()) => {
             let letter = to.pop().unwrap_or_default();
-            to.push_str(&format!(r"\{accent}{{{letter}}}"));
+            to.extend([r"\", accent, "{", letter.encode_utf8(&mut [0; 4]), "}"]);
         }
         // They join or vary the characters around them.
         ('\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}', ..) => {}
@@ -109,8 +109,21 @@ fn where_known(c: char) -> String {
     };
     let number = format!("U+{:04X}", u32::from(c));
     format!(
-        r"{{\ifdefined\Umathcode {c}\else\ifcsname {declared}\endcsname {c}\else\texttt{{{number}}}\fi\fi}}"
+        r"{{\ifdefined\Umathcode {c}\else\ifcsname {declared}\endcsname {c}\else\texttt{{{number}}}\allowbreak\fi\fi}}"
     )
+}
+
+/// How many characters a character may take in print.
+pub fn width(c: char) -> usize {
+    if c.is_ascii() {
+        return 1;
+    }
+    let mut text = String::new();
+    push(c, &mut text);
+    match text.contains(r"\else") {
+        true => 6,
+        false => 1,
+    }
 }
 
 #[cfg(test)]
@@ -136,8 +149,9 @@ mod tests {
     fn others_have_a_number_where_they_are_not_declared() {
         assert_eq!(
             pushed("中\u{fe0f}"),
-            r"{\ifdefined\Umathcode 中\else\ifcsname u8:\detokenize{中}\endcsname 中\else\texttt{U+4E2D}\fi\fi}"
+            r"{\ifdefined\Umathcode 中\else\ifcsname u8:\detokenize{中}\endcsname 中\else\texttt{U+4E2D}\allowbreak\fi\fi}"
         );
+        assert_eq!(['a', 'é', 'σ', '中'].map(width), [1, 1, 1, 6]);
         assert!(pushed("ą").contains(r"\ifcsname \encodingdefault\string\k\endcsname ą"));
     }
 }

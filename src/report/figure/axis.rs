@@ -51,10 +51,10 @@ impl Axis {
         let decades = (high / low).log10();
         let steps: &[f64] = if decades > 2.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-        let every = (decades / MARKED).ceil().max(1.0) as usize;
+        let every = (decades / MARKED).ceil().max(1.0);
         let last = last + every as i32 - 1;
         let marks = (first..=last)
-            .step_by(every)
+            .step_by(every as usize)
             .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
         let marks: Vec<f64> = marks.collect();
         let from = marks

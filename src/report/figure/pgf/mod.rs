@@ -13,6 +13,7 @@ use super::palette::{BARS, SERIES, TINTS};
 use super::scene::{CORE, FILLS, RIM, SHAPES, corners};
 use crate::report::filters::{is_hidden, latex};
 use crate::report::number::exact;
+use crate::report::symbols::width;
 
 /// Dashes and marks, in the order of those of the pictures.
 const DASHES: [&str; 4] = ["solid", "dashed", "dotted", "dashdotted"];
@@ -156,7 +157,10 @@ fn wrapping(wrapped: bool) -> String {
 }
 
 fn longest<'a>(names: impl Iterator<Item = &'a str>) -> usize {
-    names.map(|name| name.chars().count()).max().unwrap_or(0)
+    names
+        .map(|name| name.chars().map(width).sum::<usize>())
+        .max()
+        .unwrap_or(0)
 }
 
 fn colour(style: Style) -> String {
