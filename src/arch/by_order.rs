@@ -110,7 +110,7 @@ fn alike<'s>(plan: &Plan, state: &'s State) -> Option<(&'s str, &'s str)> {
         }
         let (module, last) = split(&parameter.name);
         let whole = signatures.get(module).map(Vec::as_slice).unwrap_or_default();
-        if let Some(other) = seen.insert((whole, (last, &parameter.shape)), name) {
+        if let Some(other) = seen.insert((whole, (last, parameter.shape.as_slice())), name) {
             return Some((other, name));
         }
     }
