@@ -97,17 +97,20 @@ pub(super) fn renamed(plan: &Plan, state: &State, ordered: bool) -> Result<Optio
     Err(Refusal::Order { reason, pairs })
 }
 
+/// A tensor's role and shape.
+type Signed<'a> = (&'a str, &'a [usize]);
+
 /// Two of the file's tensors that could change places: those of two layers whose tensors have the same roles and shapes.
 fn alike<'s>(plan: &Plan, state: &'s State) -> Option<(&'s str, &'s str)> {
     let signatures = signatures(plan, state);
-    let mut seen: BTreeMap<(&[(&str, &[usize])], &str, &[usize]), &str> = BTreeMap::new();
+    let mut seen: BTreeMap<(&[Signed], Signed), &str> = BTreeMap::new();
     for ((name, _), parameter) in state.iter().zip(&plan.parameters) {
         if *name == parameter.name {
             continue;
         }
         let (module, last) = split(&parameter.name);
         let whole = signatures.get(module).map(Vec::as_slice).unwrap_or_default();
-        if let Some(other) = seen.insert((whole, last, &parameter.shape), name) {
+        if let Some(other) = seen.insert((whole, (last, parameter.shape.as_slice())), name) {
             return Some((other, name));
         }
     }
@@ -115,7 +118,7 @@ fn alike<'s>(plan: &Plan, state: &'s State) -> Option<(&'s str, &'s str)> {
 }
 
 /// By module of the plan: the roles and shapes of its tensors, where they are those of one module of the file, too.
-fn signatures<'p>(plan: &'p Plan, state: &State) -> BTreeMap<&'p str, Vec<(&'p str, &'p [usize])>> {
+fn signatures<'p>(plan: &'p Plan, state: &State) -> BTreeMap<&'p str, Vec<Signed<'p>>> {
     let mut theirs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut ours: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for ((name, _), parameter) in state.iter().zip(&plan.parameters) {
@@ -127,7 +130,7 @@ fn signatures<'p>(plan: &'p Plan, state: &State) -> BTreeMap<&'p str, Vec<(&'p s
         let others = theirs.get(own).into_iter().flatten();
         others.map(|other| ours[other].len()).sum::<usize>() == 1
     };
-    let mut signatures: BTreeMap<&str, Vec<(&str, &[usize])>> = BTreeMap::new();
+    let mut signatures: BTreeMap<&str, Vec<Signed>> = BTreeMap::new();
     for Parameter { name, shape, .. } in &plan.parameters {
         let (module, last) = split(name);
         if is_one(module) {

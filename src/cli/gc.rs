@@ -245,7 +245,7 @@ fn submissions(store: &Store, living: &mut Living, found: &mut Found) -> Result<
         match entry.file_type() {
             Ok(kind) if kind.is_symlink() => found.leave(path, LINK),
             Ok(kind) if kind.is_dir() && Folder::at(&path).is_begun() => {
-                found.stale.push(Stale::folder(path))
+                found.stale.push(Stale::folder(path));
             }
             _ => found.leave(path, "is no submission"),
         }
@@ -335,21 +335,19 @@ fn sort_out(folder: &Path, living: &Living, made: &BTreeSet<&str>, found: &mut F
         let job = job_of(temporary.unwrap_or(&name));
         let lives = job.is_some_and(|job| living.has(job));
         let is_ours = lives || job.is_some_and(|job| made.contains(job)) || temporary == Some("clock");
+        let is_old = || {
+            entry
+                .metadata()
+                .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED)
+        };
         match kind {
             Ok(kind) if kind.is_symlink() && !lives => found.leave(path, LINK),
             Ok(kind) if kind.is_file() && !is_ours => found.leave(path, FOREIGN),
             Ok(kind) if kind.is_dir() => found.leave(path, "is a folder"),
             Ok(kind) if !kind.is_file() => {}
             // Another machine may be at it.
-            Ok(_) if temporary.is_some() => {
-                if entry
-                    .metadata()
-                    .is_ok_and(|metadata| age(&metadata, folder) > ABANDONED)
-                {
-                    found.stale.push(Stale::file(path, What::File));
-                }
-            }
-            Ok(_) if !lives => found.stale.push(Stale::file(path, What::File)),
+            Ok(_) if temporary.is_some() && !is_old() => {}
+            Ok(_) if temporary.is_some() || !lives => found.stale.push(Stale::file(path, What::File)),
             _ => {}
         }
     }

@@ -26,9 +26,9 @@ fn state_dict(p: Pickle, state: &State, prefix: &str) -> Pickle {
     p.ordered(|p| {
         let tensors = state.iter().enumerate();
         tensors.fold(p, |p, (key, (name, tensor))| {
-            let size: Vec<i64> = tensor.dims().iter().map(|&n| n as i64).collect();
-            let stride: Vec<i64> = tensor.stride().iter().map(|&n| n as i64).collect();
-            let elements = tensor.elem_count() as i64;
+            let size: Vec<i64> = tensor.dims().iter().map(|n| n.cast_signed() as i64).collect();
+            let stride: Vec<i64> = tensor.stride().iter().map(|n| n.cast_signed() as i64).collect();
+            let elements = tensor.elem_count().cast_signed() as i64;
             p.text(&format!("{prefix}{name}")).tensor(
                 ("FloatStorage", &key.to_string(), elements),
                 0,
@@ -64,7 +64,7 @@ fn save(bench: &Bench, name: &str, state: &State, body: impl FnOnce(Pickle) -> P
 fn five_pairs(bench: &Bench) -> [&'static str; 5] {
     for (model, state) in models(bench).iter().enumerate() {
         let save = |kind: &str, body: &dyn Fn(Pickle) -> Pickle| {
-            save(bench, &format!("{kind}_{model}.pt"), state, body)
+            save(bench, &format!("{kind}_{model}.pt"), state, body);
         };
         save("plain", &|p| state_dict(p, state, ""));
         save("parallel", &|p| state_dict(p, state, "module."));

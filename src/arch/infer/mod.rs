@@ -126,7 +126,7 @@ pub fn infer(tensors: &[(String, Vec<usize>)], hints: &Hints) -> Result<Inferred
             Ok(found) => return Ok(found),
             // What comes close tells more than that the wrapped names are none.
             Err(error @ InferError::Near { .. }) if !matches!(refused, Some(InferError::Near { .. })) => {
-                refused = Some(error)
+                refused = Some(error);
             }
             Err(error) => drop(refused.get_or_insert(error)),
         }
