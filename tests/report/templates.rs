@@ -144,7 +144,7 @@ fn hostile() -> [(String, bool, &'static str, &'static str); 18] {
         (
             "{% set x = [1] %}{% for i in range(end=99) %}{% set_global x = [x] %}{% endfor %}x".to_owned(),
             false,
-            "1:45",
+            "1:46",
             "lists are inside each other 64 deep",
         ),
         (
