@@ -489,10 +489,10 @@ mod tests {
         file.set_len(1 << 40).expect("a hole");
         let error = read_at_most(&path, 100).expect_err("too large");
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-        fs::write(&path, "text").expect("written");
+        write_atomic(&path, &[b"text"]).expect("written");
         assert_eq!(read_text(&path, 4).expect("short enough"), "text");
         assert!(read_text(&path, 3).is_err());
-        fs::write(&path, b"\xff").expect("written");
+        write_atomic(&path, &[b"\xff"]).expect("written");
         assert!(read_text(&path, 4).is_err());
     }
 

@@ -24,7 +24,7 @@ const STACK: usize = 8 << 20;
 /// The usual columns of images.
 pub(super) const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
 /// More rows than any file of a known data set; a damaged file may claim any number.
-const MOST_ROWS: usize = 1 << 20;
+const MOST_ROWS: u64 = 1 << 20;
 
 /// Rows in the order of the file.
 pub(super) struct Rows {
@@ -37,12 +37,12 @@ pub(super) struct Rows {
 /// Reads all rows of the columns with these names.
 ///
 /// On an error, says what is wrong.
-pub(super) fn read(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
+pub(super) fn read(bytes: &Bytes, columns: &Columns) -> Result<Rows, String> {
     // The library takes some offsets and encodings for granted and panics where they are damaged.
     guard::run(STACK, || rows(bytes, columns)).unwrap_or_else(|error| Err(error.to_string()))
 }
 
-fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
+fn rows(bytes: &Bytes, columns: &Columns) -> Result<Rows, String> {
     let file = SerializedFileReader::new(bytes.clone()).map_err(text)?;
     let schema = file.metadata().file_metadata().schema_descr();
     let (image, label) = (
@@ -53,10 +53,12 @@ fn rows(bytes: Bytes, columns: &Columns) -> Result<Rows, String> {
         images: Vec::new(),
         labels: Vec::new(),
     };
-    let mut unpacked = Unpacked::of(&bytes);
+    let mut unpacked = Unpacked::of(bytes);
     let claimed = file.metadata().row_groups().iter();
-    let claimed = claimed.fold(0_i64, |sum, group| sum.saturating_add(group.num_rows().max(0)));
-    if claimed > MOST_ROWS as i64 {
+    let claimed = claimed.fold(0_u64, |sum, group| {
+        sum.saturating_add(group.num_rows().unsigned_abs())
+    });
+    if claimed > MOST_ROWS {
         return Err(format!(
             "it claims {claimed} rows, at most {MOST_ROWS} are read from a file"
         ));

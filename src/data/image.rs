@@ -124,16 +124,14 @@ fn other(bytes: &[u8]) -> String {
         return (*name).to_owned();
     }
     let start = &bytes[..bytes.len().min(4)];
-    match start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        true => format!("a file that begins with {:?}", String::from_utf8_lossy(start)),
-        false => {
-            let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!(
-                "a file that begins with the bytes {} (hexadecimal)",
-                hex.join(" ")
-            )
-        }
+    if start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return format!("a file that begins with {:?}", String::from_utf8_lossy(start));
     }
+    let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "a file that begins with the bytes {} (hexadecimal)",
+        hex.join(" ")
+    )
 }
 
 /// Palettes and fewer than 8 bits are expanded.

@@ -129,7 +129,7 @@ impl Thrift<'_> {
             ..Page::default()
         };
         let mut id = 0;
-        while let Some(kind) = self.field(&mut id)? {
+        while let kind @ 1.. = self.field(&mut id)? {
             match (id, kind) {
                 (2, 5) => page.unpacked = self.whole()?,
                 (3, 5) => page.packed = self.whole()?,
@@ -143,7 +143,7 @@ impl Thrift<'_> {
 
     fn data(&mut self, page: &mut Page, encoding: i64) -> Option<()> {
         let mut id = 0;
-        while let Some(kind) = self.field(&mut id)? {
+        while let kind @ 1.. = self.field(&mut id)? {
             match kind {
                 5 if id == 1 => page.values = self.whole()?,
                 5 if id == encoding => page.encoding = self.whole()?,
@@ -153,18 +153,17 @@ impl Thrift<'_> {
         Some(())
     }
 
-    /// The kind of the next field, if there is one; `id` is that of the field before.
-    fn field(&mut self, id: &mut i64) -> Option<Option<u8>> {
+    /// The kind of the next field, 0 at the end of a structure; `id` is that of the field before.
+    fn field(&mut self, id: &mut i64) -> Option<u8> {
         let byte = self.byte()?;
         let kind = byte & 15;
-        if kind == 0 {
-            return Some(None);
+        if kind > 0 {
+            *id = match byte >> 4 {
+                0 => self.whole()?,
+                step => id.checked_add(i64::from(step))?,
+            };
         }
-        *id = match byte >> 4 {
-            0 => self.whole()?,
-            step => id.checked_add(i64::from(step))?,
-        };
-        Some(Some(kind))
+        Some(kind)
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
@@ -191,7 +190,7 @@ impl Thrift<'_> {
             }
             12 => {
                 let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
+                while let kind @ 1.. = self.field(&mut id)? {
                     self.skip(kind, depth.checked_sub(1)?)?;
                 }
             }

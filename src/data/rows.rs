@@ -47,8 +47,8 @@ pub(super) fn class_of(values: &[i64]) -> Result<i64, String> {
     }
     let ones = values.iter().filter(|&&value| value == 1).count();
     let zeros = values.iter().filter(|&&value| value == 0).count();
-    match values.iter().position(|&value| value == 1) {
-        Some(class) if ones == 1 && zeros == values.len() - 1 => Ok(class as i64),
+    match (0..).zip(values).find(|(_, value)| **value == 1) {
+        Some((class, _)) if ones == 1 && zeros == values.len() - 1 => Ok(class),
         _ => Err(format!(
             "is a list of {} numbers, neither one label nor a 1 among zeros: one label for each image is needed",
             values.len()
@@ -88,7 +88,7 @@ pub(super) fn append(
     images: &mut Images,
 ) -> Result<(), String> {
     let encoded = content.len() as u64;
-    let rows = hub::read(Bytes::from(content), columns)?;
+    let rows = hub::read(&Bytes::from(content), columns)?;
     check_size(rows.images.len(), shape, encoded)?;
     let labels: Result<Vec<u32>, String> = rows
         .labels
@@ -109,7 +109,7 @@ pub(super) fn append(
 
 /// `[C, H, W]` of the images of a file: height and width of the first, three channels if any has colour.
 pub(super) fn shape(content: Vec<u8>, columns: &Columns) -> Result<Option<[usize; 3]>, String> {
-    let rows = hub::read(Bytes::from(content), columns)?;
+    let rows = hub::read(&Bytes::from(content), columns)?;
     let headers: Vec<Result<[usize; 3], String>> = rows
         .images
         .par_iter()

@@ -268,9 +268,8 @@ impl Meter {
     }
 
     fn arguments(&mut self, call: &mut FunctionCall, depth: usize) -> Result<(), Problem> {
-        for argument in call.args.values_mut() {
-            self.value(argument, depth)?;
-        }
+        let mut arguments = call.args.values_mut();
+        arguments.try_for_each(|argument| self.value(argument, depth))?;
         if call.name == "range" || GROWING.contains(&call.name.as_str()) {
             call.args.insert(AT.to_owned(), whole(self.at()));
         }
@@ -315,7 +314,7 @@ impl Meter {
 }
 
 fn whole(number: usize) -> Expr {
-    Expr::new(ExprVal::Int(number as i64))
+    Expr::new(ExprVal::Int(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
 fn call(name: &str, at: usize, of: Expr) -> FunctionCall {

@@ -78,8 +78,7 @@ fn measure(inside: &str, close: &str) -> (usize, u64) {
     let (mut quote, mut depth, mut steps) = (None, 0_u32, 0_u64);
     for (at, byte) in inside.bytes().enumerate() {
         match (quote, byte) {
-            (Some(open), _) if open == byte => quote = None,
-            (Some(_), _) => {}
+            (Some(open), _) => quote = Some(open).filter(|_| open != byte),
             (None, b'"' | b'\'' | b'`') => quote = Some(byte),
             (None, b'(' | b'[') => {
                 depth += 1;
@@ -97,18 +96,18 @@ fn measure(inside: &str, close: &str) -> (usize, u64) {
 #[derive(Default)]
 struct Lines {
     counted: usize,
-    lines: usize,
+    before: usize,
     start: usize,
 }
 
 impl Lines {
     fn place(&mut self, text: &str, at: usize) -> Place {
         for (newline, _) in text[self.counted..at].match_indices('\n') {
-            self.lines += 1;
+            self.before += 1;
             self.start = self.counted + newline + 1;
         }
         self.counted = at;
-        (self.lines + 1, text[self.start..at].chars().count() + 1)
+        (self.before + 1, text[self.start..at].chars().count() + 1)
     }
 }
 

@@ -121,7 +121,9 @@ struct Slow;
 
 /// Whether a body came too slowly.
 pub(super) fn is_slow(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Slow>())
+    error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Slow>)
 }
 
 impl<R> Paced<R> {

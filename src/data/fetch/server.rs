@@ -81,8 +81,9 @@ fn answer(mut stream: TcpStream, answers: &mut [(String, Answer)], log: &Asked) 
     }
     if answer.endless {
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        let piece = vec![b'x'; 1 << 16];
         loop {
-            stream.write_all(&[b'x'; 1 << 16])?;
+            stream.write_all(&piece)?;
         }
     }
     let total = answer.body.len();

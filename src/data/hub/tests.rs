@@ -14,7 +14,7 @@ fn row(image: &[u8], label: i64) -> Row {
 
 fn found(file: Vec<u8>, labels: &[&str]) -> Result<(Vec<Vec<u8>>, Vec<i64>), String> {
     let rows = read(
-        Bytes::from(file),
+        &Bytes::from(file),
         &Columns {
             labels,
             ..Columns::default()
@@ -110,7 +110,7 @@ fn lists_are_one_label_or_a_one_among_zeros_and_nothing_else() {
     assert_eq!(labels(&[&[3], &[0], &[7]]), Ok(vec![3, 0, 7]));
     assert_eq!(labels(&[&[0, 0, 1], &[1, 0, 0], &[0, 1, 0]]), Ok(vec![2, 0, 1]));
     for rows in [[[0, 1], [1, 1]], [[0, 1], [2, 5]], [[0, 1], [0, 0]]] {
-        let problem = labels(&rows.each_ref().map(|row| row.as_slice())).expect_err("no label");
+        let problem = labels(&rows.each_ref().map(<[i64; 2]>::as_slice)).expect_err("no label");
         assert_eq!(
             problem,
             "rows from 0 on: row 1: `label.list.element` is a list of 2 numbers, neither one label nor a 1 among zeros: one \

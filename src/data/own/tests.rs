@@ -179,7 +179,7 @@ fn files_that_do_not_belong_are_named() {
     assert!(
         bench
             .problem("./set")
-            .contains("cannot find the folder `test` in")
+            .contains("it has a folder `train`, but no folder `test`")
     );
     let missing = bench.load("./sett").expect_err("not there");
     assert!(
