@@ -80,7 +80,9 @@ impl CheckpointError {
         match self {
             Self::Torch(error) => error.hint(),
             Self::Unknown { .. } => Some("give a file written by `torch.save`, safetensors or `runner`"),
-            Self::Entry { .. } | Self::Corrupt { .. } => Some("the file is damaged or incomplete: copy it again from where it comes from, or save it again"),
+            Self::Entry { .. } | Self::Corrupt { .. } => Some(
+                "the file is damaged or incomplete: copy it again from where it comes from, or save it again",
+            ),
             Self::Io { .. } | Self::Store(_) | Self::Candle(_) => None,
         }
     }

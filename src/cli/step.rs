@@ -278,8 +278,8 @@ fn layers(
     for pattern in models.iter().flat_map(|models| models.lines()) {
         let hint = || files::brackets(pattern).unwrap_or_else(|| HINT.to_string());
         let found = files::matching(pattern);
-        let found =
-            found.map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), hint()))?;
+        let found = found
+            .map_err(|error| CliError::usage(format!("`{pattern}` is not a pattern: {error}"), hint()))?;
         if found.is_empty() {
             return Err(CliError::usage(format!("no file matches `{pattern}`"), hint()));
         }

@@ -17,7 +17,10 @@ pub fn show(warnings: &[Problem]) {
     }
     if warnings.len() > MAX_SHOWN {
         let more = warnings.len() - MAX_SHOWN;
-        let _ = writeln!(err, "warning: {more} more are listed by `runner check --format json`\n");
+        let _ = writeln!(
+            err,
+            "warning: {more} more are listed by `runner check --format json`\n"
+        );
     }
 }
 

@@ -73,10 +73,11 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Own<'a>, DataError> {
         return Err(missing(&format!("the folder `{}`", name_of(&path)), folder));
     }
     let (home, form) = if pattern {
-        let found = crate::files::matching(&path.to_string_lossy()).map_err(|error| DataError::Impossible {
-            what: "load the data set",
-            problem: format!("`{}` is no pattern: {error}", settings.name),
-        })?;
+        let found =
+            crate::files::matching(&path.to_string_lossy()).map_err(|error| DataError::Impossible {
+                what: "load the data set",
+                problem: format!("`{}` is no pattern: {error}", settings.name),
+            })?;
         let mut files: Vec<PathBuf> = found.into_iter().filter(|path| is_parquet(path)).collect();
         // The order of rows is part of the data's hash, and so of keys: it stays that of text.
         files.sort_unstable();

@@ -61,8 +61,13 @@ pub fn matching(given: &str) -> Result<Vec<PathBuf>, PatternError> {
     if path.exists() {
         return Ok(vec![path]);
     }
-    let folders = given.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
-    let there = folders.take_while(|&end| Path::new(&given[..end]).is_dir()).last();
+    let folders = given
+        .match_indices('/')
+        .map(|(end, _)| end)
+        .filter(|end| *end > 0);
+    let there = folders
+        .take_while(|&end| Path::new(&given[..end]).is_dir())
+        .last();
     let (literal, pattern) = given.split_at(there.unwrap_or(0));
     let found = glob::glob(&format!("{}{pattern}", Pattern::escape(literal)))?;
     // What cannot be looked into has nothing for us.
@@ -124,18 +129,32 @@ mod tests {
     fn a_path_that_exists_is_no_pattern() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let at = |name: &str| format!("{}/{name}", folder.path().display());
-        for name in ["run[1]/model_10.pt", "run[1]/model_2.pt", "run1/model_7.pt", "a*.pt", "ab.pt"] {
+        for name in [
+            "run[1]/model_10.pt",
+            "run[1]/model_2.pt",
+            "run1/model_7.pt",
+            "a*.pt",
+            "ab.pt",
+        ] {
             let path = PathBuf::from(at(name));
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             std::fs::write(path, "").expect("written");
         }
         let found = |pattern: &str| -> Vec<String> {
             let files = matching(&at(pattern)).expect("a pattern");
-            let name = |path: &PathBuf| path.strip_prefix(folder.path()).expect("below").display().to_string();
+            let name = |path: &PathBuf| {
+                path.strip_prefix(folder.path())
+                    .expect("below")
+                    .display()
+                    .to_string()
+            };
             files.iter().map(name).collect()
         };
         assert_eq!(found("run[1]/model_2.pt"), ["run[1]/model_2.pt"]);
-        assert_eq!(found("run[1]/model_*.pt"), ["run[1]/model_2.pt", "run[1]/model_10.pt"]);
+        assert_eq!(
+            found("run[1]/model_*.pt"),
+            ["run[1]/model_2.pt", "run[1]/model_10.pt"]
+        );
         assert_eq!(found("run[[]1]/model_2.pt"), ["run[1]/model_2.pt"]);
         assert_eq!(found("run[12]/*.pt"), ["run1/model_7.pt"]);
         assert_eq!(found("a*.pt"), ["a*.pt"]);

@@ -274,11 +274,17 @@ impl Resolver<'_> {
             let at = |key: &str| [adjustment.at.as_slice(), &[key.to_string()]].concat();
             if !adjustments.held.contains(&number) {
                 let warning = self.layers.problem(&at(WHEN), false, "this `when` never holds");
-                self.warnings
-                    .push(warning.hint("no combination has all these values: leave the adjustment out, or correct them"));
+                self.warnings.push(
+                    warning.hint(
+                        "no combination has all these values: leave the adjustment out, or correct them",
+                    ),
+                );
                 continue;
             }
-            let methods = adjustment.set.keys().filter(|name| METHODS.iter().any(|info| info.name == *name));
+            let methods = adjustment
+                .set
+                .keys()
+                .filter(|name| METHODS.iter().any(|info| info.name == *name));
             for name in methods {
                 let place = at(name);
                 if self.adjusted_methods.contains(&place) {

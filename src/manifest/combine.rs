@@ -25,7 +25,10 @@ impl Growing {
     /// Appends the seeds that the list lacks; whether there were any.
     pub fn extend(&mut self, number: usize, list: &mut Vec<u64>, seeds: &[u64]) -> bool {
         let before = list.len();
-        let known = self.0.entry(number).or_insert_with(|| list.iter().copied().collect());
+        let known = self
+            .0
+            .entry(number)
+            .or_insert_with(|| list.iter().copied().collect());
         list.extend(seeds.iter().copied().filter(|seed| known.insert(*seed)));
         list.len() > before
     }
@@ -73,7 +76,13 @@ impl Resolver<'_> {
                     continue;
                 };
                 if known.is_empty() {
-                    known.extend(point.fusions.iter().enumerate().map(|(i, fusion)| (fusion.identity(), i)));
+                    known.extend(
+                        point
+                            .fusions
+                            .iter()
+                            .enumerate()
+                            .map(|(i, fusion)| (fusion.identity(), i)),
+                    );
                 }
                 for fusion in self.adjusted_fusions(&point.methods, extra) {
                     let next = point.fusions.len();
@@ -86,7 +95,12 @@ impl Resolver<'_> {
                 }
             }
             point.fusions.retain(|fusion| !fusion.seeds.is_empty());
-            let of_fusions: BTreeSet<u64> = point.fusions.iter().flat_map(|fusion| &fusion.seeds).copied().collect();
+            let of_fusions: BTreeSet<u64> = point
+                .fusions
+                .iter()
+                .flat_map(|fusion| &fusion.seeds)
+                .copied()
+                .collect();
             let of_fusions: Vec<u64> = of_fusions.into_iter().collect();
             Growing::default().extend(0, &mut point.seeds, &of_fusions);
             self.check_models(point);
@@ -99,8 +113,10 @@ impl Resolver<'_> {
                 continue;
             }
             let warning = self.layers.problem(&at, false, "this `[[include]]` adds nothing");
-            self.warnings
-                .push(warning.hint("the manifest has these combinations anyway: leave it out, or correct its values"));
+            self.warnings.push(
+                warning
+                    .hint("the manifest has these combinations anyway: leave it out, or correct its values"),
+            );
         }
         points.retain(|point| !point.seeds.is_empty());
         coordinates(&mut points);
@@ -126,7 +142,13 @@ impl Resolver<'_> {
     }
 
     /// Takes the excluded seeds from the point, and gives it the listed fusions with the seeds that are left to each.
-    fn without_excluded(&mut self, point: &mut Point, settings: &Json, fusions: &[FusionPoint], excludes: &Excludes) {
+    fn without_excluded(
+        &mut self,
+        point: &mut Point,
+        settings: &Json,
+        fusions: &[FusionPoint],
+        excludes: &Excludes,
+    ) {
         let of_base = |seed| Facts {
             settings,
             seed,
@@ -135,7 +157,9 @@ impl Resolver<'_> {
         let seeds = std::mem::take(&mut point.seeds);
         let (gone, left): (Vec<u64>, Vec<u64>) = match excludes.bases.is_empty() {
             true => (Vec::new(), seeds),
-            false => seeds.into_iter().partition(|&seed| excludes.bases.any(&of_base(seed))),
+            false => seeds
+                .into_iter()
+                .partition(|&seed| excludes.bases.any(&of_base(seed))),
         };
         point.seeds = left;
         let gone: HashSet<u64> = gone.into_iter().collect();
@@ -148,7 +172,12 @@ impl Resolver<'_> {
                 };
                 excludes.fusions.any(&facts) || gone.contains(&seed)
             };
-            let seeds = point.listed.iter().copied().filter(|&seed| !dropped(seed)).collect();
+            let seeds = point
+                .listed
+                .iter()
+                .copied()
+                .filter(|&seed| !dropped(seed))
+                .collect();
             point.fusions.push(FusionPoint { seeds, ..fusion });
         }
     }
@@ -164,7 +193,9 @@ impl Resolver<'_> {
             if self.layers.is_shared(&at) {
                 continue;
             }
-            let warning = self.layers.problem(&at, false, "this `[[exclude]]` drops nothing");
+            let warning = self
+                .layers
+                .problem(&at, false, "this `[[exclude]]` drops nothing");
             self.warnings
                 .push(warning.hint("no combination has all these values: leave it out, or correct them"));
         }

@@ -29,7 +29,8 @@ pub(super) fn complete(
         merge(&mut full[section], &given[section]);
     }
     // It follows from the epochs, which differ from point to point.
-    if given["base"]["warmup-epochs"].is_null() && (given["base"]["epochs"].is_array() || adjusts_epochs)
+    if given["base"]["warmup-epochs"].is_null()
+        && (given["base"]["epochs"].is_array() || adjusts_epochs)
         && let Some(base) = full["base"].as_object_mut()
     {
         base.remove("warmup-epochs");

@@ -238,7 +238,9 @@ pub(super) fn unknown_key(layers: &Layers, at: &[String], valid: &[&str]) -> Pro
     let problem = layers.problem(at, true, format!("unknown key `{name}`"));
     let other = match &problem.origin {
         // Other programs have variables of that beginning, too.
-        Some(origin) if origin.starts_with(ENVIRONMENT) => Some("unset the variable, if it is another program's".to_string()),
+        Some(origin) if origin.starts_with(ENVIRONMENT) => {
+            Some("unset the variable, if it is another program's".to_string())
+        }
         _ => layers.way_out(at),
     };
     problem.hint(or_else(suggestion(name, valid), other))
@@ -293,16 +295,20 @@ pub fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
 fn other_form(key: &str, found: &Actual, expected: &str) -> Option<String> {
     let is_number = plain_type(expected).contains("number");
     match (found, plain_type(expected).as_str()) {
-        (Actual::Float(value), "a whole number, 0 or more") if value.fract() == 0.0 && *value >= 0.0 => {
-            Some(format!("{value:?} has a decimal point or an exponent: write `{value}`"))
-        }
+        (Actual::Float(value), "a whole number, 0 or more") if value.fract() == 0.0 && *value >= 0.0 => Some(
+            format!("{value:?} has a decimal point or an exponent: write `{value}`"),
+        ),
         (Actual::Str(text), _) if is_number => {
-            let number: f64 = text.trim().parse().ok().filter(|number: &f64| number.is_finite())?;
+            let number: f64 = text
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite())?;
             Some(format!("write `{number}`, without quotes"))
         }
-        (Actual::Bool(_) | Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_), "text") => {
-            Some(format!("text stands in quotes: `{key} = \"{}\"`", plain_value(found)))
-        }
+        (Actual::Bool(_) | Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_), "text") => Some(
+            format!("text stands in quotes: `{key} = \"{}\"`", plain_value(found)),
+        ),
         (Actual::Bool(_) | Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_), "a list") => {
             Some(format!("write `{key} = [{}]`", plain_value(found)))
         }

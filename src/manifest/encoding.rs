@@ -19,7 +19,9 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
     let marked = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark));
     // Every other byte of English in UTF-16 is zero.
     let unmarked = bytes.len() > 3 && (bytes[..2].contains(&0) || bytes[2..4].contains(&0));
-    let wide = marked.map(|(_, encoding)| *encoding).or(unmarked.then_some("UTF-16"));
+    let wide = marked
+        .map(|(_, encoding)| *encoding)
+        .or(unmarked.then_some("UTF-16"));
     if let Some(encoding) = wide {
         let problem = Problem::new(format!("`{name}` is {encoding}, and a manifest is UTF-8"));
         return Err(problem.hint(format!(

@@ -288,7 +288,9 @@ impl Reader {
 fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceFile, Dict), ManifestError> {
     let missing = match &extended_at {
         Some(_) => Some("paths of `extends` start from the folder of the manifest that has them"),
-        None if Path::new("experiments").is_dir() => Some("`experiments/` holds the manifests that come with the project"),
+        None if Path::new("experiments").is_dir() => {
+            Some("`experiments/` holds the manifests that come with the project")
+        }
         None => Some("paths start from the folder `runner` is started in"),
     };
     let unreadable = |source: std::io::Error| Problem {
@@ -308,7 +310,10 @@ fn read_file(path: &Path, extended_at: Option<Box<Location>>) -> Result<(SourceF
         .map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         let limit = MAX_BYTES >> 20;
-        let message = format!("`{}` is too large for a manifest, at most {limit} MB", path.display());
+        let message = format!(
+            "`{}` is too large for a manifest, at most {limit} MB",
+            path.display()
+        );
         return Err(Problem::new(message).into());
     }
     let text = encoding::text(path, bytes)?;

@@ -56,7 +56,9 @@ impl Work {
         let fusions = self.fusions.values().map(|(selection, number)| match selection {
             Selection::All | Selection::First(_) => *number,
             Selection::Groups(groups) => {
-                let groups = groups.number(models as usize).map_or(MAX_GROUPS, |(_, number)| number);
+                let groups = groups
+                    .number(models as usize)
+                    .map_or(MAX_GROUPS, |(_, number)| number);
                 number.saturating_mul(groups)
             }
         });
@@ -78,7 +80,10 @@ impl Resolver<'_> {
         let models = models(axes, dict);
         let each = points / (models.len() as u64).max(1);
         let jobs = models.iter().fold(0_u64, |jobs, &models| {
-            let of_models = work.jobs(models).saturating_mul(each).saturating_mul(seeds as u64);
+            let of_models = work
+                .jobs(models)
+                .saturating_mul(each)
+                .saturating_mul(seeds as u64);
             jobs.saturating_add(of_models)
         });
         // What is fine-tuned is a job of its own.
@@ -99,7 +104,10 @@ impl Resolver<'_> {
         };
         if what == "jobs" {
             add(seeds, "seeds");
-            add(models.iter().copied().max().unwrap_or_default() as usize, "models");
+            add(
+                models.iter().copied().max().unwrap_or_default() as usize,
+                "models",
+            );
             add(work.listed, "fusions");
             add(work.method_seeds, "method seeds");
         }
@@ -109,7 +117,10 @@ impl Resolver<'_> {
             None => vec!["seeds".to_string()],
         };
         let factors = factors.join(" x ");
-        let message = format!("the manifest makes {} {what}, and {limit} is the limit: {factors}", shown(number));
+        let message = format!(
+            "the manifest makes {} {what}, and {limit} is the limit: {factors}",
+            shown(number)
+        );
         let problem = self.layers.problem(&at, true, message);
         self.problems
             .push(problem.hint("give fewer values, divide it into several manifests, or list single combinations as `[[include]]`"));
@@ -122,7 +133,8 @@ impl Resolver<'_> {
         if size.included <= MAX_JOBS {
             return false;
         }
-        let message = format!("the `[[include]]` up to this one add more than {MAX_JOBS} jobs, which is the limit");
+        let message =
+            format!("the `[[include]]` up to this one add more than {MAX_JOBS} jobs, which is the limit");
         let problem = self.layers.problem(path, true, message);
         self.problems
             .push(problem.hint("divide the manifest into several"));
@@ -161,7 +173,13 @@ fn product(axes: &[Axis]) -> u64 {
 
 /// `3 hidden`, the axes' last names.
 fn factors(axes: &[Axis]) -> Vec<String> {
-    let factor = |axis: &Axis| format!("{} {}", axis.values.len(), axis.path.last().map_or("", String::as_str));
+    let factor = |axis: &Axis| {
+        format!(
+            "{} {}",
+            axis.values.len(),
+            axis.path.last().map_or("", String::as_str)
+        )
+    };
     axes.iter().map(factor).collect()
 }
 
@@ -170,7 +188,11 @@ fn models(axes: &[Axis], dict: &Dict) -> Vec<u64> {
     let axis = |section: &str, key: &str| axes.iter().find(|axis| axis.path == [section, key]);
     let given = |section: &str, key: &str| dict.get(section)?.as_dict()?.get(key);
     let length = |value: &Value| value.as_array().map_or(1, |seeds| seeds.len() as u64);
-    let number = |value: &Value| value.to_u128().map_or(1, |parts| u64::try_from(parts).unwrap_or(u64::MAX));
+    let number = |value: &Value| {
+        value
+            .to_u128()
+            .map_or(1, |parts| u64::try_from(parts).unwrap_or(u64::MAX))
+    };
     if dict.contains_key(MODEL_SET) {
         return match axis(MODEL_SET, "seeds") {
             Some(axis) => axis.values.iter().map(length).collect(),

@@ -49,11 +49,14 @@ impl Facts<'_> {
     fn value(&self, target: &Target) -> String {
         match target {
             Target::Seed => comparable(&Json::from(self.seed)),
-            Target::Base(path) => comparable(path.iter().fold(self.settings, |value, key| &value[key.as_str()])),
-            Target::Method => comparable(&self.fusion.map_or(Json::Null, |fusion| Json::from(fusion.name))),
-            Target::Parameter(name) => {
-                comparable(self.fusion.map_or(&Json::Null, |fusion| &fusion.parameters[name.as_str()]))
+            Target::Base(path) => {
+                comparable(path.iter().fold(self.settings, |value, key| &value[key.as_str()]))
             }
+            Target::Method => comparable(&self.fusion.map_or(Json::Null, |fusion| Json::from(fusion.name))),
+            Target::Parameter(name) => comparable(
+                self.fusion
+                    .map_or(&Json::Null, |fusion| &fusion.parameters[name.as_str()]),
+            ),
             Target::First => comparable(&match self.fusion.map(|fusion| fusion.selection) {
                 Some(Selection::First(n)) => Json::from(n),
                 _ => Json::Null,
@@ -159,7 +162,10 @@ impl Index {
             let values: Vec<String> = shape.targets.iter().map(|target| facts.value(target)).collect();
             let entry = shape.by_values.get(&values);
             let fulfilled = |accepted: &[Vec<String>]| {
-                accepted.iter().zip(&values).all(|(accepted, value)| accepted.contains(value))
+                accepted
+                    .iter()
+                    .zip(&values)
+                    .all(|(accepted, value)| accepted.contains(value))
             };
             let long = shape.long.iter().filter(|(accepted, _)| fulfilled(accepted));
             for entry in entry.into_iter().chain(long.map(|(_, entry)| entry)) {
@@ -192,7 +198,9 @@ impl Index {
             #[allow(clippy::iter_over_hash_type)]
             let listed = shape.by_values.values();
             let long = shape.long.iter().map(|(_, entry)| entry);
-            let met = listed.chain(long).filter(|entry| entry.met.load(Ordering::Relaxed));
+            let met = listed
+                .chain(long)
+                .filter(|entry| entry.met.load(Ordering::Relaxed));
             met.flat_map(|entry| entry.selectors.iter().copied())
         })
     }

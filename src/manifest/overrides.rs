@@ -70,7 +70,8 @@ impl Override {
     fn apply(&self, dict: &mut Dict, warnings: &mut Vec<Problem>) -> Result<(), Problem> {
         if self.path.first().is_some_and(|key| key == "extends") {
             let problem = Problem::new("`extends` can stand in a manifest only");
-            return Err(problem.hint("write a manifest of two lines that extends the other, or give the keys themselves"));
+            return Err(problem
+                .hint("write a manifest of two lines that extends the other, or give the keys themselves"));
         }
         if self.path.len() > MAX_DEPTH {
             let message = format!("the key has {} parts, more than {MAX_DEPTH}", self.path.len());

@@ -109,7 +109,11 @@ impl Resolver<'_> {
                     known.len() - before
                 };
                 points.included[number] |= new > 0;
-                let each = if selector.is_base_only() { work.jobs(models) } else { models };
+                let each = if selector.is_base_only() {
+                    work.jobs(models)
+                } else {
+                    models
+                };
                 if self.too_many_included(&path, each.saturating_mul(new as u64), size) {
                     return;
                 }

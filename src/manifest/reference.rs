@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::schema::{schema, methods as method_tables, which_models, with_axes};
+use super::schema::{methods as method_tables, schema, which_models, with_axes};
 use crate::arch::ARCHITECTURES;
 use crate::fusion::{Arity, METHODS};
 

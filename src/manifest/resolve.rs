@@ -210,7 +210,9 @@ impl Resolver<'_> {
                     .layers
                     .problem(&at, true, format!("`{key}` must be a table, `[{key}]`"));
                 let hint = match self.layers.dict.get(key).and_then(Value::as_str) {
-                    Some(name) if key == "dataset" => Some(format!("for example `dataset = {{ name = \"{name}\" }}`")),
+                    Some(name) if key == "dataset" => {
+                        Some(format!("for example `dataset = {{ name = \"{name}\" }}`"))
+                    }
                     _ => None,
                 };
                 self.problems.push(Problem { hint, ..problem });
@@ -259,7 +261,10 @@ impl Resolver<'_> {
                             .hint("drop one of the two"),
                     );
                 } else if let Some(label) = &fusion.label
-                    && *labels.entry(label.clone()).or_insert_with(|| fusion.entry.clone()) != fusion.entry
+                    && *labels
+                        .entry(label.clone())
+                        .or_insert_with(|| fusion.entry.clone())
+                        != fusion.entry
                 {
                     let mut at = path.clone();
                     at.push("label".into());

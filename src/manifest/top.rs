@@ -15,9 +15,12 @@ impl Resolver<'_> {
         match self.layers.dict.get("name") {
             Some(Value::String(_, name)) if is_folder_name(name) => Some(name.clone()),
             Some(Value::Num(_, number)) => {
-                let problem = self.layers.problem(&path, false, "`name` must be text, not a number");
+                let problem = self
+                    .layers
+                    .problem(&path, false, "`name` must be text, not a number");
                 let number = serde_json::to_value(number).unwrap_or_default();
-                self.problems.push(problem.hint(format!("text stands in quotes: `name = \"{number}\"`")));
+                self.problems
+                    .push(problem.hint(format!("text stands in quotes: `name = \"{number}\"`")));
                 None
             }
             Some(_) => {

@@ -40,7 +40,12 @@ impl Wanted {
     }
 
     fn property(&self, key: &str) -> Self {
-        Self(self.0.iter().flat_map(|form| flat(&form["properties"][key])).collect())
+        Self(
+            self.0
+                .iter()
+                .flat_map(|form| flat(&form["properties"][key]))
+                .collect(),
+        )
     }
 
     fn items(&self) -> Self {

@@ -52,7 +52,11 @@ impl Resolver<'_> {
         decoder: &Decoder,
     ) {
         let mut warn = |keys: &[&str], message: String, hint: &str| {
-            let at: Vec<String> = [&[section], keys].concat().iter().map(ToString::to_string).collect();
+            let at: Vec<String> = [&[section], keys]
+                .concat()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             let warning = self.layers.problem(&decoder.with_element(&at), false, message);
             self.warnings.push(warning.hint(hint));
         };
@@ -75,7 +79,11 @@ impl Resolver<'_> {
             );
         }
         if rates.contains(&0.0) {
-            let key: &[&str] = if section == FINETUNE { &["lr"] } else { &["optimizer", "lr"] };
+            let key: &[&str] = if section == FINETUNE {
+                &["lr"]
+            } else {
+                &["optimizer", "lr"]
+            };
             warn(
                 key,
                 format!("`{section}.{}` is 0: nothing is learned", key.join(".")),
@@ -86,8 +94,16 @@ impl Resolver<'_> {
 
     /// Pairs of a learning rate and epochs that would be tried twice.
     fn warn_of_grid(&mut self, settings: &FinetuneSettings) {
-        let lr: Vec<_> = settings.lr.iter().map(|&lr| figment::value::Value::from(lr)).collect();
-        let epochs: Vec<_> = settings.epochs.iter().map(|&n| figment::value::Value::from(n as u64)).collect();
+        let lr: Vec<_> = settings
+            .lr
+            .iter()
+            .map(|&lr| figment::value::Value::from(lr))
+            .collect();
+        let epochs: Vec<_> = settings
+            .epochs
+            .iter()
+            .map(|&n| figment::value::Value::from(n as u64))
+            .collect();
         for (key, values) in [("lr", lr), ("epochs", epochs)] {
             for i in axes::repetitions(&values).into_iter().take(MAX_REPETITIONS) {
                 let at = [FINETUNE, key, &i.to_string()].map(String::from);

@@ -10,7 +10,11 @@ fn warnings(text: &str, overrides: &[&str]) -> Vec<String> {
     let layers = Layers::read(&folder.path().join("m.toml"), overrides).expect("readable");
     let resolved = resolve(&layers).unwrap_or_else(|error| panic!("{error}"));
     let path = format!("{}/", folder.path().display());
-    resolved.warnings.iter().map(|warning| warning.to_string().replace(&path, "")).collect()
+    resolved
+        .warnings
+        .iter()
+        .map(|warning| warning.to_string().replace(&path, ""))
+        .collect()
 }
 
 /// Whether there is a warning of each text and place, and no other.
@@ -100,23 +104,42 @@ fn what_has_an_effect_is_not_warned_of() {
         "[adjust.a]\nwhen = { parts = 4, kmeans-runs = 2 }\nkf-gradient.patience = 3\n",
         "[adjust.a]\nkf-gradient.patience = 3\n",
     ] {
-        assert_eq!(warnings(&format!("{SWEEP}{text}"), &[]), Vec::<String>::new(), "{text}");
+        assert_eq!(
+            warnings(&format!("{SWEEP}{text}"), &[]),
+            Vec::<String>::new(),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn an_axis_with_a_value_twice() {
     let text = SWEEP.replace("[2, 4]", "[2, 4, 2]");
-    assert_warns(&text, &[], &[["`split.parts` has the value 2 twice", "m.toml:6:16"]]);
+    assert_warns(
+        &text,
+        &[],
+        &[["`split.parts` has the value 2 twice", "m.toml:6:16"]],
+    );
     assert_warns(
         SWEEP,
         &["split.parts=[2,2]", "base.optimizer.lr=[1e-3,0.001,1e-2]"],
-        &[["`base.optimizer.lr` has the value 0.001 twice", "--set base"], ["`split.parts`", "--set split.parts=[2,2]"]],
+        &[
+            ["`base.optimizer.lr` has the value 0.001 twice", "--set base"],
+            ["`split.parts`", "--set split.parts=[2,2]"],
+        ],
     );
     let hidden = format!("{SWEEP}[model]\nhidden = [[8], [16], [8]]\n");
-    assert_warns(&hidden, &[], &[["`model.hidden` has the value [8] twice", "m.toml:13:"]]);
+    assert_warns(
+        &hidden,
+        &[],
+        &[["`model.hidden` has the value [8] twice", "m.toml:13:"]],
+    );
     let finetune = format!("{SWEEP}[finetune]\nlr = [1e-3, 1e-4, 0.001]\nepochs = 3\n");
-    assert_warns(&finetune, &[], &[["`finetune.lr` has the value 0.001 twice", "m.toml:13:19"]]);
+    assert_warns(
+        &finetune,
+        &[],
+        &[["`finetune.lr` has the value 0.001 twice", "m.toml:13:19"]],
+    );
 }
 
 #[test]
@@ -126,20 +149,49 @@ fn trainings_that_teach_nothing() {
         &warm,
         &[],
         &[
-            ["`base.epochs` is 1: the only epoch has learning rate 0", "m.toml:14:17"],
-            ["`base.epochs` is 3: the learning rate never reaches `lr`", "m.toml:14:17"],
+            [
+                "`base.epochs` is 1: the only epoch has learning rate 0",
+                "m.toml:14:17",
+            ],
+            [
+                "`base.epochs` is 3: the learning rate never reaches `lr`",
+                "m.toml:14:17",
+            ],
         ],
     );
-    assert_warns(SWEEP, &["base.clip-norm=0"], &[["`base.clip-norm` is 0", "--set base.clip-norm=0"]]);
-    assert_warns(SWEEP, &["base.optimizer.lr=0"], &[["`base.optimizer.lr` is 0", "--set"]]);
-    let finetune = format!("{SWEEP}[finetune]\nlr = 1e-3\nepochs = [2, 8]\nwarmup-epochs = 2\nclip-norm = 0.0\n");
+    assert_warns(
+        SWEEP,
+        &["base.clip-norm=0"],
+        &[["`base.clip-norm` is 0", "--set base.clip-norm=0"]],
+    );
+    assert_warns(
+        SWEEP,
+        &["base.optimizer.lr=0"],
+        &[["`base.optimizer.lr` is 0", "--set"]],
+    );
+    let finetune =
+        format!("{SWEEP}[finetune]\nlr = 1e-3\nepochs = [2, 8]\nwarmup-epochs = 2\nclip-norm = 0.0\n");
     assert_warns(
         &finetune,
         &[],
-        &[["`finetune.warmup-epochs` is 2 and `finetune.epochs` is 2", "m.toml:15:"], ["`finetune.clip-norm` is 0", "m.toml:16:"]],
+        &[
+            [
+                "`finetune.warmup-epochs` is 2 and `finetune.epochs` is 2",
+                "m.toml:15:",
+            ],
+            ["`finetune.clip-norm` is 0", "m.toml:16:"],
+        ],
     );
     // Nothing is trained.
-    assert_warns(SWEEP, &["base.models=nowhere/*.pt", "base.epochs=1", "base.warmup-epochs=5"], &[]);
+    assert_warns(
+        SWEEP,
+        &[
+            "base.models=nowhere/*.pt",
+            "base.epochs=1",
+            "base.warmup-epochs=5",
+        ],
+        &[],
+    );
     // An adjustment mends it.
     let mended = format!("{SWEEP}[base]\nepochs = 2\nwarmup-epochs = 3\n[adjust.a]\nbase.epochs = 9\n");
     assert_warns(&mended, &[], &[]);
@@ -152,11 +204,22 @@ fn the_warm_up_is_a_tenth_of_the_training_by_default_and_at_most_5() {
         assert_eq!(settings(&format!("base.epochs={epochs}")), warmup, "{epochs}");
     }
     assert_eq!(resolved(SWEEP, &[]).points[0].settings.base.warmup_epochs, 2);
-    assert_eq!(resolved(SWEEP, &["base.warmup-epochs=5"]).points[0].settings.base.warmup_epochs, 5);
+    assert_eq!(
+        resolved(SWEEP, &["base.warmup-epochs=5"]).points[0]
+            .settings
+            .base
+            .warmup_epochs,
+        5
+    );
     // What a point's own epochs are, by an axis or by `[adjust]`.
-    let both = format!("{SWEEP}[base]\nepochs = [10, 30]\n[adjust.a]\nwhen = {{ parts = 4 }}\nbase.epochs = 60\n");
+    let both =
+        format!("{SWEEP}[base]\nepochs = [10, 30]\n[adjust.a]\nwhen = {{ parts = 4 }}\nbase.epochs = 60\n");
     let of = |text: &str| -> Vec<usize> {
-        resolved(text, &[]).points.iter().map(|point| point.settings.base.warmup_epochs).collect()
+        resolved(text, &[])
+            .points
+            .iter()
+            .map(|point| point.settings.base.warmup_epochs)
+            .collect()
     };
     assert_eq!(of(&both), [1, 5, 3, 5]);
     let full = toml::to_string(&resolved(&both, &[]).manifest).expect("TOML");
@@ -167,9 +230,12 @@ fn the_warm_up_is_a_tenth_of_the_training_by_default_and_at_most_5() {
 #[test]
 fn what_stands_in_an_extended_manifest_is_not_warned_of() {
     let folder = folder("extends = \"common.toml\"\nname = \"t\"\n[split]\nparts = 2\n");
-    let common = format!("{SWEEP}[[exclude]]\nparts = 8\n[adjust.a]\nwhen = {{ parts = 4 }}\nbase.epochs = 3\n");
+    let common =
+        format!("{SWEEP}[[exclude]]\nparts = 8\n[adjust.a]\nwhen = {{ parts = 4 }}\nbase.epochs = 3\n");
     write(folder.path(), "common.toml", common);
-    let read = |overrides| resolve(&Layers::read(&folder.path().join("m.toml"), overrides).expect("readable")).expect("sound");
+    let read = |overrides| {
+        resolve(&Layers::read(&folder.path().join("m.toml"), overrides).expect("readable")).expect("sound")
+    };
     assert_eq!(read(Vec::new()).warnings, []);
     assert_eq!(read(vec![set("exclude.0.parts=16")]).warnings.len(), 1);
 }

@@ -325,7 +325,8 @@ impl TorchError {
 
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
-        const AGAIN: &str = "the file is damaged or incomplete: copy it again from where it comes from, or save it again";
+        const AGAIN: &str =
+            "the file is damaged or incomplete: copy it again from where it comes from, or save it again";
         const STATE_DICT: &str = "in Python, save `model.state_dict()` alone";
         match self {
             Self::Unknown { .. } | Self::NotTorch { .. } => Some("give a file written by `torch.save`"),

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exec::{
-    CancelArgs, CheckArgs, ConfigArgs, EndedArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs, MethodsArgs,
-    Rerun, SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where, WorkerArgs,
-    WorkerKind,
+    CancelArgs, CheckArgs, ConfigArgs, EndedArgs, ExecArgs, GcArgs, ListArgs, LogsArgs, ManifestArgs,
+    MethodsArgs, Rerun, SchemaArgs, SelectArgs, StatusArgs, TaskArgs, VerifyArgs, WatchArgs, Where,
+    WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
