@@ -87,10 +87,6 @@ impl Bar {
         if self.file != progress.file {
             progress.file.clone_into(&mut self.file);
             if !self.terminal {
-                let size = progress
-                    .total
-                    .map_or_else(String::new, |total| format!(" ({total} bytes)"));
-                output::info(format!("fetching {}{size}", self.file));
                 return;
             }
             let bar = progress
