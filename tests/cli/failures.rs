@@ -131,10 +131,7 @@ fn a_job_that_takes_too_long_fails() {
         .code(100)
         .says("the job took longer than 1ms");
     let (_, record) = bench.record("train-model_0-seed=1");
-    assert_eq!(
-        record["error"]["hint"],
-        "raise `resources.timeout`"
-    );
+    assert_eq!(record["error"]["hint"], "raise `resources.timeout`");
     bench.exec(&["resources.timeout=10m"]).ok().says("10 run");
 }
 

@@ -253,7 +253,9 @@ fn without_training_samples_the_fusion_set_is_of_the_whole_training_set() {
         }
     }
     // Those of the first manifest are set aside.
-    let earlier = std::fs::read_dir(bench.path("results/tiny/earlier")).expect("a folder").flatten();
+    let earlier = std::fs::read_dir(bench.path("results/tiny/earlier"))
+        .expect("a folder")
+        .flatten();
     let earlier = earlier.map(|entry| {
         let text = std::fs::read_to_string(entry.path()).expect("readable");
         serde_json::from_str::<Value>(&text).expect("JSON")
