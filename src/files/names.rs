@@ -30,7 +30,7 @@ pub fn natural(a: &str, b: &str) -> Ordering {
         }
     }
     // `02` and `2` are the same number, and not the same name.
-    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+    (left.len(), a.len(), a).cmp(&(right.len(), b.len(), b))
 }
 
 /// Takes the digits at the beginning; without zeros before them.
@@ -138,7 +138,7 @@ mod tests {
         ] {
             let path = PathBuf::from(at(name));
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            std::fs::write(path, "").expect("written");
+            std::fs::File::create(path).expect("written");
         }
         let found = |pattern: &str| -> Vec<String> {
             let files = matching(&at(pattern)).expect("a pattern");

@@ -290,16 +290,12 @@ impl Resolver<'_> {
                 if self.adjusted_methods.contains(&place) {
                     continue;
                 }
-                let warning = match listed.contains(name.as_str()) {
-                    true => self.layers.problem(
-                        &at(WHEN),
-                        false,
-                        format!("this `when` fits no fusion by `{name}`"),
-                    ),
-                    false => {
-                        let message = format!("no `[[fusion]]` has the method `{name}`");
-                        self.layers.problem(&place, true, message)
-                    }
+                let warning = if listed.contains(name.as_str()) {
+                    let message = format!("this `when` fits no fusion by `{name}`");
+                    self.layers.problem(&at(WHEN), false, message)
+                } else {
+                    let message = format!("no `[[fusion]]` has the method `{name}`");
+                    self.layers.problem(&place, true, message)
                 };
                 self.warnings
                     .push(warning.hint("leave the adjustment out, or correct it"));

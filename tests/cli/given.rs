@@ -66,7 +66,7 @@ fn a_folder_of_images_with_brackets_is_one() {
         let mut writer = encoder.write_header().expect("a header");
         writer.write_image_data(&[7; 16]).expect("pixels");
         drop(writer);
-        std::fs::write(path, bytes).expect("written");
+        runner::result::write_atomic(&path, &bytes).expect("written");
     }
     let args = [
         "check",
