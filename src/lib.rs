@@ -17,7 +17,7 @@
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, files, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store, claims | files, process |
-//! | [`report`] | statistics, tables, figures, pages | files, fusion (names), guard, result |
+//! | [`report`] | statistics, tables, figures, pages | files, guard, result, fusion (names) |
 //! | [`fusion`] | one file per method | arch, gpu, importance, linalg, nn, seed, train |
 //! | [`importance`] | scores of neurons | arch, gpu, nn |
 //! | [`arch`] | networks: layers, levels, passes | gpu, nn |

@@ -50,7 +50,6 @@ mod warnings;
 mod watch;
 mod worker;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -117,7 +116,7 @@ fn run() -> ExitCode {
         .and_then(|()| limits::init(&cli.command))
         .and_then(|()| dispatched(&cli));
     // What is left of an unfinished line.
-    let flushed = std::io::stdout().flush();
+    let flushed = output::out().flush();
     match result.and_then(|()| Ok(flushed?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

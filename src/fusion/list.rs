@@ -144,11 +144,11 @@ methods! {
     VanillaAveraging,
     Ensemble,
     LogitKd,
+    OtFusion,
+    GitRebasin,
     HfLinear,
     KfLinear,
     KfGradient,
-    OtFusion,
-    GitRebasin,
 }
 
 /// Reads the parameters of one method, whichever it is.

@@ -155,7 +155,9 @@ impl Layers {
 
     /// Whether the value at `path` stands in an extended manifest, which others may extend, too.
     pub(super) fn is_shared(&self, path: &[String]) -> bool {
-        let given = self.overrides.iter().any(|item| path.starts_with(&item.path));
+        // A value below it counts as well: whoever gives it means the whole.
+        let touches = |item: &Override| path.starts_with(&item.path) || item.path.starts_with(path);
+        let given = self.overrides.iter().any(touches);
         let layer = self.place(path).map_or(0, |(layer, _)| layer);
         !given && (1..self.manifests).contains(&layer)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use figment::value::{Dict, Value};
+use figment::value::{Dict, Num, Value};
 
 use super::axes::Axis;
 use super::groups::{MAX_GROUPS, Selection};
@@ -189,9 +189,8 @@ fn models(axes: &[Axis], dict: &Dict) -> Vec<u64> {
     let given = |section: &str, key: &str| dict.get(section)?.as_dict()?.get(key);
     let length = |value: &Value| value.as_array().map_or(1, |seeds| seeds.len() as u64);
     let number = |value: &Value| {
-        value
-            .to_u128()
-            .map_or(1, |parts| u64::try_from(parts).unwrap_or(u64::MAX))
+        let number = value.to_num().and_then(Num::to_u128_lossy);
+        number.map_or(1, |parts| u64::try_from(parts).unwrap_or(u64::MAX))
     };
     if dict.contains_key(MODEL_SET) {
         return match axis(MODEL_SET, "seeds") {
