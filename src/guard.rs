@@ -16,7 +16,9 @@ const NAME: &str = "guarded";
 pub fn run<T: Send>(stack: usize, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().name(NAME.to_owned()).stack_size(stack);
-        let thread = builder.spawn_scoped(scope, work)?;
+        let refused =
+            |error| io::Error::other(format!("the system refuses another thread or process: {error}"));
+        let thread = builder.spawn_scoped(scope, work).map_err(refused)?;
         let panicked = |_| io::Error::other("damaged in a way that its reader cannot name");
         thread.join().map_err(panicked)
     })

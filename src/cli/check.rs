@@ -15,7 +15,11 @@ use crate::report::{Metric, lacking};
 
 /// Runs the command.
 pub fn run(args: &CheckArgs, global: &Global) -> Result<(), CliError> {
-    let checked = setup::experiment(&args.manifest, global);
+    let mode = setup::Mode {
+        writes_nothing: true,
+        ..setup::Mode::default()
+    };
+    let checked = setup::experiment_with(&args.manifest, global, mode);
     if args.format == StepFormat::Json {
         let found = match &checked {
             Ok(experiment) => json!({

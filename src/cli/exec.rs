@@ -38,6 +38,7 @@ pub fn run(args: &ExecArgs, global: &Global) -> Result<(), CliError> {
     let mode = setup::Mode {
         place: args.executor,
         reread: args.force.is_some(),
+        writes_nothing: false,
     };
     let experiment = setup::experiment_with(&args.manifest, global, mode)?;
     let mut selection = selection(args)?;

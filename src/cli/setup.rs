@@ -147,6 +147,8 @@ pub struct Mode {
     pub place: Where,
     /// Whether data sets are read even where nobody has touched them since they were read last.
     pub reread: bool,
+    /// Whether nothing will be written, so that a name which another manifest has as well is no more than a warning.
+    pub writes_nothing: bool,
 }
 
 /// Like [`experiment`].
@@ -165,9 +167,9 @@ pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Resu
         problem.hint = error.hint();
         problems.push(problem);
     }
-    let mut inputs = None;
+    let (mut inputs, mut shared) = (None, None);
     if let Some(manifest) = &manifest {
-        problems.extend(shared_results(&args.manifest, &manifest.name, &layers));
+        shared = shared_results(&args.manifest, &manifest.name, &layers);
         // Of nodes elsewhere it is not known what they have.
         let on_cpu = here.as_ref().is_some_and(|(device, _)| device.is_cpu());
         problems.extend(needs_gpu(&layers, manifest).filter(|_| on_cpu));
@@ -178,6 +180,9 @@ pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Resu
         if let Ok(templates) = &templates {
             problems.extend(report_problems(&layers, &manifest.reports, templates));
         }
+    }
+    if !mode.writes_nothing || !problems.is_empty() {
+        problems.extend(shared.take());
     }
     let (Some(mut manifest), Some(inputs), Ok(templates), []) =
         (manifest, inputs, templates, problems.as_slice())
@@ -201,6 +206,7 @@ pub fn experiment_with(args: &ManifestArgs, global: &Global, mode: Mode) -> Resu
         .into());
     }
     manifest.warnings.extend(inputs.warnings);
+    manifest.warnings.extend(shared);
     let store = Store::at(global.results.join(&manifest.name));
     Ok(Experiment {
         manifest,

@@ -179,7 +179,9 @@ fn record_killed(
 /// are records.
 pub fn is_to_come(state: &JobState, store: &Store, job: &str, recorded: &HashSet<String>) -> bool {
     let now = || {
-        let hash = recorded.contains(job).then(|| seen(store, job)).flatten();
+        // That of earlier settings is among no others.
+        let there = recorded.contains(job) || state.before.is_some();
+        let hash = there.then(|| seen(store, job)).flatten();
         hash.map(|hash| hash.to_hex().to_string())
     };
     state.state.is_live() && !state.cancelled && now() == state.before

@@ -247,13 +247,13 @@ impl Resolver<'_> {
     /// What the adjustment asks of points, and of fusions; `None` where it cannot be read.
     fn condition(&mut self, adjustment: &Adjustment, settings: &Json) -> Option<(Selector, Selector)> {
         let Some(when) = &adjustment.when else {
-            let always = Selector { terms: Vec::new() };
+            let always = Selector::default();
             return Some((always.clone(), always));
         };
         let at = [adjustment.at.as_slice(), &[WHEN.to_string()]].concat();
         let selector = Selector::parse(self.layers, &at, when, settings, self.problems)?;
-        let (base, fusion): (Vec<_>, Vec<_>) = selector
-            .terms
+        let Selector { terms, left_out } = selector;
+        let (base, fusion): (Vec<_>, Vec<_>) = terms
             .into_iter()
             .partition(|(target, _)| matches!(target, Target::Base(_) | Target::Seed));
         if base.iter().any(|(target, _)| *target == Target::Seed) {
@@ -261,7 +261,15 @@ impl Resolver<'_> {
             self.problems.push(self.layers.problem(&at, false, message));
             return None;
         }
-        Some((Selector { terms: base }, Selector { terms: fusion }))
+        let of_points = Selector {
+            terms: base,
+            left_out,
+        };
+        let of_fusions = Selector {
+            terms: fusion,
+            ..Selector::default()
+        };
+        Some((of_points, of_fusions))
     }
 
     /// Warns of adjustments that change nothing, when all points are made. In extended manifests they may be for others.

@@ -76,11 +76,14 @@ pub(super) fn comparable(value: &Json) -> String {
         .map_or_else(|| value.to_string(), |number| format!("{:x}", number.to_bits()))
 }
 
-/// The values that fulfil a term: the one given, and where that is a list any of its entries.
-fn accepted(wanted: &Value) -> Vec<String> {
+/// The values that fulfil a term: the one given, and where that is a list any of its entries; nothing, where that is how
+/// one of them is written.
+fn accepted(wanted: &Value, is_left_out: bool) -> Vec<String> {
     let wanted = serde_json::to_value(wanted).unwrap_or(Json::Null);
     let entries = wanted.as_array().into_iter().flatten();
-    std::iter::once(&wanted).chain(entries).map(comparable).collect()
+    let nothing = is_left_out.then_some(&Json::Null);
+    let all = std::iter::once(&wanted).chain(entries).chain(nothing);
+    all.map(comparable).collect()
 }
 
 /// Selectors by their keys and values.
@@ -116,7 +119,7 @@ impl Index {
         let mut terms: Vec<(&Target, Vec<String>)> = selector
             .terms
             .iter()
-            .map(|(target, wanted)| (target, accepted(wanted)))
+            .map(|(target, wanted)| (target, accepted(wanted, selector.left_out.contains(target))))
             .collect();
         terms.sort();
         let targets: Vec<Target> = terms.iter().map(|(target, _)| (*target).clone()).collect();

@@ -233,10 +233,23 @@ pub(super) fn choices_of_setting(path: &[String]) -> Vec<String> {
     if path == ["model", "architecture"] {
         return ARCHITECTURES.iter().map(|info| info.name.to_string()).collect();
     }
-    names(
-        path.iter()
-            .fold(schema(), |schema, key| &schema["properties"][key.as_str()]),
-    )
+    names(setting(path))
+}
+
+/// The keys of a section, also those that settings leave out where they have their defaults.
+pub(super) fn keys_of_section(section: &str) -> Vec<&'static str> {
+    let keys = schema()["properties"][section]["properties"].as_object();
+    keys.map_or_else(Vec::new, |keys| keys.keys().map(String::as_str).collect())
+}
+
+/// Whether there is such a setting.
+pub(super) fn is_setting(path: &[String]) -> bool {
+    !setting(path).is_null()
+}
+
+fn setting(path: &[String]) -> &'static Value {
+    path.iter()
+        .fold(schema(), |schema, key| &schema["properties"][key.as_str()])
 }
 
 /// The names a parameter of any fusion method takes; empty where it takes no names.

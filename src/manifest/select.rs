@@ -4,8 +4,8 @@ use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::decode::suggestion;
-use super::reference::{choices_of_parameter, choices_of_setting};
-use super::{Layers, Problem};
+use super::reference::{choices_of_parameter, choices_of_setting, is_setting, keys_of_section};
+use super::{Layers, Problem, Settings};
 use crate::fusion::{self, METHODS};
 
 /// Sections whose keys can be named in a selector.
@@ -32,9 +32,11 @@ pub(super) enum Target {
 }
 
 /// One `[[exclude]]` or `[[include]]` table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Selector {
     pub terms: Vec<(Target, Value)>,
+    /// Keys of which it asks for the default, where settings leave that out.
+    pub left_out: Vec<Target>,
 }
 
 impl Selector {
@@ -48,6 +50,7 @@ impl Selector {
     ) -> Option<Self> {
         let parameters: Vec<&str> = fusion::parameters().iter().map(String::as_str).collect();
         let mut terms = Vec::new();
+        let mut left_out = Vec::new();
         let mut sound = true;
         for (key, value) in dict {
             let mut at = path.to_vec();
@@ -57,6 +60,8 @@ impl Selector {
                     if let Some(problem) = misfit(layers, key, &element, &target, &wanted, settings) {
                         problems.push(problem);
                         sound = false;
+                    } else if is_left_out(settings, &target, &wanted) {
+                        left_out.push(target.clone());
                     }
                 }
                 terms.push((target, value.clone()));
@@ -66,6 +71,7 @@ impl Selector {
                     if let Some(fields) = settings[section].as_object() {
                         valid.extend(fields.keys().map(String::as_str));
                     }
+                    valid.extend(keys_of_section(section));
                 }
                 valid.extend(&parameters);
                 problems.push(
@@ -84,7 +90,7 @@ impl Selector {
             );
             return None;
         }
-        sound.then_some(Self { terms })
+        sound.then_some(Self { terms, left_out })
     }
 
     /// What it says of base models.
@@ -92,6 +98,7 @@ impl Selector {
         let of_bases = |(target, _): &&(Target, Value)| matches!(target, Target::Base(_));
         Self {
             terms: self.terms.iter().filter(of_bases).cloned().collect(),
+            left_out: self.left_out.clone(),
         }
     }
 
@@ -101,6 +108,26 @@ impl Selector {
             .iter()
             .all(|(target, _)| matches!(target, Target::Seed | Target::Base(_)))
     }
+}
+
+/// Whether settings with this value do not have the key at all, because it is the default.
+fn is_left_out(settings: &Json, target: &Target, wanted: &Json) -> bool {
+    let Target::Base(path) = target else { return false };
+    let mut with = settings.clone();
+    let mut place = &mut with;
+    for key in path {
+        if !place.is_object() {
+            *place = Json::Object(serde_json::Map::default());
+        }
+        place = &mut place[key.as_str()];
+    }
+    *place = wanted.clone();
+    let read = serde_json::from_value::<Settings>(with);
+    read.and_then(serde_json::to_value).is_ok_and(|written| {
+        path.iter()
+            .fold(&written, |value, key| &value[key.as_str()])
+            .is_null()
+    })
 }
 
 /// The values a term lists, or its only one, each with its path.
@@ -175,16 +202,22 @@ fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
         let exists = path
             .iter()
             .try_fold(settings, |value, part| value.get(part))
-            .is_some();
+            .is_some()
+            || is_setting(&path);
         return exists.then_some(Target::Base(path));
     }
-    SECTIONS
+    let below = |section: &&str| vec![(*section).to_string(), key.to_string()];
+    let known = SECTIONS
         .iter()
         .find(|section| settings[**section].get(key).is_some())
-        .map(|section| Target::Base(vec![(*section).to_string(), key.to_string()]))
         .or_else(|| {
-            parameters
-                .contains(&key)
-                .then(|| Target::Parameter(key.to_string()))
-        })
+            // Of the sections whose keys depend on one of them, only those that are there.
+            let fixed = SECTIONS.iter().filter(|section| **section != "model");
+            fixed.into_iter().find(|section| is_setting(&below(section)))
+        });
+    known.map(|section| Target::Base(below(&section))).or_else(|| {
+        parameters
+            .contains(&key)
+            .then(|| Target::Parameter(key.to_string()))
+    })
 }

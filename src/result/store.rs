@@ -305,19 +305,21 @@ impl Store {
         Ok(())
     }
 
+    /// The record of `job` as it lies there, and where: among those of now, or of earlier settings.
+    pub fn bytes(&self, job: &str) -> Result<(PathBuf, Vec<u8>), StoreError> {
+        let (path, retired) = (self.record_path(job), self.retired_path(job));
+        match files::read_at_most(&path, LARGEST) {
+            Ok(bytes) => Ok((path, bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => files::read_at_most(&retired, LARGEST)
+                .map(|bytes| (retired, bytes))
+                .map_err(|_| StoreError::io("read", &path, error)),
+            Err(error) => Err(StoreError::io("read", &path, error)),
+        }
+    }
+
     /// Reads one record and checks its schema and its seal.
     pub fn load(&self, job: &str) -> Result<Record, StoreError> {
-        let mut path = self.record_path(job);
-        let mut read = files::read_at_most(&path, LARGEST);
-        if read
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
-            && let Ok(bytes) = files::read_at_most(&self.retired_path(job), LARGEST)
-        {
-            path = self.retired_path(job);
-            read = Ok(bytes);
-        }
-        let bytes = read.map_err(|source| StoreError::io("read", &path, source))?;
+        let (path, bytes) = self.bytes(job)?;
         // Not a byte has changed since it was last checked.
         let known = self.ledger.as_ref().and_then(|ledger| ledger.get(job));
         if known.is_some_and(|known| known.hash == blake3::hash(&bytes))

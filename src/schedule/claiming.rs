@@ -87,11 +87,10 @@ impl<E: Executor> Claiming<E> {
     }
 }
 
-/// What the record's file of a job is now.
+/// What the record's file of a job is now, also where the job is one of earlier settings.
 pub fn seen(store: &Store, job: &str) -> Option<Seen> {
-    crate::files::read(&store.record_path(job))
-        .ok()
-        .map(|bytes| blake3::hash(&bytes))
+    let (_, bytes) = store.bytes(job).ok()?;
+    Some(blake3::hash(&bytes))
 }
 
 impl<E: Executor> Executor for Claiming<E> {

@@ -194,4 +194,15 @@ fn what_config_prints_check_accepts() {
         again.run(&["check", "tiny.toml"]).ok();
         assert_eq!(keys(&again), keys(&bench), "{printed}");
     }
+    // Beside the manifest that it was printed from: two of one name are a mistake only where both run.
+    let printed = bench.run(&["config", "tiny.toml"]).ok().stdout;
+    bench.write("again.toml", &printed);
+    bench
+        .run(&["check", "again.toml"])
+        .ok()
+        .says("warning: `tiny.toml` has the same name");
+    bench
+        .run(&["exec", "again.toml"])
+        .code(2)
+        .says("error: `tiny.toml` has the same name");
 }

@@ -161,7 +161,7 @@ fn fusion_without_a_method() {
      6 | [[fusion]]
        | ^^^^^^^^^^
 
-    hint: one of `vanilla-averaging`, `ensemble`, `logit-kd`, `otfusion`, `git-rebasin`, `hf-linear`, `kf-linear`, `kf-gradient`
+    hint: one of `vanilla-averaging`, `ensemble`, `logit-kd`, `hf-linear`, `kf-linear`, `kf-gradient`, `otfusion`, `git-rebasin`
     "#);
 }
 

@@ -252,3 +252,23 @@ fn committed_manifests_have_no_warnings() {
         }
     }
 }
+
+/// Settings leave a key out where it has its default; selectors ask for it all the same.
+#[test]
+fn defaults_that_settings_leave_out_are_selected() {
+    let text = format!("{SWEEP}[base]\naccumulate = [1, 2]\n[[exclude]]\naccumulate = 1\n");
+    let all = resolved(&text, &[]);
+    assert_eq!(all.warnings, []);
+    assert!(all.points.iter().all(|point| point.settings.base.accumulate == 2));
+    let text = format!("{SWEEP}[base]\naccumulate = [2, 1]\n[[exclude]]\n\"base.accumulate\" = [2, 3]\n");
+    let all = resolved(&text, &[]);
+    assert!(all.points.iter().all(|point| point.settings.base.accumulate == 1));
+    let text = format!(
+        "{SWEEP}[base]\naccumulate = [2, 1]\n[adjust.a]\nwhen = {{ accumulate = 1 }}\nbase.epochs = 7\n"
+    );
+    let adjusted = resolved(&text, &[]);
+    for point in &adjusted.points {
+        let base = &point.settings.base;
+        assert_eq!(base.epochs == 7, base.accumulate == 1);
+    }
+}
