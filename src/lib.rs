@@ -17,9 +17,9 @@
 //! | [`job`] | one job: specification to record | plan, manifest, fusion, gpu, importance, arch, data, checkpoint, train, metrics, seed, event, files, result |
 //! | [`event`] | the seam between schedule and user interface | result |
 //! | [`result`] | record, index, atomic store, claims | files, process |
-//! | [`report`] | statistics, tables, figures, pages | files, guard, result, fusion (names) |
-//! | [`fusion`] | one file per method | arch, gpu, importance, linalg, nn, seed, train |
-//! | [`importance`] | scores of neurons | arch, gpu, nn |
+//! | [`report`] | statistics, tables, figures, pages | files, guard, result, importance, fusion (names) |
+//! | [`fusion`] | one file per method | arch, gpu, importance, linalg, nn, seed, train, tick |
+//! | [`importance`] | scores of neurons | arch, gpu, nn, tick |
 //! | [`arch`] | networks: layers, levels, passes | gpu, nn |
 //! | [`nn`] | operations of networks: own kernels, the same on any number of threads | gpu |
 //! | [`gpu`] | CUDA: devices, kernels with twins on the CPU; all of the `unsafe` | nothing of ours |
@@ -27,7 +27,8 @@
 //! | [`checkpoint`] | safetensors, PyTorch files | arch, files, result |
 //! | [`train`] | optimisers, schedules, losses, loop | arch, gpu |
 //! | [`metrics`] | loss, accuracy, F1, AUC, confusion | result |
-//! | [`linalg`] | least squares, assignment | gpu |
+//! | [`linalg`] | least squares, assignment | gpu, tick |
+//! | [`tick`] | progress of long computations, and whether to go on | nothing of ours |
 //! | [`seed`] | generators by purpose | nothing of ours |
 //! | [`files`] | atomic writes, reading of files and of nothing else; patterns and the order of names | process |
 //! | [`guard`] | work that may panic, on a stack of its own | nothing of ours |
@@ -54,6 +55,7 @@ pub mod report;
 pub mod result;
 pub mod schedule;
 pub mod seed;
+pub mod tick;
 pub mod train;
 
 #[cfg(test)]

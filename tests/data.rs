@@ -12,6 +12,7 @@ use runner::data::{self, DataSet};
 use runner::linalg::{Cutoff, LeastSquares, assign};
 use runner::metrics::evaluate_logits;
 use runner::result::Metrics;
+use runner::tick::unwatched;
 
 use crate::shared::{Golden, shared};
 
@@ -250,7 +251,10 @@ fn recorded_costs_have_the_recorded_assignments() {
             }
             let (shape, cost) = golden.f32(&cost);
             let cost: Vec<f64> = cost.into_iter().map(f64::from).collect();
-            let (found, recorded) = (assign(&cost, shape[0]).expect("finite"), golden.indices(&name));
+            let (found, recorded) = (
+                assign(&cost, shape[0], &mut unwatched).expect("finite"),
+                golden.indices(&name),
+            );
             let objective = |columns: &[usize]| {
                 columns
                     .iter()

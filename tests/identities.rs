@@ -11,6 +11,7 @@ use runner::fusion::{
 };
 use runner::importance::Importance;
 use runner::seed;
+use runner::tick::unwatched;
 
 const SAMPLES: usize = 96;
 const IMAGE: [usize; 3] = [1, 3, 4];
@@ -390,6 +391,7 @@ fn importances_that_are_all_zero_count_as_equal() {
             &case.images,
             &case.labels,
             runner::importance::Place::Layer,
+            &mut unwatched,
         )
         .expect("scores");
     assert!(scores[0].iter().all(|&score| score == 1e-8), "{:?}", scores[0]);

@@ -13,6 +13,7 @@ use runner::fusion::{
 };
 use runner::importance::{Importance, Place};
 use runner::seed;
+use runner::tick::unwatched;
 use serde_json::json;
 
 const SAMPLES: usize = 160;
@@ -349,7 +350,7 @@ fn all_scores_are_defined_on_residual_networks_and_transformers() {
             Importance::FeatureAblation,
         ] {
             for place in [Place::Layer, Place::Level] {
-                let scores = importance.scores(&network, &images, &labels, place);
+                let scores = importance.scores(&network, &images, &labels, place, &mut unwatched);
                 let scores = scores.expect("scores");
                 let widths: Vec<usize> = scores.iter().map(Vec::len).collect();
                 assert_eq!(widths, place.widths(&network), "{importance:?} {place:?}");
@@ -363,7 +364,8 @@ fn all_scores_are_defined_on_residual_networks_and_transformers() {
             }
         }
         // Without its own output a class has the logit 0.
-        let scores = Importance::FeatureAblation.scores(&network, &images, &labels, Place::Level);
+        let scores =
+            Importance::FeatureAblation.scores(&network, &images, &labels, Place::Level, &mut unwatched);
         let scores = scores.expect("scores");
         for (class, score) in scores[scores.len() - 1].iter().enumerate() {
             let of_class = logits

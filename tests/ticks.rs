@@ -11,6 +11,7 @@ use runner::fusion::{
     OtFusion, fuse,
 };
 use runner::importance::{Importance, Place};
+use runner::tick::unwatched;
 
 const SAMPLES: usize = 20;
 
@@ -131,7 +132,7 @@ fn every_method_asks_in_every_layer_and_stops() {
             for stop in [1, count / 2, count] {
                 let some = Asked::new(stop);
                 let stopped = run(&some);
-                assert!(matches!(stopped, Err(FusionError::Stopped)), "{what}, {stop}");
+                assert!(matches!(stopped, Err(FusionError::Stopped(_))), "{what}, {stop}");
                 assert_eq!(some.count.get(), stop, "{what}: nothing is asked after a no");
             }
         }
@@ -142,7 +143,8 @@ fn every_method_asks_in_every_layer_and_stops() {
 fn every_score_asks_in_every_layer_and_stops() {
     for case in &cases() {
         for kind in Importance::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|kind| *kind != Importance::Uniform)
         {
             // An ablation of each element of an image.
@@ -151,13 +153,13 @@ fn every_score_asks_in_every_layer_and_stops() {
             }
             for place in [Place::Layer, Place::Level] {
                 let run = |asked: &Asked| {
-                    kind.scores_watched(&case.models[0], &case.images, &case.labels, place, &mut || {
+                    kind.scores(&case.models[0], &case.images, &case.labels, place, &mut || {
                         asked.ask()
                     })
                 };
                 let all = Asked::new(usize::MAX);
                 let scores = run(&all).expect("scores");
-                let plain = kind.scores(&case.models[0], &case.images, &case.labels, place);
+                let plain = kind.scores(&case.models[0], &case.images, &case.labels, place, &mut unwatched);
                 assert_eq!(scores, plain.expect("scores"));
                 let (count, longest) = (all.count.get(), all.longest.get());
                 let what = format!("{} {kind:?}: {count} questions, {longest:?}", case.name);

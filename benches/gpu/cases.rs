@@ -10,6 +10,7 @@ use runner::fusion::{Fused, Inputs, METHODS, Method, fuse};
 use runner::gpu::{self, Precision};
 use runner::importance::{Importance, Place};
 use runner::seed::generator;
+use runner::tick::unwatched;
 use runner::train::{Optimizer, OptimizerKind, OptimizerSettings, cross_entropy};
 use runner::{arch, nn};
 use serde_json::json;
@@ -480,7 +481,13 @@ fn methods() -> Vec<Case> {
             let architecture = architecture(json!({ "architecture": "mlp", "hidden": [32, 24] }))?;
             let network: arch::Network = network(&architecture, &[1, 8, 8], 1, device)?;
             let images = random(&[60, 1, 8, 8], 8).to_device(device)?;
-            let scores = importance.scores(&network, &images, &labels(60, device)?, Place::Level)?;
+            let scores = importance.scores(
+                &network,
+                &images,
+                &labels(60, device)?,
+                Place::Level,
+                &mut unwatched,
+            )?;
             scores.into_iter().map(|s| Tensor::new(s, &Device::Cpu)).collect()
         }));
     }

@@ -84,9 +84,8 @@ pub fn run(args: &ImportanceArgs, global: &Global) -> Result<(), CliError> {
 }
 
 fn kind(name: &str) -> Result<Importance, CliError> {
-    let known = Importance::ALL.map(Importance::as_str);
-    let found = Importance::ALL.into_iter().find(|kind| kind.as_str() == name);
-    found.ok_or_else(|| {
+    Importance::named(name).ok_or_else(|| {
+        let known: Vec<&str> = Importance::ALL.iter().map(|kind| kind.as_str()).collect();
         let hint = match nearest(name, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known are {}", known.join(", ")),

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Needs, require};
-use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
+use crate::tick::Tick;
 
 /// Parameters of `vanilla-averaging`: none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

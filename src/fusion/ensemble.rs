@@ -14,7 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Needs;
-use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick};
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
+use crate::tick::Tick;
 
 /// Parameters of `ensemble`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

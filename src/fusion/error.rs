@@ -2,6 +2,7 @@
 
 use crate::arch::ArchError;
 use crate::linalg::LinalgError;
+use crate::tick::Stopped;
 
 /// Fusion failed.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +82,7 @@ pub enum FusionError {
     },
     /// The caller said so.
     #[error("the fusion was stopped")]
-    Stopped,
+    Stopped(#[from] Stopped),
     /// Numbers that are not finite.
     #[error("layer `{layer}` of model {model} has {what} that are not finite")]
     NotFinite {

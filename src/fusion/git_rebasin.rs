@@ -25,11 +25,12 @@ use super::compare::{Needs, require};
 use super::layers::{folded, preactivations, replace, require_chains, scores, squared_distances, weights};
 use super::method::only_chains;
 use super::report::{LayerReport, fill_errors};
-use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
 use crate::arch::Network;
 use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
-use crate::linalg::assign_watched;
+use crate::linalg::assign;
+use crate::tick::{Tick, unwatched};
 
 /// Parameters of `git-rebasin`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +85,7 @@ impl FusionMethod for GitRebasin {
 impl GitRebasin {
     /// The fused network and what was matched in each layer.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<LayerReport>), FusionError> {
-        self.matched(inputs, &mut endless)
+        self.matched(inputs, &mut unwatched)
     }
 
     fn matched(
@@ -176,7 +177,7 @@ impl GitRebasin {
             } else if layer.order < l {
                 assignments[layer.order].clone()
             } else {
-                assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
+                assign(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
                     layer: layer.name.clone(),
                     source,
                 })?

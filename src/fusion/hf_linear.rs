@@ -43,11 +43,12 @@ use super::layers::{
 };
 use super::method::{cuts_all, only_chains};
 use super::report::{LayerReport, fill_errors};
-use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
 use crate::arch::Network;
 use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
-use crate::linalg::{Solution, assign_watched};
+use crate::linalg::{Solution, assign};
+use crate::tick::{Tick, go_on, unwatched};
 
 /// Parameters of `hf-linear`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,7 +124,7 @@ impl HfLinear {
         inputs: &Inputs,
         guide: Option<&Network>,
     ) -> Result<(Network, Vec<LayerReport>), FusionError> {
-        self.solved(inputs, guide, &mut endless)
+        self.solved(inputs, guide, &mut unwatched)
     }
 
     fn solved(
@@ -183,7 +184,7 @@ impl HfLinear {
             } else if layer.order < l {
                 assignments[layer.order].clone()
             } else {
-                assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
+                assign(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
                     layer: layer.name.clone(),
                     source,
                 })?

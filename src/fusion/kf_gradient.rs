@@ -44,17 +44,16 @@ use super::method::no_such_model;
 use super::on_device;
 use super::report::{LayerReport, errors, totals, whole};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
-use super::{
-    Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on, head_weights,
-};
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, head_weights};
 use crate::arch::Network;
 use crate::arch::Plan;
 use crate::gpu;
 use crate::importance::Importance;
 use crate::importance::{Place, Preparation};
 use crate::linalg::KMEANS_VERSION;
-use crate::linalg::{Clustering, Points, Rule, add_gram, assign_watched, farthest_first, kmeans};
+use crate::linalg::{Clustering, Points, Rule, add_gram, assign, farthest_first, kmeans};
 use crate::seed;
+use crate::tick::{Tick, go_on, unwatched};
 
 /// Stop when the cost is not below that of 3 iterations ago.
 const RULE: Rule = Rule {
@@ -268,7 +267,7 @@ impl KfGradient {
         scores: &[Vec<f64>],
         seed: u64,
     ) -> Result<LevelTarget, FusionError> {
-        self.clustered((level, width), activations, scores, seed, &mut endless)
+        self.clustered((level, width), activations, scores, seed, &mut unwatched)
     }
 
     fn clustered(
@@ -485,7 +484,7 @@ fn align(
         .enumerate()
         .map(|(at, d)| d.sqrt() * importance[at % n])
         .collect();
-    let order = assign_watched(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
+    let order = assign(&costs, n, on_tick).map_err(|source| FusionError::Linalg {
         layer: level.to_string(),
         source,
     })?;

@@ -32,13 +32,14 @@ use super::layers::{
 use super::method::{cuts_all, only_chains};
 use super::on_device::OnDevice;
 use super::report::{LayerReport, fill_errors};
-use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, endless, go_on};
+use super::{Arity, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
 use crate::arch::Network;
 use crate::arch::Plan;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::KMEANS_VERSION;
 use crate::linalg::{Clustering, LinalgError, Points, Rule, farthest_first, kmeans};
 use crate::seed;
+use crate::tick::{Tick, go_on, unwatched};
 
 /// Stop when the cost improved by less than 5 % over 3 iterations.
 const RULE: Rule = Rule {
@@ -147,7 +148,7 @@ impl KfLinear {
         inputs: &Inputs,
         guide: Option<&Network>,
     ) -> Result<(Network, Vec<LayerReport>), FusionError> {
-        self.solved(inputs, guide, &mut endless)
+        self.solved(inputs, guide, &mut unwatched)
     }
 
     fn solved(

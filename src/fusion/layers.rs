@@ -8,11 +8,12 @@ use faer::reborrow::ReborrowMut;
 use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
 use super::compare::{Needs, require};
 use super::on_device::{self, OnDevice};
-use super::{FusionError, Inputs, Tick, go_on};
+use super::{FusionError, Inputs};
 use crate::arch::{Network, Visitor};
 use crate::gpu;
 use crate::importance::{Importance, Place, Preparation};
 use crate::linalg::{Cutoff, GRAM_LIMIT, LeastSquares, LinalgError, NormalEquations, Solution};
+use crate::tick::{Tick, go_on};
 
 /// Prepared scores, `[model][place][neuron]`.
 pub(super) fn scores(
@@ -32,7 +33,7 @@ pub(super) fn scores(
     };
     let mut all = Vec::with_capacity(inputs.models.len());
     for (model, network) in inputs.models.iter().enumerate() {
-        let mut scores = importance.scores_watched(network, images, labels, place, on_tick)?;
+        let mut scores = importance.scores(network, images, labels, place, on_tick)?;
         for (at, scores) in scores.iter_mut().enumerate() {
             if scores.iter().any(|score| !score.is_finite()) {
                 let layer = match place {

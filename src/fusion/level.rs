@@ -13,11 +13,12 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FusionError;
 use super::pull::pull;
 use super::report::LevelTraining;
-use super::{FusionError, Tick, go_on};
 use crate::arch::{Layer, LayerKind, Module, Network, Plain};
 use crate::gpu;
+use crate::tick::{Tick, go_on};
 use crate::train::{Optimizer, OptimizerKind, OptimizerSettings};
 
 /// How a level is trained.

@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 
 use super::{
     Ensemble, Fused, FusionError, FusionMethod, GitRebasin, HfLinear, Inputs, KfGradient, KfLinear, LogitKd,
-    MethodInfo, OtFusion, Tick, VanillaAveraging,
+    MethodInfo, OtFusion, VanillaAveraging,
 };
 use crate::arch::Plan;
 use crate::importance::Importance;
+use crate::tick::Tick;
 
 macro_rules! methods {
     ($($method:ident),+ $(,)?) => {
@@ -144,11 +145,11 @@ methods! {
     VanillaAveraging,
     Ensemble,
     LogitKd,
-    OtFusion,
-    GitRebasin,
     HfLinear,
     KfLinear,
     KfGradient,
+    OtFusion,
+    GitRebasin,
 }
 
 /// Reads the parameters of one method, whichever it is.

@@ -21,8 +21,9 @@ use super::compare::Needs;
 use super::level::{LevelSettings, LevelTrainer, Loss};
 use super::report::{LayerReport, errors, whole};
 use super::targets::mean_logits;
-use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, Tick, go_on};
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
 use crate::seed;
+use crate::tick::{Tick, go_on};
 
 /// Parameters of `logit-kd`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -3,8 +3,6 @@
 //! A method is a struct of its parameters that implements [`FusionMethod`], in a file of its own. Its name in
 //! `fusion/list.rs` does the rest: decoding, schema, help, labels and checks follow from the trait.
 
-use std::ops::ControlFlow;
-
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +11,7 @@ use super::compare::Needs;
 use super::{Fused, FusionError, Inputs};
 use crate::arch::Plan;
 use crate::importance::Importance;
+use crate::tick::Tick;
 
 /// How many models a method takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +40,6 @@ pub struct MethodInfo {
     /// Order of magnitude of a job's seconds, for scheduling jobs of which nothing is known.
     pub seconds: f64,
 }
-
-/// Reports progress; the answer says whether to go on.
-pub type Tick<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
 
 /// A fusion method with its parameters.
 pub trait FusionMethod: Serialize + DeserializeOwned + JsonSchema + Default {

@@ -37,15 +37,14 @@ pub use level::LevelSettings;
 pub use line::{barrier, interpolate};
 pub use list::{METHODS, Method, ParameterReader, info, parameters};
 pub use logit_kd::LogitKd;
-pub use method::{Arity, Compat, FusionMethod, MethodInfo, Tick};
+pub use method::{Arity, Compat, FusionMethod, MethodInfo};
 pub use otfusion::{GroundCost, OtFusion, TransportReport};
 pub use report::{LayerReport, LevelTraining, errors};
 pub use targets::{LevelTarget, weighted_means};
 
-use std::ops::ControlFlow;
-
 use crate::arch::Network;
 use crate::gpu;
+use crate::tick::{Stopped, Tick};
 use candle_core::Tensor;
 
 /// What a method works on.
@@ -78,19 +77,6 @@ pub enum Fused {
         /// `[model][class]`, columns sum to 1; `None` for equal weights.
         weights: Option<Vec<Vec<f64>>>,
     },
-}
-
-/// An error where the answer is no.
-fn go_on(on_tick: &mut Tick) -> Result<(), FusionError> {
-    match on_tick() {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(FusionError::Stopped),
-    }
-}
-
-/// Never stops.
-fn endless() -> ControlFlow<()> {
-    ControlFlow::Continue(())
 }
 
 /// Runs a method. `on_tick` is called between layers, and within them between blocks of samples, steps of training, rows
@@ -130,7 +116,7 @@ pub fn fuse(method: &Method, inputs: &Inputs, on_tick: &mut Tick) -> Result<Fuse
     let fused = method.run(inputs, on_tick);
     // Passes and scores know no other error than candle's.
     if stopped {
-        return Err(FusionError::Stopped);
+        return Err(Stopped.into());
     }
     let fused = fused?;
     if let Fused::Network { network, .. } = &fused {

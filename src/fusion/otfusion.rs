@@ -41,12 +41,11 @@ use super::layers::{
     folded, preactivations, replace, require_chains, row_distances, scores, squared_distances, weights,
 };
 use super::method::{no_such_model, only_chains};
-use super::{
-    Arity, Compat, Fused, FusionError, FusionMethod, Inputs, LayerReport, MethodInfo, Tick, endless, go_on,
-};
+use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, LayerReport, MethodInfo};
 use crate::arch::{Layer, Network};
 use crate::importance::{Importance, Place, Preparation, normalise};
-use crate::linalg::{LinalgError, Plan, assign_watched, product, transport_watched};
+use crate::linalg::{LinalgError, Plan, assign, product, transport};
+use crate::tick::{Tick, go_on, unwatched};
 
 /// What the ground cost compares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -151,7 +150,7 @@ impl FusionMethod for OtFusion {
 impl OtFusion {
     /// The fused network and the transport of each layer and model.
     pub fn fuse_layers(&self, inputs: &Inputs) -> Result<(Network, Vec<TransportReport>), FusionError> {
-        let (network, transports, _) = self.transport(inputs, &mut endless)?;
+        let (network, transports, _) = self.transport(inputs, &mut unwatched)?;
         Ok((network, transports))
     }
 
@@ -299,12 +298,12 @@ impl OtFusion {
 
     fn plan(&self, costs: &[f64], mu: &[f64], nu: &[f64], on_tick: &mut Tick) -> Result<Plan, LinalgError> {
         if self.importance != Importance::Uniform || mu.len() != nu.len() {
-            return transport_watched(costs, mu, nu, on_tick);
+            return transport(costs, mu, nu, on_tick);
         }
         let n = mu.len();
         let mut plan = vec![0.0; n * n];
         let mut objective = 0.0;
-        for (i, j) in assign_watched(costs, n, on_tick)?.into_iter().enumerate() {
+        for (i, j) in assign(costs, n, on_tick)?.into_iter().enumerate() {
             plan[i * n + j] = 1.0 / n as f64;
             objective += costs[i * n + j] / n as f64;
         }

@@ -19,9 +19,10 @@ use serde::Serialize;
 use super::activations::{Buffer, blocks, fill_columns, positions, side_by_side};
 use super::layers::preactivations_of;
 use super::on_device;
-use super::{FusionError, Inputs, Tick, go_on};
+use super::{FusionError, Inputs};
 use crate::arch::Network;
 use crate::gpu;
+use crate::tick::{Tick, go_on};
 
 /// One layer or level of a fusion.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,60 +6,72 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::probe::{Place, outputs, plain, target};
-use super::{Tick, go_on};
+use super::score::{Score, ScoreInfo, go_on};
 use crate::arch::{Network, Plain, Visitor};
+use crate::tick::Tick;
 
 /// Values in one batch of ablated outputs; bounds memory.
 const VALUES: usize = 1 << 22;
 
-/// Sums of absolute changes over samples, per place and neuron.
-pub(super) fn sums(
-    network: &Network,
-    images: &Tensor,
-    labels: &Tensor,
-    place: Place,
-    on_tick: &mut Tick,
-) -> Result<Vec<Vec<f64>>> {
-    let at_places = outputs(network, images, place, &mut plain, on_tick)?;
-    let level_outputs = match place {
-        Place::Layer => outputs(network, images, Place::Level, &mut plain, on_tick)?,
-        Place::Level => at_places.clone(),
+/// The score `feature-ablation`.
+pub(super) struct FeatureAblation;
+
+impl Score for FeatureAblation {
+    const INFO: ScoreInfo = ScoreInfo {
+        name: "feature-ablation",
+        label: "Feature ablation",
+        summary: "Change of the logit when a neuron's output is set to 0.",
+        version: 1,
     };
-    let logits = level_outputs.last().unwrap_or(images);
-    let whole = target(logits, labels)?.unsqueeze(0)?;
-    let samples = images.dim(0)?;
-    let mut all = Vec::with_capacity(at_places.len());
-    for (p, output) in at_places.iter().enumerate() {
-        let width = output.dim(1)?;
-        let elements = output.elem_count() / samples;
-        let group = (VALUES / (samples * elements)).max(1);
-        let mut sums = vec![0.0; width];
-        for first in (0..elements).step_by(group) {
-            go_on(on_tick)?;
-            let units = group.min(elements - first);
-            // Row u * N + i is sample i with element `first + u` at 0.
-            let mask: Vec<f32> = (0..units)
-                .flat_map(|u| (0..elements).map(move |j| f32::from(u8::from(j != first + u))))
-                .collect();
-            let mask =
-                Tensor::from_vec(mask, (units, 1, elements), output.device())?.to_dtype(output.dtype())?;
-            let mut shape = output.dims().to_vec();
-            shape[0] = units * samples;
-            let ablated = output
-                .reshape((1, samples, elements))?
-                .broadcast_mul(&mask)?
-                .reshape(shape)?;
-            let logits = continued(network, place, p, ablated, images, &level_outputs, units)?;
-            let changed = target(&logits, &labels.repeat(units)?)?.reshape((units, samples))?;
-            let change = whole.broadcast_sub(&changed)?.abs()?.to_dtype(DType::F64)?;
-            let change = change.sum(1)?.to_vec1::<f64>()?;
-            for (u, change) in change.into_iter().enumerate() {
-                sums[(first + u) / (elements / width)] += change;
+
+    fn sums(
+        network: &Network,
+        images: &Tensor,
+        labels: &Tensor,
+        place: Place,
+        on_tick: &mut Tick,
+    ) -> Result<Vec<Vec<f64>>> {
+        let at_places = outputs(network, images, place, &mut plain, on_tick)?;
+        let level_outputs = match place {
+            Place::Layer => outputs(network, images, Place::Level, &mut plain, on_tick)?,
+            Place::Level => at_places.clone(),
+        };
+        let logits = level_outputs.last().unwrap_or(images);
+        let whole = target(logits, labels)?.unsqueeze(0)?;
+        let samples = images.dim(0)?;
+        let mut all = Vec::with_capacity(at_places.len());
+        for (p, output) in at_places.iter().enumerate() {
+            let width = output.dim(1)?;
+            let elements = output.elem_count() / samples;
+            let group = (VALUES / (samples * elements)).max(1);
+            let mut sums = vec![0.0; width];
+            for first in (0..elements).step_by(group) {
+                go_on(on_tick)?;
+                let units = group.min(elements - first);
+                // Row u * N + i is sample i with element `first + u` at 0.
+                let mask: Vec<f32> = (0..units)
+                    .flat_map(|u| (0..elements).map(move |j| f32::from(u8::from(j != first + u))))
+                    .collect();
+                let mask = Tensor::from_vec(mask, (units, 1, elements), output.device())?
+                    .to_dtype(output.dtype())?;
+                let mut shape = output.dims().to_vec();
+                shape[0] = units * samples;
+                let ablated = output
+                    .reshape((1, samples, elements))?
+                    .broadcast_mul(&mask)?
+                    .reshape(shape)?;
+                let logits = continued(network, place, p, ablated, images, &level_outputs, units)?;
+                let changed = target(&logits, &labels.repeat(units)?)?.reshape((units, samples))?;
+                let change = whole.broadcast_sub(&changed)?.abs()?.to_dtype(DType::F64)?;
+                let change = change.sum(1)?.to_vec1::<f64>()?;
+                for (u, change) in change.into_iter().enumerate() {
+                    sums[(first + u) / (elements / width)] += change;
+                }
             }
+            all.push(sums);
         }
-        all.push(sums);
+        Ok(all)
     }
-    Ok(all)
 }
 
 /// Logits, given the output at place `p` of `units` copies of the samples.

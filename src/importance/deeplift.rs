@@ -8,39 +8,53 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Tick;
 use super::probe::{Place, absolute_sums, outputs, slopes};
+use super::score::{Score, ScoreInfo};
 use crate::arch::Network;
 use crate::nn;
+use crate::tick::Tick;
 
 /// Below this difference of inputs the plain gradient is taken.
 const SMALLEST_DIFFERENCE: f64 = 1e-10;
 
-/// Sums of absolute attributions over samples, per place and neuron.
-pub(super) fn sums(
-    network: &Network,
-    images: &Tensor,
-    labels: &Tensor,
-    place: Place,
-    on_tick: &mut Tick,
-) -> Result<Vec<Vec<f64>>> {
-    // The inputs of all ReLUs in the baseline's pass, in order.
-    let mut inputs = Vec::new();
-    let zero = images.narrow(0, 0, 1)?.zeros_like()?;
-    let mut noted = |_, x: &Tensor| {
-        inputs.push(x.clone());
-        nn::relu(x)
+/// The score `deeplift`.
+pub(super) struct Deeplift;
+
+impl Score for Deeplift {
+    const INFO: ScoreInfo = ScoreInfo {
+        name: "deeplift",
+        label: "DeepLIFT",
+        summary: "Layer `DeepLIFT` with the zero input as baseline, rescale rule.",
+        version: 1,
     };
-    let baseline = outputs(network, &zero, place, &mut noted, on_tick)?;
-    let mut rescaled = |i: usize, x: &Tensor| match inputs.get(i) {
-        Some(x0) => rescaled_relu(x, x0),
-        None => nn::relu(x),
-    };
-    let (here, multipliers) = slopes(network, images, labels, place, &mut rescaled, on_tick)?;
-    let attributions = here.iter().zip(&baseline).zip(&multipliers);
-    attributions
-        .map(|((here, baseline), multiplier)| absolute_sums(&(multiplier * here.broadcast_sub(baseline)?)?))
-        .collect()
+
+    fn sums(
+        network: &Network,
+        images: &Tensor,
+        labels: &Tensor,
+        place: Place,
+        on_tick: &mut Tick,
+    ) -> Result<Vec<Vec<f64>>> {
+        // The inputs of all ReLUs in the baseline's pass, in order.
+        let mut inputs = Vec::new();
+        let zero = images.narrow(0, 0, 1)?.zeros_like()?;
+        let mut noted = |_, x: &Tensor| {
+            inputs.push(x.clone());
+            nn::relu(x)
+        };
+        let baseline = outputs(network, &zero, place, &mut noted, on_tick)?;
+        let mut rescaled = |i: usize, x: &Tensor| match inputs.get(i) {
+            Some(x0) => rescaled_relu(x, x0),
+            None => nn::relu(x),
+        };
+        let (here, multipliers) = slopes(network, images, labels, place, &mut rescaled, on_tick)?;
+        let attributions = here.iter().zip(&baseline).zip(&multipliers);
+        attributions
+            .map(|((here, baseline), multiplier)| {
+                absolute_sums(&(multiplier * here.broadcast_sub(baseline)?)?)
+            })
+            .collect()
+    }
 }
 
 /// ReLU's value with the rescale rule's slope.

@@ -5,10 +5,11 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use super::{Tick, go_on};
+use super::score::go_on;
 use crate::arch::{Network, Visitor};
 use crate::gpu;
 use crate::nn;
+use crate::tick::Tick;
 
 /// Whose output is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub fn scores(
     for base in bases {
         let network = &base.made.network;
         let mut scores =
-            context.watched(|on_tick| kind.scores_watched(network, &data.images, labels, place, on_tick))?;
+            context.watched(|on_tick| kind.scores(network, &data.images, labels, place, on_tick))?;
         for scores in &mut scores {
             prepare.apply(scores);
         }

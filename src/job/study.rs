@@ -189,7 +189,7 @@ pub fn neurons(
             let network = &base.made.network;
             let all = material
                 .context
-                .watched(|on_tick| kind.scores_watched(network, samples, labels, Place::Level, on_tick))?;
+                .watched(|on_tick| kind.scores(network, samples, labels, Place::Level, on_tick))?;
             let mut own = all.get(level).cloned().unwrap_or_default();
             prepare.apply(&mut own);
             scores.push(own);

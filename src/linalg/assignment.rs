@@ -5,34 +5,29 @@
 //! column. Exact up to rounding at any scale of costs: there is no absolute threshold. Among equally good columns, one
 //! that is free wins, then the first: results are deterministic. Time `O(n^3)`, memory `O(n)`.
 
-use std::ops::ControlFlow;
-
-use super::{LinalgError, Tick};
+use super::LinalgError;
+use crate::tick::{Tick, go_on};
 
 /// The column of each row in an optimal assignment of the `n x n` matrix `cost` (row-major).
 ///
-/// Errors where `cost` has not `n * n` entries, or names row and column of one that is not finite.
-///
-/// ```
-/// let cost = [4.0, 1.0, 3.0, 2.0, 0.0, 5.0, 3.0, 2.0, 2.0];
-/// assert_eq!(runner::linalg::assign(&cost, 3)?, [1, 0, 2]); // 1 + 2 + 2
-/// # Ok::<(), runner::linalg::LinalgError>(())
-/// ```
-pub fn assign(cost: &[f64], n: usize) -> Result<Vec<usize>, LinalgError> {
-    assign_watched(cost, n, &mut || ControlFlow::Continue(()))
-}
-
-/// The same, asking before each row whether to go on.
+/// Asks before each row whether to go on.
 ///
 /// # Errors
-/// As those of [`assign`], and [`LinalgError::Stopped`].
-pub fn assign_watched(cost: &[f64], n: usize, on_tick: &mut Tick) -> Result<Vec<usize>, LinalgError> {
+/// Where `cost` has not `n * n` entries, [`LinalgError::NonFinite`] with row and column of one that is not finite, and
+/// [`LinalgError::Stopped`].
+///
+/// ```
+/// use runner::tick::unwatched;
+///
+/// let cost = [4.0, 1.0, 3.0, 2.0, 0.0, 5.0, 3.0, 2.0, 2.0];
+/// assert_eq!(runner::linalg::assign(&cost, 3, &mut unwatched)?, [1, 0, 2]); // 1 + 2 + 2
+/// # Ok::<(), runner::linalg::LinalgError>(())
+/// ```
+pub fn assign(cost: &[f64], n: usize, on_tick: &mut Tick) -> Result<Vec<usize>, LinalgError> {
     check(cost, n)?;
     let mut search = Search::new(cost, n);
     for row in 0..n {
-        if on_tick().is_break() {
-            return Err(LinalgError::Stopped);
-        }
+        go_on(on_tick)?;
         search.augment(row);
     }
     Ok(search.column_of)
@@ -170,6 +165,7 @@ mod tests {
     use super::*;
     use crate::seed::generator;
     use crate::testing::DOUBLE;
+    use crate::tick::unwatched;
 
     fn objective(cost: &[f64], columns: &[usize]) -> f64 {
         let n = columns.len();
@@ -227,7 +223,7 @@ mod tests {
         ) {
             let scale = 2_f64.powi(exponent);
             let cost: Vec<f64> = values[..n * n].iter().map(|&v| f64::from(v) * scale).collect();
-            let found = objective(&cost, &assign(&cost, n).expect("finite"));
+            let found = objective(&cost, &assign(&cost, n, &mut unwatched).expect("finite"));
             let best = brute_force(&cost, n, 0, &mut vec![false; n]);
             prop_assert!(found <= best, "{found} instead of {best}");
         }
@@ -245,9 +241,9 @@ mod tests {
 
     #[test]
     fn constant_and_empty_matrices() {
-        assert_eq!(assign(&[], 0), Ok(vec![]));
-        assert_eq!(assign(&[7.0], 1), Ok(vec![0]));
-        assert_eq!(assign(&[0.0; 16], 4), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(assign(&[], 0, &mut unwatched), Ok(vec![]));
+        assert_eq!(assign(&[7.0], 1, &mut unwatched), Ok(vec![0]));
+        assert_eq!(assign(&[0.0; 16], 4, &mut unwatched), Ok(vec![0, 1, 2, 3]));
     }
 
     #[test]
@@ -255,16 +251,19 @@ mod tests {
         let mut cost = [1.0; 9];
         cost[5] = f64::NAN;
         assert!(matches!(
-            assign(&cost, 3),
+            assign(&cost, 3, &mut unwatched),
             Err(LinalgError::NonFinite {
                 row: 1,
                 column: 2,
                 ..
             })
         ));
-        assert!(matches!(assign(&cost, 2), Err(LinalgError::Shape { .. })));
         assert!(matches!(
-            assign(&[f64::MAX; 4], 2),
+            assign(&cost, 2, &mut unwatched),
+            Err(LinalgError::Shape { .. })
+        ));
+        assert!(matches!(
+            assign(&[f64::MAX; 4], 2, &mut unwatched),
             Err(LinalgError::Overflow { .. })
         ));
     }

@@ -1,5 +1,7 @@
 //! Errors of the linear algebra.
 
+use crate::tick::Stopped;
+
 /// Input that has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LinalgError {
@@ -47,8 +49,8 @@ pub enum LinalgError {
         problem: String,
     },
     /// The caller said so.
-    #[error("stopped")]
-    Stopped,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// An iteration that should always end did not.
     #[error("the decomposition of a {rows} x {columns} matrix did not converge")]
     NoConvergence {

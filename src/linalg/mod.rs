@@ -20,15 +20,10 @@ mod normal;
 mod products;
 mod transport;
 
-use std::ops::ControlFlow;
-
-pub use assignment::{assign, assign_watched};
+pub use assignment::assign;
 pub use error::LinalgError;
 pub use kmeans::{Clustering, Points, Rule, VERSION as KMEANS_VERSION, farthest_first, kmeans};
 pub use lstsq::{Cutoff, GRAM_LIMIT, LeastSquares, Solution, eigen};
 pub use normal::NormalEquations;
 pub use products::{add_gram, add_product, gram, product};
-pub use transport::{Plan, transport, transport_watched};
-
-/// Asks whether to go on.
-pub type Tick<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+pub use transport::{Plan, transport};

@@ -9,9 +9,8 @@
 //! and so rules out cycling, as ties and zero weights are common here (dead neurons have equal costs). Ahuja, Magnanti
 //! and Orlin, "Network Flows", chapter 11. `O(n m)` a pivot at worst, in practice the square root of that.
 
-use std::ops::ControlFlow;
-
-use super::{LinalgError, Tick};
+use super::LinalgError;
+use crate::tick::{Tick, go_on};
 
 /// Pivots between two questions whether to go on: some milliseconds on the largest layers.
 const PIVOTS: usize = 64;
@@ -26,24 +25,11 @@ pub struct Plan {
 }
 
 /// Transports `mu` (length n, at least 0) to `nu` (length m) at `cost` (row-major `[n, m]`, finite). Both sides are
-/// scaled to sum 1 first.
+/// scaled to sum 1 first. Asks every few pivots whether to go on.
 ///
 /// # Errors
-/// Sizes that do not fit, numbers that are not finite or negative, and sides without weight.
-pub fn transport(cost: &[f64], mu: &[f64], nu: &[f64]) -> Result<Plan, LinalgError> {
-    transport_watched(cost, mu, nu, &mut || ControlFlow::Continue(()))
-}
-
-/// The same, asking every few pivots whether to go on.
-///
-/// # Errors
-/// As those of [`transport`], and [`LinalgError::Stopped`].
-pub fn transport_watched(
-    cost: &[f64],
-    mu: &[f64],
-    nu: &[f64],
-    on_tick: &mut Tick,
-) -> Result<Plan, LinalgError> {
+/// Sizes that do not fit, numbers that are not finite or negative, sides without weight, and [`LinalgError::Stopped`].
+pub fn transport(cost: &[f64], mu: &[f64], nu: &[f64], on_tick: &mut Tick) -> Result<Plan, LinalgError> {
     let (n, m) = (mu.len(), nu.len());
     if cost.len() != n * m || n == 0 || m == 0 {
         return Err(LinalgError::Shape {
@@ -160,8 +146,8 @@ impl<'a> Simplex<'a> {
     fn run(&mut self, on_tick: &mut Tick) -> Result<(), LinalgError> {
         // Far more pivots than were ever seen; only rounding could ask for them.
         for pivot in 0..100 * (self.n * self.m + 100) {
-            if pivot % PIVOTS == 0 && on_tick().is_break() {
-                return Err(LinalgError::Stopped);
+            if pivot % PIVOTS == 0 {
+                go_on(on_tick)?;
             }
             match self.entering() {
                 Some((i, j)) => self.pivot(i, j),
@@ -303,12 +289,13 @@ mod tests {
 
     use super::*;
     use crate::linalg::assign;
+    use crate::tick::unwatched;
 
     #[test]
     fn a_small_plan_by_hand() {
         // Source 0 serves both sinks, source 1 the dearer one only.
         let Plan { plan, objective } =
-            transport(&[1.0, 4.0, 2.0, 3.0], &[3.0, 1.0], &[2.0, 2.0]).expect("solvable");
+            transport(&[1.0, 4.0, 2.0, 3.0], &[3.0, 1.0], &[2.0, 2.0], &mut unwatched).expect("solvable");
         assert_eq!(plan, [0.5, 0.25, 0.0, 0.25]);
         assert!((objective - 2.25).abs() < 1e-12);
     }
@@ -316,19 +303,19 @@ mod tests {
     #[test]
     fn bad_input_is_an_error() {
         assert!(matches!(
-            transport(&[1.0], &[1.0, 1.0], &[1.0]),
+            transport(&[1.0], &[1.0, 1.0], &[1.0], &mut unwatched),
             Err(LinalgError::Shape { .. })
         ));
         assert!(matches!(
-            transport(&[f64::NAN], &[1.0], &[1.0]),
+            transport(&[f64::NAN], &[1.0], &[1.0], &mut unwatched),
             Err(LinalgError::NonFinite { .. })
         ));
         assert!(matches!(
-            transport(&[1.0], &[-1.0], &[1.0]),
+            transport(&[1.0], &[-1.0], &[1.0], &mut unwatched),
             Err(LinalgError::NonFinite { .. })
         ));
         assert!(matches!(
-            transport(&[1.0], &[0.0], &[1.0]),
+            transport(&[1.0], &[0.0], &[1.0], &mut unwatched),
             Err(LinalgError::Shape { .. })
         ));
     }
@@ -354,7 +341,7 @@ mod tests {
             let (n, m) = (mu.len(), nu.len());
             let (supply, demand) = (weights(&mu, "").expect("weights"), weights(&nu, "").expect("weights"));
             let mut simplex = Simplex::new(&cost, &supply, &demand);
-            simplex.run(&mut || ControlFlow::Continue(())).expect("ends");
+            simplex.run(&mut unwatched).expect("ends");
             let plan = simplex.plan();
             for i in 0..n {
                 prop_assert!((plan[i * m..(i + 1) * m].iter().sum::<f64>() - supply[i]).abs() < 1e-12);
@@ -375,8 +362,8 @@ mod tests {
         #[test]
         fn equal_weights_are_an_assignment(cost in prop::collection::vec(0.0f64..1.0, 64)) {
             let ones = [1.0; 8];
-            let assigned: f64 = assign(&cost, 8).expect("solvable").iter().enumerate().map(|(i, &j)| cost[i * 8 + j] / 8.0).sum();
-            let plan = transport(&cost, &ones, &ones).expect("solvable");
+            let assigned: f64 = assign(&cost, 8, &mut unwatched).expect("solvable").iter().enumerate().map(|(i, &j)| cost[i * 8 + j] / 8.0).sum();
+            let plan = transport(&cost, &ones, &ones, &mut unwatched).expect("solvable");
             prop_assert!((plan.objective - assigned).abs() < 1e-12);
         }
     }

@@ -4,25 +4,14 @@ use serde_json::Value;
 
 use super::Group;
 use crate::fusion::{self, METHODS};
+use crate::importance::Importance;
 use crate::result::Kind;
-
-const IMPORTANCES: [(&str, &str); 4] = [
-    ("uniform", "Uniform"),
-    ("conductance", "Conductance"),
-    ("deeplift", "DeepLIFT"),
-    ("feature-ablation", "Feature ablation"),
-];
 
 /// The number of models in a group, among what may stand behind a row's name.
 pub const GROUPS: &str = "groups";
 
 /// How many of the first models are fused, likewise.
 pub const FIRST: &str = "first";
-
-fn readable(table: &[(&str, &str)], name: &str) -> String {
-    let known = table.iter().find(|(known, _)| *known == name);
-    known.map_or(name, |(_, label)| label).to_string()
-}
 
 /// A fusion method's name.
 pub fn method(name: &str) -> String {
@@ -37,13 +26,15 @@ pub fn order(method: Option<&str>) -> usize {
 
 /// Where an importance score stands in the list of scores; others stand behind it.
 pub fn importance_order(name: &str) -> usize {
-    let known = IMPORTANCES.iter().position(|(known, _)| *known == name);
-    known.unwrap_or(IMPORTANCES.len())
+    let known = Importance::ALL.iter().position(|known| known.as_str() == name);
+    known.unwrap_or(Importance::ALL.len())
 }
 
 /// An importance score's name.
 pub fn importance(name: &str) -> String {
-    readable(&IMPORTANCES, name)
+    Importance::named(name)
+        .map_or(name, |score| score.info().label)
+        .to_string()
 }
 
 /// `2 models`.

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use runner::arch::{Architecture, Init, Network};
 use runner::importance::{Importance, Place};
+use runner::tick::unwatched;
 use serde_json::{Value, json};
 
 use crate::shared::shared;
@@ -297,7 +298,7 @@ fn importances_are_the_recorded_ones() {
                     continue;
                 }
                 let scores = importance
-                    .scores(&network, &images, &labels, place)
+                    .scores(&network, &images, &labels, place, &mut unwatched)
                     .expect("scores");
                 for (l, ours) in scores.iter().enumerate() {
                     let recorded = &recorded[format!("{of}.{l}")];

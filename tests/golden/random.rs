@@ -6,6 +6,7 @@ use runner::fusion::{
     Compat, Fused, KfGradient, KfLinear, LevelSettings, LogitKd, Method, Start, fuse, weighted_means,
 };
 use runner::importance::Place;
+use runner::tick::unwatched;
 
 use super::{KINDS, Run, of_largest};
 use crate::shared::shared;
@@ -146,7 +147,7 @@ fn kf_gradient_makes_the_recorded_targets() {
             }
             let of = |network| {
                 importance
-                    .scores(network, &run.images, &run.labels, Place::Level)
+                    .scores(network, &run.images, &run.labels, Place::Level, &mut unwatched)
                     .expect("scores")
             };
             let scores: Vec<Vec<f64>> = run.models.iter().map(|network| of(network)[0].clone()).collect();

@@ -1,6 +1,7 @@
 //! Importance scores and pre-activations.
 
 use runner::importance::Place;
+use runner::tick::unwatched;
 
 use super::{KINDS, Run, of_largest, relative_l2};
 
@@ -13,7 +14,7 @@ fn scores_are_the_recorded_ones() {
         for (importance, kind) in KINDS {
             for (k, network) in run.models.iter().enumerate() {
                 let scores = importance
-                    .scores(network, &run.images, &run.labels, Place::Layer)
+                    .scores(network, &run.images, &run.labels, Place::Layer, &mut unwatched)
                     .expect("scores");
                 for (l, ours) in scores.iter().enumerate() {
                     let name = format!("importance.layer.{kind}.{k}.{l}");

@@ -10,6 +10,7 @@ use runner::fusion::{
     Compat, GitRebasin, GroundCost, HfLinear, Inputs, KfGradient, OtFusion, Start, weighted_means,
 };
 use runner::importance::{Importance, Place};
+use runner::tick::unwatched;
 
 use super::{of_largest, relative_l2};
 use crate::shared::{Golden, shared};
@@ -259,7 +260,8 @@ fn vgg_conductances_are_the_recorded_ones() {
         return;
     };
     for (k, network) in run.models.iter().enumerate() {
-        let scores = Importance::Conductance.scores(network, &run.images, &run.labels, Place::Layer);
+        let scores =
+            Importance::Conductance.scores(network, &run.images, &run.labels, Place::Layer, &mut unwatched);
         for (l, ours) in scores.expect("scores").iter().enumerate() {
             let off = of_largest(
                 ours,
@@ -289,7 +291,7 @@ fn vgg_kf_gradient_makes_the_recorded_targets() {
             .iter()
             .map(|network| {
                 importance
-                    .scores(network, &run.images, &run.labels, Place::Level)
+                    .scores(network, &run.images, &run.labels, Place::Level, &mut unwatched)
                     .expect("scores")
             })
             .collect();

@@ -5,6 +5,7 @@ use runner::arch::{Architecture, Network, Vit};
 use runner::checkpoint::torch;
 use runner::fusion::{KfGradient, weighted_means};
 use runner::importance::{Importance, Place};
+use runner::tick::unwatched;
 
 use super::of_largest;
 use crate::shared::{Golden, shared};
@@ -62,7 +63,7 @@ fn vit_kf_gradient_makes_the_recorded_clusters_and_targets() {
             .iter()
             .map(|network| {
                 importance
-                    .scores(network, &images, &labels, Place::Level)
+                    .scores(network, &images, &labels, Place::Level, &mut unwatched)
                     .expect("scores")
             })
             .collect();

@@ -9,7 +9,8 @@ use super::TransportReport;
 use crate::arch::Network;
 use crate::fusion::layers::preactivations_of;
 use crate::fusion::report::{LayerReport, Member, errors};
-use crate::fusion::{FusionError, Inputs, Tick, go_on};
+use crate::fusion::{FusionError, Inputs};
+use crate::tick::{Tick, go_on};
 
 /// A report of each layer; nothing where there are no activations to compare.
 ///
