@@ -1,11 +1,13 @@
 //! What several commands do first: read the manifest, look at its inputs, plan, choose a device.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use candle_core::Device;
 
 use super::CliError;
 use super::args::{Global, ManifestArgs, SelectArgs, Where};
+use super::output;
 use super::planned::table_problems;
 use crate::data::Sets;
 use crate::files::natural;
@@ -21,34 +23,8 @@ use crate::result::Store;
 use crate::schedule::Slice;
 use crate::train::Precision;
 
-/// Environment variables of the program itself; the others that begin with `RUNNER_` set keys of the manifest.
-const OWN_VARIABLES: [&str; 11] = [
-    "RUNNER_CONFIG",
-    "RUNNER_RESULTS",
-    "RUNNER_TEMPLATES",
-    "RUNNER_DATA",
-    "RUNNER_SHARED",
-    "RUNNER_PYTHON",
-    "RUNNER_REFERENCE",
-    "RUNNER_FUZZ",
-    "RUNNER_LOG",
-    "RUNNER_LOG_FORMAT",
-    super::faults::VARIABLE,
-];
-
-/// GitHub's runners set variables of the same prefix, `RUNNER_NAME` among them.
-const GITHUB_VARIABLES: [&str; 10] = [
-    "RUNNER_ARCH",
-    "RUNNER_DEBUG",
-    "RUNNER_ENVIRONMENT",
-    "RUNNER_NAME",
-    "RUNNER_OS",
-    "RUNNER_PERFLOG",
-    "RUNNER_TEMP",
-    "RUNNER_TOOL_CACHE",
-    "RUNNER_TRACKING_ID",
-    "RUNNER_WORKSPACE",
-];
+/// Variables of the form that set keys in version 0.1, but are set by GitHub's machines or are the program's own.
+const FOREIGN: [&str; 2] = ["RUNNER_NAME", super::faults::VARIABLE];
 
 /// A manifest read, checked and planned.
 pub struct Experiment {
@@ -100,27 +76,38 @@ fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     folder(variable).or_else(|| Some(folder("HOME")?.join(below_home)))
 }
 
+fn warn_of_old_name(name: &str) {
+    let key = name.trim_start_matches("RUNNER_");
+    output::warning(format!(
+        "variables that set keys of manifests begin with two underscores: write RUNNER__{key} for {name}, which the next \
+         version will not read"
+    ));
+}
+
 /// Keys of the manifest that environment variables set.
 pub fn environment() -> Result<Vec<Override>, CliError> {
-    let foreign: &[&str] = if std::env::var_os("GITHUB_ACTIONS").is_some() {
-        &GITHUB_VARIABLES
-    } else {
-        &[]
-    };
-    let mut overrides = Vec::new();
+    let (mut overrides, mut old_names) = (Vec::new(), Vec::new());
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with("RUNNER_")) else {
             continue;
         };
-        if OWN_VARIABLES.contains(&name) || foreign.contains(&name) {
-            continue;
-        }
-        let Some(value) = value.to_str() else {
+        let text = value.to_string_lossy();
+        let new = Override::from_environment(name, &text);
+        let old = || Override::from_old_environment(name, &text).filter(|_| !FOREIGN.contains(&name));
+        let is_old = new.is_none();
+        let Some(item) = new.or_else(old) else { continue };
+        if value.to_str().is_none() {
             let message = format!("the environment variable {name} is not valid Unicode");
             return Err(CliError::usage(message, "set it to a TOML value, or unset it"));
-        };
-        overrides.extend(Override::from_environment(name, value));
+        }
+        if is_old {
+            old_names.push(name.to_string());
+        }
+        overrides.push(item);
     }
+    // Some commands read them more than once.
+    static SAID: Once = Once::new();
+    SAID.call_once(|| old_names.iter().for_each(|name| warn_of_old_name(name)));
     overrides.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(overrides)
 }

@@ -1,4 +1,4 @@
-//! Layers of configuration, later wins: the user's own settings, the file the manifest extends, the manifest, `RUNNER_*`, `--set` and `a.b=v`.
+//! Layers of configuration, later wins: the user's own settings, the file the manifest extends, the manifest, `RUNNER__*`, `--set` and `a.b=v`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

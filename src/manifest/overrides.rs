@@ -3,6 +3,7 @@
 use figment::value::{Dict, Tag, Value};
 
 use super::Problem;
+use super::reference::is_setting;
 use super::wanted::Wanted;
 
 /// What is wrong with an integer that TOML does not have.
@@ -25,7 +26,7 @@ pub struct Override {
     pub path: Vec<String>,
     /// Its value: plain text where the key takes text, otherwise TOML.
     pub value: String,
-    /// How the user gave it, for messages: `--set base.epochs=3`, `environment variable RUNNER_BASE__EPOCHS`.
+    /// How the user gave it, for messages: `--set base.epochs=3`, `environment variable RUNNER__BASE__EPOCHS`.
     pub origin: String,
 }
 
@@ -53,18 +54,27 @@ impl Override {
         }
     }
 
-    /// `RUNNER_BASE__BATCH_SIZE` sets `base.batch-size`: `__` separates keys, `_` stands for `-`.
+    /// `RUNNER__BASE__BATCH_SIZE` sets `base.batch-size`: `__` separates keys, `_` stands for `-`.
     pub fn from_environment(variable: &str, value: &str) -> Option<Self> {
+        let name = variable.strip_prefix("RUNNER__")?;
+        Some(Self::of_variable(name, variable, value))
+    }
+
+    /// The same of the form that version 0.1 had, `RUNNER_BASE__BATCH_SIZE`. Other programs set variables that begin so,
+    /// too: it counts only where its first part is a key of manifests.
+    pub fn from_old_environment(variable: &str, value: &str) -> Option<Self> {
         let name = variable.strip_prefix("RUNNER_")?;
-        let path = name
-            .split("__")
-            .map(|part| part.to_lowercase().replace('_', "-"))
-            .collect();
-        Some(Self {
-            path,
+        let item = Self::of_variable(name, variable, value);
+        is_setting(&item.path[..1]).then_some(item)
+    }
+
+    fn of_variable(name: &str, variable: &str, value: &str) -> Self {
+        let parts = name.split("__");
+        Self {
+            path: parts.map(|part| part.to_lowercase().replace('_', "-")).collect(),
             value: value.to_string(),
             origin: format!("{ENVIRONMENT}{variable}"),
-        })
+        }
     }
 
     fn apply(&self, dict: &mut Dict, warnings: &mut Vec<Problem>) -> Result<(), Problem> {

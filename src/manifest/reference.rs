@@ -47,7 +47,7 @@ becomes an axis by a list of lists: `hidden = [[64], [64, 32]]`.
 Later layers win: defaults, the user's own settings (`[slurm]`, `[resources]` and `[notify]` in
 `~/.config/runner/config.toml`, or the file that `RUNNER_CONFIG` names), the files named by `extends`, the manifest,
 environment variables
-(`RUNNER_BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--unset KEY`, `--set KEY=VALUE`,
+(`RUNNER__BASE__BATCH_SIZE=64` sets `base.batch-size`: `__` for `.`, `_` for `-`), `--unset KEY`, `--set KEY=VALUE`,
 trailing `KEY=VALUE` (`split.parts=2,4` for a list). Outside of files a value needs no quotes: a key that takes text
 takes `2024`, `true` and `echo a, b` as they are (where text can be a list, `,` separates its entries); quotes are TOML's.
 

@@ -169,30 +169,40 @@ fn the_environment_sets_keys_but_not_those_of_github() {
     let bench = Bench::new();
     let with = |variables: &[(&str, &str)]| {
         let mut command = bench.std(&["exec", "tiny.toml", "-n"]);
-        command
-            .envs(variables.iter().copied())
-            .env_remove("GITHUB_ACTIONS")
-            .envs(variables.iter().copied());
+        command.envs(variables.iter().copied());
         Run::of(command.output().expect("starts"))
     };
     assert!(
-        with(&[("RUNNER_SEEDS", "[1, 2, 3]")])
+        with(&[("RUNNER__SEEDS", "[1, 2, 3]")])
             .ok()
             .stdout
             .contains("15 of 15 jobs")
     );
-    with(&[("RUNNER_OS", "Linux")])
+    with(&[("RUNNER__BASE__EPOCHS", "x")])
         .code(2)
-        .says("--> environment variable RUNNER_OS");
-    with(&[
-        ("GITHUB_ACTIONS", "true"),
-        ("RUNNER_OS", "Linux"),
+        .says("--> environment variable RUNNER__BASE__EPOCHS");
+    with(&[("RUNNER__OS", "Linux")])
+        .code(2)
+        .says("--> environment variable RUNNER__OS");
+    // What GitHub's machines set, on GitHub or copied from there.
+    let theirs = [
+        ("RUNNER_ARCH", "X64"),
+        ("RUNNER_DEBUG", "1"),
+        ("RUNNER_ENVIRONMENT", "github-hosted"),
         ("RUNNER_NAME", "x y"),
-    ])
-    .ok();
-    with(&[("RUNNER_BASE__EPOCHS", "x")])
-        .code(2)
-        .says("--> environment variable RUNNER_BASE__EPOCHS");
+        ("RUNNER_OS", "Linux"),
+        ("RUNNER_TEMP", "/home/runner/work/_temp"),
+        ("RUNNER_TOOL_CACHE", "/opt/hostedtoolcache"),
+        ("RUNNER_TRACKING_ID", "github_1"),
+        ("RUNNER_WORKSPACE", "/home/runner/work/x"),
+        ("RUNNER_SOMETHING_NEW", "1"),
+    ];
+    let run = with(&theirs).ok();
+    assert!(!run.stderr.contains("RUNNER_"), "{}", run.stderr);
+    // The form of version 0.1.
+    let old = with(&[("RUNNER_SEEDS", "[1, 2, 3]")]).ok();
+    let old = old.says("begin with two underscores: write RUNNER__SEEDS for RUNNER_SEEDS");
+    assert!(old.stdout.contains("15 of 15 jobs"));
 }
 
 #[test]

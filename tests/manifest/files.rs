@@ -314,9 +314,9 @@ fn problem_of_an_environment_variable() {
         let item = Override::from_environment(name, value).expect("prefix");
         report_in(folder.path(), vec![item], None)
     };
-    assert_snapshot!(of("RUNNER_BASE__BATCH_SIZE", "many"), @r#"
+    assert_snapshot!(of("RUNNER__BASE__BATCH_SIZE", "many"), @r#"
     error: `base.batch-size` must be a whole number, 0 or more, not "many"
-      --> environment variable RUNNER_BASE__BATCH_SIZE
+      --> environment variable RUNNER__BASE__BATCH_SIZE
     "#);
     assert_snapshot!(of("RUNNER_DATA_SET", "x"), @r#"
     error: unknown key `data-set`

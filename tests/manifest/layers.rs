@@ -35,7 +35,8 @@ fn a_manifest_wins_over_what_it_extends_key_by_key() {
 #[test]
 fn later_layers_win() {
     let folder = layered();
-    let environment = |value: &str| Override::from_environment("RUNNER_BASE__EPOCHS", value).expect("prefix");
+    let environment =
+        |value: &str| Override::from_environment("RUNNER__BASE__EPOCHS", value).expect("prefix");
     let epochs = |overrides| read(folder.path(), overrides).points[0].settings.base.epochs;
     assert_eq!(epochs(vec![]), 3);
     assert_eq!(epochs(vec![environment("4")]), 4);
@@ -94,7 +95,7 @@ fn a_number_in_a_path_is_a_position_in_a_list() {
 
 #[test]
 fn the_environment_spells_keys_with_underscores() {
-    let item = Override::from_environment("RUNNER_FUSION_SET__SAMPLES", "7").expect("prefix");
+    let item = Override::from_environment("RUNNER__FUSION_SET__SAMPLES", "7").expect("prefix");
     assert_eq!(
         (item.path, item.value),
         (vec!["fusion-set".to_string(), "samples".into()], "7".to_string())

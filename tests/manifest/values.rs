@@ -53,7 +53,7 @@ fn text_that_looks_like_something_else_is_text_where_text_is_wanted() {
             });
         assert_eq!(found, value, "{key}={value}");
     }
-    let variable = Override::from_environment("RUNNER_SLURM__ACCOUNT", "12345").expect("prefix");
+    let variable = Override::from_environment("RUNNER__SLURM__ACCOUNT", "12345").expect("prefix");
     let layers = Layers::in_memory(figment::value::Dict::new(), vec![variable]).expect("read");
     assert_eq!(layers.merged()["slurm"]["account"], "12345");
 }
