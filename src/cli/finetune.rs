@@ -36,7 +36,7 @@ pub fn run(args: &FinetuneArgs, global: &Global) -> Result<(), CliError> {
             "fine-tune them one by one, each into a folder of its own",
         ));
     }
-    outfile::folder(&args.out)?;
+    outfile::folder(&args.out, "models")?;
     let outputs = step.outputs(args.output.force);
     let targets: Vec<Output> = step
         .others

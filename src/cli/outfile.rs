@@ -150,15 +150,15 @@ fn check_folder(option: &str, path: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A folder to write files to, made if need be.
-pub fn folder(folder: &Path) -> Result<(), CliError> {
+/// A folder to write `content` to, such as models, made if need be.
+pub fn folder(folder: &Path, content: &str) -> Result<(), CliError> {
     if Target::of(folder).is_some() && !folder.is_dir() {
         return Err(CliError::usage(
             format!(
-                "`{}` is named like a file, but `--out` is a folder for the models",
+                "`{}` is named like a file, but `--out` is a folder for the {content}",
                 folder.display()
             ),
-            "give the folder alone: the models get names of their own in it",
+            format!("give the folder alone: the {content} get names of their own in it"),
         ));
     }
     let probe = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));

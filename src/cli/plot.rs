@@ -35,7 +35,10 @@ pub fn run(args: &PlotArgs, global: &Global) -> Result<(), CliError> {
             files.push((path, encoded(&figure, *format, args.scale)?));
         }
     }
-    create_dir(&folder)?;
+    match &args.out {
+        Some(out) => outfile::folder(out, "figures")?,
+        None => create_dir(&folder)?,
+    }
     let outputs = Outputs::new(args.output.force, Vec::new());
     let place = |path: &Path| match own {
         true => outfile::resolve(path),

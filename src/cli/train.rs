@@ -39,7 +39,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<(), CliError> {
         keys.push(key("base.", &format!("epochs={epochs}"), "--")?);
     }
     let step = Step::new(&args.step, None, keys, global)?;
-    outfile::folder(&args.out)?;
+    outfile::folder(&args.out, "models")?;
     let outputs = step.outputs(args.output.force);
     let targets: Vec<Output> = step
         .bases
