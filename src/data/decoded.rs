@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::hash;
 use super::kept::{Facts, Keeping, Kept, Origin, hash_of};
 use super::normalise::{Moments, Stats};
 use super::pixels::Pixels;
+use super::request::hash;
 use super::{DataError, DataSet, DataSetInfo, Found, Part};
 
 /// Labels and pixels of one part: `N` and `N * C * H * W` bytes.

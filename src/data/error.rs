@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::DatasetSettings;
+
 /// A data set could not be had, or not be cut as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -12,6 +14,8 @@ pub enum DataError {
         name: String,
         /// The known name most like it.
         nearest: Option<&'static str>,
+        /// All there are.
+        known: Vec<&'static str>,
     },
     /// The data set lies in files, and no folder was given.
     #[error("data set `{name}` needs a data folder")]
@@ -166,18 +170,15 @@ impl DataError {
                 nearest: Some(nearest),
                 ..
             } => Some(format!("did you mean `{nearest}`?")),
-            Self::Unknown { nearest: None, name } => {
-                let known: Vec<_> = super::NAMES
-                    .iter()
-                    .map(|info| format!("`{}`", info.name))
-                    .collect();
+            Self::Unknown { name, known, .. } => {
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
                 Some(format!(
                     "known data sets are {}; a path has a `/` in it, as in `./{name}`",
                     known.join(", ")
                 ))
             }
             Self::NoFolder { name } => Some(format!("name the folder that holds the files of `{name}`")),
-            Self::Missing { name, size, .. } if super::known(name).is_ok() => {
+            Self::Missing { name, size, .. } if !DatasetSettings::named(name).is_path() => {
                 let size = size.map(|size| format!(" --size {size}")).unwrap_or_default();
                 Some(format!(
                     "download it with `runner fetch {name}{size} --data-dir DIR`, or put the file into one of these folders"

@@ -14,8 +14,8 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::labels::class_of;
 use super::pages::Unpacked;
-use super::rows::{Columns, class_of};
 use crate::guard;
 
 /// The usual stack of a thread.
@@ -23,6 +23,22 @@ const STACK: usize = 8 << 20;
 
 /// The usual columns of images.
 pub(super) const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
+/// Names that the columns may have, the preferred first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Columns<'a> {
+    pub images: &'a [&'a str],
+    pub labels: &'a [&'a str],
+}
+
+impl Default for Columns<'_> {
+    fn default() -> Self {
+        Self {
+            images: &IMAGES,
+            labels: &["label", "labels", "fine_label"],
+        }
+    }
+}
+
 /// More rows than any file of a known data set; a damaged file may claim any number.
 const MOST_ROWS: u64 = 1 << 20;
 

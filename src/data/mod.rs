@@ -5,14 +5,13 @@
 //! | `settings` | [`DatasetSettings`]: which data, by name or path |
 //! | `sets` | [`Sets`]: looks at each data set once |
 //! | `set` | [`DataSet`] and [`Part`]: pixels and labels in memory, tensors on demand |
-//! | `catalogue` | [`NAMES`], [`load`], [`check`] |
-//! | `digits` | UCI 8x8 digits, embedded |
-//! | `mnist`, `idx` | MNIST and Fashion-MNIST, and their file format |
-//! | `cifar`, `batch` | CIFAR-10 and CIFAR-100, and their original files |
-//! | `tiny` | Tiny-ImageNet |
-//! | `medmnist`, `npz` | `BloodMNIST`, and its file format |
+//! | `request` | which data set is asked for, and what there is to know of one |
+//! | `sources` | data sets with names, one file each: digits, MNIST, CIFAR, Tiny-ImageNet, `MedMNIST` |
+//! | `catalogue` | [`load`], [`check`], [`known`]: by name or path |
+//! | `published` | where files are published |
 //! | `own`, `folder` | data sets by path: folders of images, parquet files |
-//! | `source`, `hub`, `rows` | parquet files: which, their columns, their images |
+//! | `layout`, `hub`, `rows`, `labels` | parquet files: which, their columns, their images, their labels |
+//! | `npz` | arrays of NumPy |
 //! | `image` | PNG and JPEG |
 //! | `decoded`, `kept` | images decoded once and kept in a file |
 //! | [`fetch`] | downloads |
@@ -24,42 +23,41 @@
 //! Everything random takes a generator from [`crate::seed`]; equal generators give equal results.
 
 mod augment;
-mod batch;
 mod catalogue;
-mod cifar;
 mod decoded;
-mod digits;
 mod error;
 pub mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod folder;
 mod hub;
-mod idx;
 mod image;
 mod kept;
-mod medmnist;
-mod mnist;
+mod labels;
+mod layout;
 mod normalise;
 mod npz;
 mod own;
 mod pages;
 mod pixels;
+mod published;
+mod request;
 mod rows;
 mod sample;
 mod set;
 mod sets;
 mod settings;
-mod source;
+mod sources;
 mod split;
-mod tiny;
 
 pub use augment::{Augmentation, Augmenter, Mix, MixPart};
-pub use catalogue::{DataSetInfo, Found, Known, NAMES, check, known, load};
+pub use catalogue::{check, known, load};
 pub use error::DataError;
 pub use pixels::Pixels;
+pub use request::{DataSetInfo, Found, Known};
 pub use sample::balanced_sample;
 pub use set::{DataSet, Normalisation, Part};
 pub use sets::Sets;
 pub use settings::DatasetSettings;
+pub use sources::NAMES;
 pub use split::{SplitKind, SplitOptions, check_split, hold_out, split};

@@ -11,14 +11,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::catalogue::Request;
 use super::decoded::{Decoded, Images, Recipe};
 use super::folder::{self, Labelled};
+use super::hub::Columns;
 use super::kept::Origin;
-use super::medmnist::{self, Medical};
 use super::normalise::Stats;
-use super::rows::{self, Columns};
-use super::{DataError, DataSet, Found, hub};
+use super::request::Request;
+use super::rows;
+use super::sources::medmnist::{self, Medical};
+use super::{DataError, DataSet, Found, hub, labels};
 
 const PARTS: [&str; 2] = ["train", "test"];
 /// Changes when files are decoded to other pixels than before.
@@ -167,9 +168,9 @@ fn parquet(files: &[PathBuf]) -> Form {
 /// Those of a folder, and of its folders `train`, `test` and `data`, sorted as text, as the order of rows is part of the
 /// data's hash.
 fn parquet_files(folder: &Path) -> Vec<PathBuf> {
-    let folders = ["", "train", "test", "data"].map(|inner| super::source::join(folder, inner));
+    let folders = ["", "train", "test", "data"].map(|inner| super::layout::join(folder, inner));
     let files = folders.iter().flat_map(|folder| {
-        let names = super::source::names(folder).into_iter();
+        let names = super::layout::names(folder).into_iter();
         names.map(|name| folder.join(name))
     });
     files.filter(|path| is_parquet(path)).collect()
@@ -287,7 +288,7 @@ impl Files<'_> {
         };
         let mut parts = [Images::default(), Images::default()];
         rows::append_files(train, &columns, (shape, None), &mut parts[0])?;
-        let classes = rows::classes(&parts[0].labels).map_err(content)?;
+        let classes = labels::classes(&parts[0].labels).map_err(content)?;
         rows::append_files(test, &columns, (shape, Some(classes)), &mut parts[1])?;
         match parts.iter().position(|images| images.labels.is_empty()) {
             Some(part) => Err(content(format!("its {} files have no rows", PARTS[part]))),

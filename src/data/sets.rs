@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::catalogue::{Found, Request, known};
+use super::catalogue::{self, known};
 use super::kept::Keeping;
+use super::request::{Found, Request};
 use super::{DataError, DataSet, DataSetInfo, DatasetSettings};
 
 /// What was found of a data set, or why nothing was.
@@ -60,7 +61,7 @@ impl Sets {
     pub fn find(&self, settings: &DatasetSettings) -> Outcome {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = found.entry(settings.id()).or_insert_with(|| {
-            let found = self.request(settings).find();
+            let found = catalogue::find(&self.request(settings));
             found.map(Arc::new).map_err(Arc::new)
         });
         outcome.clone()
@@ -78,7 +79,7 @@ impl Sets {
 
     /// Loads the set.
     pub fn load(&self, settings: &DatasetSettings) -> Result<DataSet, DataError> {
-        self.request(settings).load()
+        catalogue::load_as(&self.request(settings))
     }
 
     fn request<'a>(&'a self, settings: &'a DatasetSettings) -> Request<'a> {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DatasetSettings {
-    /// A known data set: `digits` (embedded), `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `tiny-imagenet` or
-    /// `bloodmnist`; `runner fetch NAME` downloads it. Or a path, recognised by a `/` in it or by its ending: a folder
+    /// A known data set by its name, such as `digits`, which is embedded; docs/data.md lists them, and `runner fetch NAME`
+    /// downloads one. Or a path, recognised by a `/` in it or by its ending: a folder
     /// of images (`train/CLASS/*.png`, `test/CLASS/*.png`; PNG or JPEG, all of one size), a folder or pattern of
     /// parquet files (`data/*.parquet`) whose names or folders begin with `train` and `test`, or a `.npz` file of
     /// `MedMNIST`. A relative path starts from the data folder (`--data-dir`, `RUNNER_DATA` or `dir`), without one from

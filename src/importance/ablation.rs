@@ -5,8 +5,8 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::probe::{Place, outputs, plain, target};
-use super::score::{Score, ScoreInfo, go_on};
+use super::probe::{Place, go_on, outputs, plain, target};
+use super::score::{Score, ScoreInfo};
 use crate::arch::{Network, Plain, Visitor};
 use crate::tick::Tick;
 

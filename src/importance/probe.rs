@@ -3,9 +3,8 @@
 //! One pass forward and one back serve all places at once: a zero is added to each place's output, and the gradient
 //! with respect to that zero is the one with respect to the output.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Error, Result, Tensor, Var};
 
-use super::score::go_on;
 use crate::arch::{Network, Visitor};
 use crate::gpu;
 use crate::nn;
@@ -55,6 +54,11 @@ impl Probe<'_> {
         zeros.push(zero);
         sum
     }
+}
+
+/// Candle's error where the answer is to stop.
+pub(super) fn go_on(on_tick: &mut Tick) -> Result<()> {
+    crate::tick::go_on(on_tick).map_err(Error::wrap)
 }
 
 impl Visitor for Probe<'_> {

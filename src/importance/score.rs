@@ -1,6 +1,6 @@
 //! What an importance score is to the rest of the program.
 
-use candle_core::{DType, Error, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::Place;
 use crate::arch::{LayerKind, Network};
@@ -66,11 +66,6 @@ pub trait Score {
         }
         Ok(totals)
     }
-}
-
-/// Candle's error where the answer is to stop.
-pub(super) fn go_on(on_tick: &mut Tick) -> Result<()> {
-    crate::tick::go_on(on_tick).map_err(Error::wrap)
 }
 
 /// f64 where the layers are linear maps only, f32 where convolutions or attention make the passes long.

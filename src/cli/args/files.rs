@@ -9,8 +9,7 @@ use super::{Format, OutputArgs};
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Data sets: mnist, fashion-mnist, cifar10, cifar100, tiny-imagenet or bloodmnist
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", help = downloadable())]
     pub names: Vec<String>,
     /// Another server with the same paths below this URL
     #[arg(long, value_name = "URL")]
@@ -18,6 +17,11 @@ pub struct FetchArgs {
     /// Height and width of images, for data sets that are published in several sizes
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
+}
+
+/// The data sets that can be downloaded, for the help.
+fn downloadable() -> String {
+    format!("Data sets: {}", crate::data::fetch::names().join(", "))
 }
 
 /// Arguments of `inspect`.

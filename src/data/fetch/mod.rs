@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use super::DataError;
 use super::catalogue::known;
+use super::published::Published;
+use super::sources::{Entry, SOURCES};
 use download::Download;
 pub use error::FetchError;
 use http::Client;
@@ -65,6 +67,13 @@ pub struct Fetched {
     pub new: Vec<String>,
     /// Those that were there and are as they should be.
     pub kept: Vec<String>,
+}
+
+/// The data sets that have files to download.
+pub fn names() -> Vec<&'static str> {
+    let published = |source: &&Entry| !matches!(source.published, Published::Embedded);
+    let sources = SOURCES.iter().filter(published);
+    sources.map(|source| source.known.name).collect()
 }
 
 impl Fetch<'_> {

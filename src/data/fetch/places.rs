@@ -1,20 +1,12 @@
-//! Where the files of the known data sets lie.
-//!
-//! | data set | server | files |
-//! | --- | --- | --- |
-//! | `mnist`, `fashion-mnist` | the mirrors that torchvision uses | four `.gz` files, MD5 |
-//! | `cifar10`, `cifar100` | the hub: `uoft-cs/cifar10`, `uoft-cs/cifar100` | parquet, SHA-256 from the hub |
-//! | `tiny-imagenet` | the hub: `slegroux/tiny-imagenet-200-clean`, which the paper uses | parquet, SHA-256 from the hub |
-//! | `bloodmnist` | Zenodo, by `MedMNIST` | one `.npz` file, MD5 |
-//!
-//! The hub lists the files of a repository with their sizes and, for large files, their SHA-256.
+//! Where the files of the known data sets lie: what each source says, and what the hub lists.
 
 use serde::Deserialize;
 
 use super::http::Client;
 use super::{Fetch, FetchError};
 use crate::data::DataError;
-use crate::data::medmnist;
+use crate::data::catalogue::source;
+use crate::data::published::{Published, PublishedFile};
 
 /// A file to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,121 +36,55 @@ pub(super) enum Checksum {
     Md5(String),
 }
 
-/// A server with files, their MD5, and their sizes, or of archives what their images take unpacked.
-struct Mirror {
-    base: &'static str,
-    files: &'static [(&'static str, &'static str, u64)],
-}
-
-const MNIST: Mirror = Mirror {
-    base: "https://ossci-datasets.s3.amazonaws.com/mnist",
-    files: &[
-        (
-            "train-images-idx3-ubyte.gz",
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            9_912_422,
-        ),
-        (
-            "train-labels-idx1-ubyte.gz",
-            "d53e105ee54ea40749a09fcbcd1e9432",
-            28_881,
-        ),
-        (
-            "t10k-images-idx3-ubyte.gz",
-            "9fb629c4189551a2d022fa330f9573f3",
-            1_648_877,
-        ),
-        (
-            "t10k-labels-idx1-ubyte.gz",
-            "ec29112dd5afa0611ce80d1b7f02629c",
-            4_542,
-        ),
-    ],
-};
-
-const FASHION: Mirror = Mirror {
-    base: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    files: &[
-        (
-            "train-images-idx3-ubyte.gz",
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            26_421_880,
-        ),
-        (
-            "train-labels-idx1-ubyte.gz",
-            "25c81989df183df01b3e8a0aad5dffbe",
-            29_515,
-        ),
-        (
-            "t10k-images-idx3-ubyte.gz",
-            "bef4ecab320f06d8554ea6380940ec79",
-            4_422_102,
-        ),
-        (
-            "t10k-labels-idx1-ubyte.gz",
-            "bb300cfdad3c16e7a12a480ee83cd310",
-            5_148,
-        ),
-    ],
-};
-
-const BLOOD: Mirror = Mirror {
-    base: "https://zenodo.org/records/10519652/files",
-    files: &[
-        (
-            "bloodmnist.npz",
-            "7053d0359d879ad8a5505303e11de1dc",
-            BLOOD_CELLS * 28 * 28,
-        ),
-        (
-            "bloodmnist_64.npz",
-            "2b94928a2ae4916078ca51e05b6b800b",
-            BLOOD_CELLS * 64 * 64,
-        ),
-        (
-            "bloodmnist_128.npz",
-            "adace1e0ed228fccda1f39692059dd4c",
-            BLOOD_CELLS * 128 * 128,
-        ),
-        (
-            "bloodmnist_224.npz",
-            "b718ff6835fcbdb22ba9eacccd7b2601",
-            BLOOD_CELLS * 224 * 224,
-        ),
-    ],
-};
-
-/// Bytes of a pixel of all of `BloodMNIST`'s 17,092 images.
-const BLOOD_CELLS: u64 = 17_092 * 3;
-
-/// The size of the paper.
-const BLOOD_SIZE: usize = 64;
-
 /// The files of a data set; `None` where it has none.
 pub(super) fn files(fetch: &Fetch, client: &Client) -> Result<Option<Vec<File>>, FetchError> {
-    if let (Some(size), true) = (fetch.size, fetch.name != "bloodmnist") {
+    let source = source(fetch.name)?;
+    let sizes = source.known.sizes;
+    if let (Some(size), []) = (fetch.size, sizes) {
         return Err(no_size(format!("`{}` has one size only, not {size}", fetch.name)));
     }
-    Ok(Some(match fetch.name {
-        "mnist" => MNIST.files(fetch),
-        "fashion-mnist" => FASHION.files(fetch),
-        "cifar10" => listed(fetch, client, "uoft-cs/cifar10", "plain_text/")?,
-        "cifar100" => listed(fetch, client, "uoft-cs/cifar100", "cifar100/")?,
-        "tiny-imagenet" => listed(fetch, client, "slegroux/tiny-imagenet-200-clean", "")?,
-        "bloodmnist" => {
-            let size = fetch.size.unwrap_or(BLOOD_SIZE);
-            let name = medmnist::file_name(size);
-            let mut files = BLOOD.files(fetch);
-            files.retain(|file| file.name == name);
-            if files.is_empty() {
-                let problem =
-                    format!("`bloodmnist` is published with 28, 64, 128 and 224 pixels, not {size}");
-                return Err(no_size(problem));
+    match source.published {
+        Published::Embedded => Ok(None),
+        Published::Hub { repository, folder } => listed(fetch, client, repository, folder).map(Some),
+        Published::Mirror { base, files } => {
+            let size = fetch.size.or(sizes.first().copied());
+            let base = fetch.from.unwrap_or(base).trim_end_matches('/');
+            let files: Vec<File> = files
+                .iter()
+                .filter(|file| file.size == size)
+                .map(|file| on_mirror(base, file))
+                .collect();
+            match (files.is_empty(), size) {
+                (true, Some(size)) => Err(no_size(format!(
+                    "`{}` is published with {} pixels, not {size}",
+                    fetch.name,
+                    enumerated(sizes)
+                ))),
+                _ => Ok(Some(files)),
             }
-            files
         }
-        _ => return Ok(None),
-    }))
+    }
+}
+
+/// `28, 64 and 128`.
+fn enumerated(sizes: &[usize]) -> String {
+    let mut sizes = sizes.to_vec();
+    sizes.sort_unstable();
+    let names: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+fn on_mirror(base: &str, file: &PublishedFile) -> File {
+    File {
+        url: format!("{base}/{}", file.name),
+        name: file.name.to_owned(),
+        size: None,
+        checksum: Some(Checksum::Md5(file.md5.to_owned())),
+        most: file.most,
+    }
 }
 
 fn no_size(problem: String) -> FetchError {
@@ -166,20 +92,6 @@ fn no_size(problem: String) -> FetchError {
         what: "fetch this size",
         problem,
     })
-}
-
-impl Mirror {
-    fn files(&self, fetch: &Fetch) -> Vec<File> {
-        let base = fetch.from.unwrap_or(self.base).trim_end_matches('/');
-        let file = |&(name, md5, most): &(&str, &str, u64)| File {
-            url: format!("{base}/{name}"),
-            name: name.to_owned(),
-            size: None,
-            checksum: Some(Checksum::Md5(md5.to_owned())),
-            most,
-        };
-        self.files.iter().map(file).collect()
-    }
 }
 
 /// An entry of the hub's list.

@@ -5,7 +5,7 @@ use super::*;
 /// `numpy.savez` of version 2: `a` [[0, 1, 2], [3, 4, 5]] of bytes, `b` of doubles, `c` column-major, `d` [7].
 const STORED: &[u8] = include_bytes!("stored.npz");
 /// `numpy.savez_compressed`.
-const DEFLATED: &[u8] = include_bytes!("../medmnist/numpy.npz");
+const DEFLATED: &[u8] = include_bytes!("../sources/medmnist/numpy.npz");
 
 fn array(bytes: &[u8], name: &str) -> Result<Array, String> {
     Npz::open(bytes)?.array(name, 1 << 20)

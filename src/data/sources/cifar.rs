@@ -13,15 +13,37 @@
 
 use std::path::PathBuf;
 
-use super::catalogue::Request;
-use super::decoded::{Decoded, Images, Recipe};
-use super::kept::Origin;
-use super::normalise::Stats;
-use super::rows::{self, Columns};
-use super::source::{Files, Form, Layout};
-use super::{DataError, DataSet, DataSetInfo, Found, Known, batch};
+use super::{Source, batch};
+use crate::data::decoded::{Decoded, Images, Recipe};
+use crate::data::hub::Columns;
+use crate::data::kept::Origin;
+use crate::data::layout::{Files, Form, Layout};
+use crate::data::normalise::Stats;
+use crate::data::published::Published;
+use crate::data::request::{DataSetInfo, Found, Known, Request};
+use crate::data::rows;
+use crate::data::{DataError, DataSet};
 
-pub(super) const CIFAR10: Cifar = Cifar {
+/// The source `cifar10`.
+pub(super) struct Cifar10;
+
+impl Source for Cifar10 {
+    const KNOWN: Known = CIFAR10.known();
+    const PUBLISHED: Published = Published::Hub {
+        repository: "uoft-cs/cifar10",
+        folder: "plain_text/",
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        CIFAR10.find(request)
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        CIFAR10.load(request)
+    }
+}
+
+const CIFAR10: Cifar = Cifar {
     name: "cifar10",
     about: "photographs of 32 x 32 pixels, hub parquet or original binary files in the data folder",
     info: DataSetInfo {
@@ -59,7 +81,26 @@ pub(super) const CIFAR10: Cifar = Cifar {
     std: [0.247, 0.243, 0.261],
 };
 
-pub(super) const CIFAR100: Cifar = Cifar {
+/// The source `cifar100`.
+pub(super) struct Cifar100;
+
+impl Source for Cifar100 {
+    const KNOWN: Known = CIFAR100.known();
+    const PUBLISHED: Published = Published::Hub {
+        repository: "uoft-cs/cifar100",
+        folder: "cifar100/",
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        CIFAR100.find(request)
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        CIFAR100.load(request)
+    }
+}
+
+const CIFAR100: Cifar = Cifar {
     name: "cifar100",
     about: "as cifar10, in 100 classes",
     info: DataSetInfo {
@@ -90,8 +131,8 @@ const DECODER: &str = "cifar v1, libjpeg-turbo-rs 0.9, png 0.18";
 
 /// What tells one of the two data sets from the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cifar {
-    pub name: &'static str,
+struct Cifar {
+    name: &'static str,
     about: &'static str,
     info: DataSetInfo,
     layout: Layout,
@@ -105,22 +146,23 @@ pub(super) struct Cifar {
 
 impl Cifar {
     /// What help and messages say of it.
-    pub(super) const fn known(&self) -> Known {
+    const fn known(&self) -> Known {
         Known {
             name: self.name,
             about: self.about,
             info: Some(self.info),
+            sizes: &[],
         }
     }
 
     /// Finds the files, without decoding them where that was done before.
-    pub(super) fn find(&self, request: &Request) -> Result<Found, DataError> {
+    fn find(&self, request: &Request) -> Result<Found, DataError> {
         let files = self.files(request)?;
         self.recipe(&files, request)?.find(|| self.decode(&files))
     }
 
     /// Decodes the files, or takes what was decoded before.
-    pub(super) fn load(&self, request: &Request) -> Result<DataSet, DataError> {
+    fn load(&self, request: &Request) -> Result<DataSet, DataError> {
         let files = self.files(request)?;
         self.recipe(&files, request)?.load(|| self.decode(&files))
     }

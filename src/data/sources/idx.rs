@@ -14,7 +14,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::DataError;
+use crate::data::DataError;
 use crate::files;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];

@@ -3,27 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
-use super::catalogue::{Request, hash};
-use super::decoded::{Decoded, Images, Recipe};
-use super::kept::Origin;
-use super::normalise::{Moments, Stats};
-use super::{DataError, DataSet, DataSetInfo, Found, Known, idx};
+use super::{Source, idx};
+use crate::data::decoded::{Decoded, Images, Recipe};
+use crate::data::kept::Origin;
+use crate::data::normalise::{Moments, Stats};
+use crate::data::published::{Published, PublishedFile};
+use crate::data::request::{DataSetInfo, Found, Known, Request, hash};
+use crate::data::{DataError, DataSet};
 
 /// A set of four files.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Idx {
-    pub known: Known,
+struct Idx {
+    known: Known,
     /// Where the files may lie below the data folder.
     folders: &'static [&'static str],
     /// Images and labels for training, images and labels for testing.
-    sources: [Source; 4],
+    sources: [IdxFile; 4],
     mean: f32,
     std: f32,
 }
 
 /// One of the four files.
 #[derive(Debug, Clone, Copy)]
-struct Source {
+struct IdxFile {
     name: &'static str,
     /// blake3 of the decompressed content.
     content: &'static str,
@@ -36,28 +38,74 @@ const INFO: DataSetInfo = DataSetInfo {
     shape: [1, 28, 28],
 };
 
-pub(super) const MNIST: Idx = Idx {
+/// The source `mnist`.
+pub(super) struct Mnist;
+
+impl Source for Mnist {
+    const KNOWN: Known = MNIST.known;
+    /// The mirror that torchvision uses.
+    const PUBLISHED: Published = Published::Mirror {
+        base: "https://ossci-datasets.s3.amazonaws.com/mnist",
+        files: &[
+            PublishedFile {
+                name: "train-images-idx3-ubyte.gz",
+                md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                most: 9_912_422,
+                size: None,
+            },
+            PublishedFile {
+                name: "train-labels-idx1-ubyte.gz",
+                md5: "d53e105ee54ea40749a09fcbcd1e9432",
+                most: 28_881,
+                size: None,
+            },
+            PublishedFile {
+                name: "t10k-images-idx3-ubyte.gz",
+                md5: "9fb629c4189551a2d022fa330f9573f3",
+                most: 1_648_877,
+                size: None,
+            },
+            PublishedFile {
+                name: "t10k-labels-idx1-ubyte.gz",
+                md5: "ec29112dd5afa0611ce80d1b7f02629c",
+                most: 4_542,
+                size: None,
+            },
+        ],
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        MNIST.find(request)
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        MNIST.load(request)
+    }
+}
+
+const MNIST: Idx = Idx {
     known: Known {
         name: "mnist",
         about: "handwritten digits of 28 x 28 pixels, four IDX files in the data folder",
         info: Some(INFO),
+        sizes: &[],
     },
     // The second is torchvision's.
     folders: &["mnist", "MNIST/raw", ""],
     sources: [
-        Source {
+        IdxFile {
             name: TRAIN_IMAGES,
             content: "c6e6fd8c67d07c8a9b7bffa7dd0413ff4b8af241607b049b7721107f379df9fd",
         },
-        Source {
+        IdxFile {
             name: TRAIN_LABELS,
             content: "8ebcfdf2fe191516f9cb37fceb75d2d19289d91ee92026534ed45e44144b5642",
         },
-        Source {
+        IdxFile {
             name: TEST_IMAGES,
             content: "f8d502322cd9f186e155a74a3dff598ed56c1a7b5a5c8d312749ac47c4a2bec7",
         },
-        Source {
+        IdxFile {
             name: TEST_LABELS,
             content: "6d43ea317fa8f5851bb85404bb7358defd48b0294cf31f60cdcde8106fe2c3ad",
         },
@@ -66,28 +114,74 @@ pub(super) const MNIST: Idx = Idx {
     std: 0.3081,
 };
 
-pub(super) const FASHION: Idx = Idx {
+/// The source `fashion-mnist`.
+pub(super) struct FashionMnist;
+
+impl Source for FashionMnist {
+    const KNOWN: Known = FASHION.known;
+    /// The mirror that torchvision uses.
+    const PUBLISHED: Published = Published::Mirror {
+        base: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        files: &[
+            PublishedFile {
+                name: "train-images-idx3-ubyte.gz",
+                md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                most: 26_421_880,
+                size: None,
+            },
+            PublishedFile {
+                name: "train-labels-idx1-ubyte.gz",
+                md5: "25c81989df183df01b3e8a0aad5dffbe",
+                most: 29_515,
+                size: None,
+            },
+            PublishedFile {
+                name: "t10k-images-idx3-ubyte.gz",
+                md5: "bef4ecab320f06d8554ea6380940ec79",
+                most: 4_422_102,
+                size: None,
+            },
+            PublishedFile {
+                name: "t10k-labels-idx1-ubyte.gz",
+                md5: "bb300cfdad3c16e7a12a480ee83cd310",
+                most: 5_148,
+                size: None,
+            },
+        ],
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        FASHION.find(request)
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        FASHION.load(request)
+    }
+}
+
+const FASHION: Idx = Idx {
     known: Known {
         name: "fashion-mnist",
         about: "clothes of 28 x 28 pixels, in the form of `mnist`",
         info: Some(INFO),
+        sizes: &[],
     },
     // The second is torchvision's.
     folders: &["fashion-mnist", "FashionMNIST/raw", ""],
     sources: [
-        Source {
+        IdxFile {
             name: TRAIN_IMAGES,
             content: "feaca08b36e07f8d504641a929bff1554884ef73964323e44e59e39a986b4c9e",
         },
-        Source {
+        IdxFile {
             name: TRAIN_LABELS,
             content: "b4d9ea8013b029ef778c95ea7de31195ef443589877589523ad330db2829ebd6",
         },
-        Source {
+        IdxFile {
             name: TEST_IMAGES,
             content: "a19b8c1e5f798e5a6fa7229093b630c04a620179497a1fa3a71e7334fb59a30b",
         },
-        Source {
+        IdxFile {
             name: TEST_LABELS,
             content: "0a067399ed18bcc9d7dc26832b3b8e4481abf2d33fee04c611e90b9061296b90",
         },
@@ -109,14 +203,14 @@ const DECODER: &str = "idx v1";
 
 impl Idx {
     /// Finds and verifies the files, without decoding them where that was done before.
-    pub(super) fn find(&self, request: &Request) -> Result<Found, DataError> {
+    fn find(&self, request: &Request) -> Result<Found, DataError> {
         let paths = self.paths(request)?;
         self.recipe(&paths, request)?.find(|| self.decode(&paths))?;
         self.found(request)
     }
 
     /// Decompresses, verifies and decodes the files, or takes what was decoded before.
-    pub(super) fn load(&self, request: &Request) -> Result<DataSet, DataError> {
+    fn load(&self, request: &Request) -> Result<DataSet, DataError> {
         let paths = self.paths(request)?;
         let set = self.recipe(&paths, request)?.load(|| self.decode(&paths))?;
         // Results are known by this hash, which the published content has whatever is kept of it.
@@ -162,12 +256,12 @@ impl Idx {
         })
     }
 
-    fn locate(&self, request: &Request, source: &Source) -> Result<PathBuf, DataError> {
+    fn locate(&self, request: &Request, source: &IdxFile) -> Result<PathBuf, DataError> {
         let data_dir = request.folder()?;
         let folders: Vec<PathBuf> = self
             .folders
             .iter()
-            .map(|folder| super::source::join(data_dir, folder))
+            .map(|folder| crate::data::layout::join(data_dir, folder))
             .collect();
         let candidates = folders.iter().flat_map(|folder| {
             [
@@ -204,7 +298,7 @@ impl Idx {
 }
 
 /// Compares decompressed content with the published one.
-fn verify(path: &Path, source: &Source, content: &[u8]) -> Result<(), DataError> {
+fn verify(path: &Path, source: &IdxFile, content: &[u8]) -> Result<(), DataError> {
     let found = blake3::hash(content).to_hex();
     if found.as_str() == source.content {
         return Ok(());

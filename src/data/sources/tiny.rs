@@ -11,14 +11,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::catalogue::Request;
-use super::decoded::{Decoded, Images, Recipe};
-use super::folder::{self, Labelled};
-use super::kept::Origin;
-use super::normalise::Stats;
-use super::rows::{self, Columns};
-use super::source::{join, names, of_part};
-use super::{DataError, DataSet, Found, Known};
+use super::Source;
+use crate::data::decoded::{Decoded, Images, Recipe};
+use crate::data::folder::{self, Labelled};
+use crate::data::hub::Columns;
+use crate::data::kept::Origin;
+use crate::data::layout::{join, names, of_part};
+use crate::data::normalise::Stats;
+use crate::data::published::Published;
+use crate::data::request::{Found, Known, Request};
+use crate::data::rows;
+use crate::data::{DataError, DataSet};
 
 const NAME: &str = "tiny-imagenet";
 const CLASSES: usize = 200;
@@ -31,12 +34,31 @@ const DECODER: &str = "tiny-imagenet v1, libjpeg-turbo-rs 0.9, png 0.18";
 const LONGEST: u64 = 16 << 20;
 const ANNOTATIONS: &str = "val_annotations.txt";
 
-pub(super) const KNOWN: Known = Known {
-    name: NAME,
-    about: "photographs of 64 x 64 pixels in 200 classes, hub parquet or the original folders in the data folder",
-    // There are several editions, one of them without defective images.
-    info: None,
-};
+/// The source `tiny-imagenet`.
+pub(super) struct TinyImageNet;
+
+impl Source for TinyImageNet {
+    const KNOWN: Known = Known {
+        name: NAME,
+        about: "photographs of 64 x 64 pixels in 200 classes, hub parquet or the original folders in the data folder",
+        // There are several editions, one of them without defective images.
+        info: None,
+        sizes: &[],
+    };
+    /// The edition that the paper uses.
+    const PUBLISHED: Published = Published::Hub {
+        repository: "slegroux/tiny-imagenet-200-clean",
+        folder: "",
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        open(request)?.find()
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        open(request)?.load()
+    }
+}
 
 const FOLDERS: [&str; 7] = [
     "tiny-imagenet",
@@ -49,7 +71,7 @@ const FOLDERS: [&str; 7] = [
 ];
 
 /// The files of the set, found.
-pub(super) struct Tiny<'a> {
+struct Tiny<'a> {
     folder: PathBuf,
     form: Form,
     request: Request<'a>,
@@ -63,7 +85,7 @@ enum Form {
 }
 
 /// Looks for the files.
-pub(super) fn open<'a>(request: &Request<'a>) -> Result<Tiny<'a>, DataError> {
+fn open<'a>(request: &Request<'a>) -> Result<Tiny<'a>, DataError> {
     let data_dir = request.folder()?;
     let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| join(data_dir, folder)).collect();
     for folder in &folders {
@@ -163,11 +185,11 @@ fn originals(folder: &Path) -> Result<[Labelled; 2], DataError> {
 }
 
 impl Tiny<'_> {
-    pub(super) fn find(&self) -> Result<Found, DataError> {
+    fn find(&self) -> Result<Found, DataError> {
         self.recipe()?.find(|| self.decode())
     }
 
-    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+    fn load(&self) -> Result<DataSet, DataError> {
         self.recipe()?.load(|| self.decode())
     }
 

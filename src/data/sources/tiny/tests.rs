@@ -30,8 +30,8 @@ impl Bench {
             data_dir: Some(self.0.path()),
             keeping: Keeping::default(),
         };
-        let set = request.load()?;
-        assert_eq!(request.find()?.hash, set.hash);
+        let set = TinyImageNet::load(&request)?;
+        assert_eq!(TinyImageNet::find(&request)?.hash, set.hash);
         Ok(set)
     }
 

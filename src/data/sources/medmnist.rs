@@ -10,13 +10,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::catalogue::Request;
-use super::decoded::{Decoded, Images, Recipe};
-use super::kept::Origin;
-use super::normalise::Stats;
-use super::npz::{Array, Npz, Numbers};
-use super::source::join;
-use super::{DataError, DataSet, Found, Known, rows};
+use super::Source;
+use crate::data::decoded::{Decoded, Images, Recipe};
+use crate::data::kept::Origin;
+use crate::data::layout::join;
+use crate::data::normalise::Stats;
+use crate::data::npz::{Array, Npz, Numbers};
+use crate::data::published::{Published, PublishedFile};
+use crate::data::request::{Found, Known, Request};
+use crate::data::{DataError, DataSet, labels, rows};
 
 const NAME: &str = "bloodmnist";
 const CLASSES: usize = 8;
@@ -30,14 +32,61 @@ const FOLDERS: [&str; 3] = ["bloodmnist", "BloodMNIST", ""];
 /// Bytes of an array: more than `BloodMNIST` of 224 pixels.
 const LIMIT: u64 = 1 << 34;
 
-pub(super) const KNOWN: Known = Known {
-    name: NAME,
-    about: "blood cells of 28, 64, 128 or 224 pixels in 8 classes, MedMNIST's .npz file in the data folder",
-    info: None,
-};
+/// Bytes of a pixel of all of `BloodMNIST`'s 17,092 images.
+const CELLS: u64 = 17_092 * 3;
+
+/// The source `bloodmnist`.
+pub(in crate::data) struct BloodMnist;
+
+impl Source for BloodMnist {
+    const KNOWN: Known = Known {
+        name: NAME,
+        about: "blood cells of 28, 64, 128 or 224 pixels in 8 classes, MedMNIST's .npz file in the data folder",
+        info: None,
+        sizes: &SIZES,
+    };
+    /// Zenodo, by `MedMNIST`.
+    const PUBLISHED: Published = Published::Mirror {
+        base: "https://zenodo.org/records/10519652/files",
+        files: &[
+            PublishedFile {
+                name: "bloodmnist.npz",
+                md5: "7053d0359d879ad8a5505303e11de1dc",
+                most: CELLS * 28 * 28,
+                size: Some(28),
+            },
+            PublishedFile {
+                name: "bloodmnist_64.npz",
+                md5: "2b94928a2ae4916078ca51e05b6b800b",
+                most: CELLS * 64 * 64,
+                size: Some(64),
+            },
+            PublishedFile {
+                name: "bloodmnist_128.npz",
+                md5: "adace1e0ed228fccda1f39692059dd4c",
+                most: CELLS * 128 * 128,
+                size: Some(128),
+            },
+            PublishedFile {
+                name: "bloodmnist_224.npz",
+                md5: "b718ff6835fcbdb22ba9eacccd7b2601",
+                most: CELLS * 224 * 224,
+                size: Some(224),
+            },
+        ],
+    };
+
+    fn find(request: &Request) -> Result<Found, DataError> {
+        open(request)?.find()
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        open(request)?.load()
+    }
+}
 
 /// A `.npz` file, found.
-pub(super) struct Medical<'a> {
+pub(in crate::data) struct Medical<'a> {
     request: Request<'a>,
     path: PathBuf,
     home: PathBuf,
@@ -48,7 +97,7 @@ pub(super) struct Medical<'a> {
 }
 
 /// Looks for `bloodmnist_64.npz`, or the size that the settings say.
-pub(super) fn open<'a>(request: &Request<'a>) -> Result<Medical<'a>, DataError> {
+fn open<'a>(request: &Request<'a>) -> Result<Medical<'a>, DataError> {
     let data_dir = request.folder()?;
     let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| join(data_dir, folder)).collect();
     let sizes = request.settings.size.map_or(SIZES.to_vec(), |size| vec![size]);
@@ -74,12 +123,12 @@ pub(super) fn open<'a>(request: &Request<'a>) -> Result<Medical<'a>, DataError> 
 }
 
 /// Any such file.
-pub(super) fn at<'a>(request: &Request<'a>, path: PathBuf) -> Medical<'a> {
+pub(in crate::data) fn at<'a>(request: &Request<'a>, path: PathBuf) -> Medical<'a> {
     Medical::new(request, path, None)
 }
 
 /// The size of 28 is the original one, and not in the name.
-pub(super) fn file_name(size: usize) -> String {
+fn file_name(size: usize) -> String {
     match size {
         28 => format!("{NAME}.npz"),
         size => format!("{NAME}_{size}.npz"),
@@ -102,11 +151,11 @@ impl<'a> Medical<'a> {
         }
     }
 
-    pub(super) fn find(&self) -> Result<Found, DataError> {
+    pub(in crate::data) fn find(&self) -> Result<Found, DataError> {
         self.recipe()?.find(|| self.decode())
     }
 
-    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+    pub(in crate::data) fn load(&self) -> Result<DataSet, DataError> {
         self.recipe()?.load(|| self.decode())
     }
 
@@ -146,7 +195,7 @@ fn decode(bytes: &[u8], classes: Option<usize>) -> Result<Decoded, String> {
     let parts = [part(&["train", "val"])?, part(&["test"])?];
     let classes = match classes {
         Some(classes) => classes,
-        None => rows::classes(&parts[0].labels)?,
+        None => labels::classes(&parts[0].labels)?,
     };
     for (images, name) in parts.iter().zip(["training", "test"]) {
         if let Some((row, label)) = (0..)
@@ -194,7 +243,7 @@ fn append(
     let classes: Option<Vec<i64>> = labels
         .values
         .chunks(width.max(1))
-        .map(|row| rows::class_of(row).ok())
+        .map(|row| labels::class_of(row).ok())
         .collect();
     let Some(classes) = classes.filter(|_| width > 0 || count == 0) else {
         return Err(format!(

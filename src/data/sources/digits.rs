@@ -8,17 +8,35 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use super::catalogue::hash;
-use super::normalise::{Moments, Stats};
-use super::{DataError, DataSet, DataSetInfo, DatasetSettings, Found, Known, Normalisation, Part};
+use super::Source;
+use crate::data::normalise::{Moments, Stats};
+use crate::data::published::Published;
+use crate::data::request::{DataSetInfo, Found, Known, Request, hash};
+use crate::data::{DataError, DataSet, DatasetSettings, Normalisation, Part};
 
 const NAME: &str = "digits";
 
-pub(super) const KNOWN: Known = Known {
-    name: NAME,
-    about: "handwritten digits of 8 x 8 pixels (UCI), embedded in the program",
-    info: Some(INFO),
-};
+/// The source `digits`.
+pub(super) struct Digits;
+
+impl Source for Digits {
+    const KNOWN: Known = Known {
+        name: NAME,
+        about: "handwritten digits of 8 x 8 pixels (UCI), embedded in the program",
+        info: Some(INFO),
+        sizes: &[],
+    };
+    const PUBLISHED: Published = Published::Embedded;
+
+    /// The embedded file cannot be missing; verifies it.
+    fn find(request: &Request) -> Result<Found, DataError> {
+        find(request.settings)
+    }
+
+    fn load(request: &Request) -> Result<DataSet, DataError> {
+        load(request.settings)
+    }
+}
 
 const INFO: DataSetInfo = DataSetInfo {
     classes: 10,
@@ -27,7 +45,7 @@ const INFO: DataSetInfo = DataSetInfo {
     shape: [1, 8, 8],
 };
 
-const FILE: &[u8] = include_bytes!("../../assets/digits/digits.csv.gz");
+const FILE: &[u8] = include_bytes!("../../../assets/digits/digits.csv.gz");
 /// blake3 of the embedded file as it lies; its sha256 is 09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22.
 const CHECKSUM: &str = "6e6d08206f25ea2b4115da8d88938afa92b1e035f762278c06b5df6fb254188a";
 /// blake3 of its decompressed content.
@@ -41,8 +59,7 @@ const STD: f32 = 0.3764;
 /// Line `i` is a test image where `i % FOLDS == FOLDS - 1`.
 const FOLDS: usize = 5;
 
-/// The embedded file cannot be missing; verifies it.
-pub(super) fn find(settings: &DatasetSettings) -> Result<Found, DataError> {
+fn find(settings: &DatasetSettings) -> Result<Found, DataError> {
     let found = blake3::hash(FILE).to_hex().to_string();
     if found != CHECKSUM {
         return Err(DataError::Checksum {
@@ -74,7 +91,7 @@ pub(super) fn find(settings: &DatasetSettings) -> Result<Found, DataError> {
 }
 
 /// Decodes the embedded file.
-pub(super) fn load(settings: &DatasetSettings) -> Result<DataSet, DataError> {
+fn load(settings: &DatasetSettings) -> Result<DataSet, DataError> {
     let Found {
         hash, normalisation, ..
     } = find(settings)?;

@@ -26,12 +26,11 @@ fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
 }
 
 fn load(settings: &DatasetSettings, folder: &Path) -> Result<DataSet, DataError> {
-    Request {
+    crate::data::catalogue::load_as(&Request {
         settings,
         data_dir: Some(folder),
         keeping: Keeping::default(),
-    }
-    .load()
+    })
 }
 
 #[test]
@@ -102,7 +101,7 @@ fn a_file_by_path_says_its_classes_itself() {
     assert_eq!(few, "label 4 of the training part is 4, but there are 4 classes");
     assert!(load(&DatasetSettings::named("none.npz"), folder.path()).is_err());
     // A label out of range is not 193 more classes.
-    let gap = rows::classes(&[0, 1, 2, 3, 4, 5, 6, 7, 200]).expect_err("one of 201 is none");
+    let gap = labels::classes(&[0, 1, 2, 3, 4, 5, 6, 7, 200]).expect_err("one of 201 is none");
     assert!(gap.contains("no training image has label 8"), "{gap}");
 }
 
