@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
+use super::info::TensorInfo;
 use super::input::Input;
 use super::native::{self, Meta};
 use super::origin::{self, Origin};
 use super::plain::{Plain, is_plain};
 use super::torch::{Attribute, Limits, Opened};
-use super::{CheckpointError, Dtype, Raw};
+use super::{CheckpointError, Raw};
+use crate::arch::NORM_EPS;
 
 /// How a file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,35 +35,6 @@ pub enum Kind {
     StateDict,
     /// A whole PyTorch module.
     Module,
-}
-
-/// A tensor without its values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// Its name in the state dict.
-    pub name: String,
-    /// Its type in the file.
-    pub dtype: Dtype,
-    /// Sizes of its dimensions; empty for a single number.
-    pub shape: Vec<usize>,
-}
-
-impl TensorInfo {
-    /// Their number.
-    pub fn elements(&self) -> u64 {
-        self.shape.iter().map(|&n| n as u64).product()
-    }
-
-    /// What they take in a file.
-    pub fn bytes(&self) -> u64 {
-        self.elements().saturating_mul(self.dtype.size())
-    }
-
-    /// Whether it is, by its name, a statistic of a `BatchNorm` layer and no parameter. A state dict does not tell.
-    pub fn is_statistic(&self) -> bool {
-        let last = self.name.rsplit('.').next();
-        matches!(last, Some("running_mean" | "running_var" | "num_batches_tracked"))
-    }
 }
 
 /// An open file: what it says about itself, and where its tensors are.
@@ -273,4 +246,26 @@ fn check_bytes(path: &Path, tensors: &[TensorInfo], limits: &Limits) -> Result<(
         return Err(CheckpointError::entry(path, "data", problem));
     }
     Ok(())
+}
+
+impl Origin {
+    /// Of an open file; reads all of it, for its hash.
+    pub(super) fn of(file: &File) -> Result<Self, CheckpointError> {
+        let json = |(name, attribute): (&String, &Attribute)| Some((name.clone(), attribute.to_json()?));
+        Ok(Self {
+            file: file
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            blake3: origin::hash(&file.path)?,
+            class: file.class.clone(),
+            attributes: file.attributes.iter().filter_map(json).collect(),
+            norms: match file.norms.values().all(|eps| *eps == NORM_EPS) {
+                true => BTreeMap::new(),
+                false => file.norms.clone(),
+            },
+        })
+    }
 }

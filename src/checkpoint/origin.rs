@@ -6,10 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::CheckpointError;
 use super::native::LONGEST;
 use super::torch::Attribute;
-use super::{CheckpointError, File};
-use crate::arch::NORM_EPS;
 
 /// The metadata entry that holds it, as JSON.
 pub(super) const KEY: &str = "runner-origin";
@@ -45,26 +44,6 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of an open file; reads all of it, for its hash.
-    pub(super) fn of(file: &File) -> Result<Self, CheckpointError> {
-        let json = |(name, attribute): (&String, &Attribute)| Some((name.clone(), attribute.to_json()?));
-        Ok(Self {
-            file: file
-                .path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            blake3: hash(&file.path)?,
-            class: file.class.clone(),
-            attributes: file.attributes.iter().filter_map(json).collect(),
-            norms: match file.norms.values().all(|eps| *eps == NORM_EPS) {
-                true => BTreeMap::new(),
-                false => file.norms.clone(),
-            },
-        })
-    }
-
     /// The attributes as they were read.
     pub(super) fn attributes(&self) -> BTreeMap<String, Attribute> {
         let parse = |(name, value): (&String, &Value)| (name.clone(), Attribute::from_json(value));

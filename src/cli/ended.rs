@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::CliError;
 use super::args::EndedArgs;
-use super::exec::Summary;
 use super::notify::notify;
+use super::summary::Summary;
 use crate::files;
 use crate::manifest::NotifySettings;
 use crate::result::{Status, Store};

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -20,6 +19,8 @@ use super::provenance::provenance;
 use super::setup::{self, Experiment};
 use super::slurm;
 use super::step::failed;
+use super::stop;
+use super::summary::Summary;
 use super::warnings;
 use crate::job::{CHECKPOINT_EVERY, DataCache, Resources};
 use crate::plan::Plan;
@@ -197,35 +198,6 @@ fn run_all(
     }
 }
 
-/// What became of the jobs.
-pub(super) struct Summary {
-    pub jobs: usize,
-    pub cached: usize,
-    pub ok: usize,
-    pub failed: usize,
-    pub skipped: usize,
-    /// Those that were not started after so many failures.
-    pub not_started: usize,
-    /// Those that were not selected.
-    pub left_out: usize,
-    pub since: Instant,
-}
-
-impl Summary {
-    fn new(experiment: &Experiment) -> Self {
-        Self {
-            jobs: experiment.plan.jobs.len(),
-            cached: 0,
-            ok: 0,
-            failed: 0,
-            skipped: 0,
-            not_started: 0,
-            left_out: 0,
-            since: Instant::now(),
-        }
-    }
-}
-
 fn selection(args: &ExecArgs) -> Result<Selection, CliError> {
     let (filters, slice) = setup::selection(&args.select)?;
     Ok(Selection {
@@ -307,7 +279,7 @@ fn run_jobs(
     let local = pool.start(todo.len(), kind, limits, global.log_format, &resources)?;
     let mut executor = Claiming::new(local, claims, store, before);
     let costs = Costs::of_store(store);
-    let stop = stop_flag()?;
+    let stop = stop::on_signal()?;
     let mut progress = Progress::new(todo.len(), args.format);
     let options = Options {
         max_fail: if args.fail_fast {
@@ -349,19 +321,6 @@ pub(super) fn resources(
         data: Arc::new(DataCache::default()),
         provenance: provenance.clone(),
     }
-}
-
-/// A flag that Ctrl-C and SIGTERM set; the second time they end the program at once.
-pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        output::stopping();
-    })?;
-    Ok(stop)
 }
 
 fn show_plan(experiment: &Experiment, decisions: &[Decision], format: Format) -> Result<(), CliError> {

@@ -41,6 +41,8 @@ mod setup;
 mod slurm;
 mod status;
 mod step;
+mod stop;
+mod summary;
 mod table;
 mod task;
 mod threads;

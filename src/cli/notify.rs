@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::exec::Summary;
 use super::output;
+use super::summary::Summary;
 use crate::manifest::NotifySettings;
 
 /// The longest that a command may take.

@@ -15,7 +15,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::CliError;
-use super::plot;
+use super::args::PlotFormat;
 use crate::checkpoint::{self, Target};
 use crate::result::{Study, write_atomic};
 
@@ -180,7 +180,7 @@ pub fn check_ending(path: &Path, content: Content) -> Result<(), CliError> {
         ),
         Content::Study if !ends_in("json") => ("no JSON file", "end its name in .json"),
         Content::Page if !ends_in("html") => ("no page", "end its name in .html"),
-        Content::Picture => return plot::format_of(path).map(drop),
+        Content::Picture => return format_of(path).map(drop),
         _ => return Ok(()),
     };
     Err(CliError::usage(
@@ -222,4 +222,18 @@ fn is_own(output: &Output, content: Content) -> bool {
             read.is_ok() && marks.is_some_and(|(_, marks)| marks.iter().all(|mark| head.contains(mark)))
         }
     }
+}
+
+/// The form that the path's ending names.
+pub fn format_of(path: &Path) -> Result<PlotFormat, CliError> {
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
+    let known = [PlotFormat::Svg, PlotFormat::Png, PlotFormat::Tex];
+    let found = known.into_iter().find(|format| format.ending() == ending);
+    found.ok_or_else(|| {
+        let message = format!("`{}` is no kind of picture that can be drawn", path.display());
+        CliError::usage(message, "end its name in .svg, .png or .tex (pgfplots)")
+    })
 }

@@ -153,21 +153,7 @@ impl StudyFiles {
 
 /// The figure in the form that the path's ending names.
 pub fn drawn(figure: &Figure, path: &Path) -> Result<Vec<u8>, CliError> {
-    encoded(figure, format_of(path)?, SCALE)
-}
-
-/// The form that the path's ending names.
-pub fn format_of(path: &Path) -> Result<PlotFormat, CliError> {
-    let ending = path
-        .extension()
-        .and_then(|ending| ending.to_str())
-        .unwrap_or_default();
-    let known = [PlotFormat::Svg, PlotFormat::Png, PlotFormat::Tex];
-    let found = known.into_iter().find(|format| format.ending() == ending);
-    found.ok_or_else(|| {
-        let message = format!("`{}` is no kind of picture that can be drawn", path.display());
-        CliError::usage(message, "end its name in .svg, .png or .tex (pgfplots)")
-    })
+    encoded(figure, outfile::format_of(path)?, SCALE)
 }
 
 fn encoded(figure: &Figure, format: PlotFormat, scale: f64) -> Result<Vec<u8>, CliError> {
@@ -176,14 +162,4 @@ fn encoded(figure: &Figure, format: PlotFormat, scale: f64) -> Result<Vec<u8>, C
         PlotFormat::Png => figure.to_png(scale)?,
         PlotFormat::Tex => figure.to_pgf().into_bytes(),
     })
-}
-
-impl PlotFormat {
-    fn ending(self) -> &'static str {
-        match self {
-            Self::Svg => "svg",
-            Self::Png => "png",
-            Self::Tex => "tex",
-        }
-    }
 }

@@ -13,7 +13,7 @@ use super::CliError;
 use super::args::{Global, StepArgs};
 use super::error::{checkpoint_problem, no_threads};
 use super::outfile::{Output, Outputs};
-use super::{exec, output, setup, warnings};
+use super::{output, setup, stop, warnings};
 use crate::arch::{Architecture, Hints};
 use crate::checkpoint::{self, Target};
 use crate::data::{DatasetSettings, Sets};
@@ -92,7 +92,7 @@ impl Step {
                 provenance: super::provenance::program(&device_name),
             },
             any_size,
-            stop: exec::stop_flag()?,
+            stop: stop::on_signal()?,
             threads: JobThreads::new(0).map_err(|error| no_threads(&error))?,
             _folder: folder,
         })

@@ -1,7 +1,6 @@
 //! `runner task`: what the script of an array starts on a node.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::CliError;
 use super::args::{Format, TaskArgs};
@@ -9,7 +8,7 @@ use super::error::no_threads;
 use super::progress::Progress;
 use super::provenance::cpu;
 use super::step::failed;
-use super::{clock, output, setup, slurm};
+use super::{clock, output, setup, slurm, stop};
 use crate::job::{DataCache, Resources};
 use crate::process::Process;
 use crate::result::{Claims, Provenance, Status, Store, Timing};
@@ -49,7 +48,7 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
     let cores: usize = cores.and_then(|cores| cores.parse().ok()).unwrap_or(1);
     let executor = Local::new(setting.workers, (cores / setting.workers).max(1), &resources);
     let executor = executor.map_err(|error| no_threads(&error))?;
-    let stop = stop_flag()?;
+    let stop = stop::on_terminations()?;
     let mut progress = Progress::new(task.len(), Format::Human);
     let report = task.run(
         executor,
@@ -102,12 +101,4 @@ pub fn run(args: &TaskArgs) -> Result<(), CliError> {
         return Err(CliError::JobsFailed);
     }
     Ok(())
-}
-
-/// A flag that SIGTERM sets, as often as it comes: before the time limit, at it, before a preemption.
-fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    Ok(stop)
 }

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::{Format, Global, StepFormat, VerifyArgs, WorkerKind};
-use super::exec::{BACKOFF, resources, stop_flag};
+use super::exec::{BACKOFF, resources};
 use super::output;
 use super::pool::Pool;
 use super::progress::Progress;
 use super::provenance::{is_changed, provenance};
 use super::setup::{self, Experiment};
 use super::step::failed;
+use super::stop;
 use crate::job::places;
 use crate::plan::key::differences;
 use crate::report::{Metric, exact};
@@ -84,7 +85,7 @@ pub fn run(args: &VerifyArgs, global: &Global) -> Result<(), CliError> {
         &resources,
     )?;
     let costs = Costs::of_store(&experiment.store);
-    let stop = stop_flag()?;
+    let stop = stop::on_signal()?;
     let mut progress = Progress::new(todo.len(), Format::Human);
     let options = Options {
         max_fail: None,

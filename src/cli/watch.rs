@@ -8,8 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use super::args::Global;
-use super::exec::stop_flag;
-use super::{CliError, output, setup};
+use super::{CliError, output, setup, stop};
 use crate::result::{Claims, Kind, Lookup, Stamp, Status, Store};
 use crate::schedule::seen;
 
@@ -23,7 +22,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// Runs the command, until every job has a record, or the `exec` that was running has ended.
 pub fn run(experiment: &str, global: &Global) -> Result<(), CliError> {
     let store = setup::store_of(experiment, global)?;
-    let stop = stop_flag()?;
+    let stop = stop::on_signal()?;
     let mut seen = Watched::new(&store)?;
     let mut view = View::new(&seen);
     let mut was_running = false;

@@ -154,7 +154,10 @@ impl<'a> Context<'a> {
 
     /// A model that another job made, loaded once per process.
     pub(super) fn model(&self, need: &Dependency, classes: usize) -> Result<Arc<Model>, JobError> {
-        self.resources.data.models.get(need, classes, self.resources)
+        self.resources
+            .data
+            .models
+            .get(need, classes, (&self.resources.store, &self.resources.device))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::outcome::{Outcome, checkpoint_entry};
 use super::progress::{StateFile, Watch};
-use super::run::{Outcome, checkpoint_entry};
 use super::samples::Variation;
 use super::train::{Course, save, selected_on};
 use super::{Context, JobError, evaluate};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::context::unchanged;
 use super::models::Model;
-use super::run::{Outcome, checkpoint_entry};
+use super::outcome::{Outcome, checkpoint_entry};
 use super::train::{class_counts, save};
 use super::{Context, JobError, evaluate};
 use crate::arch::Network;

@@ -4,7 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{model_file, unlisted};
+use super::model_file;
+use super::unlisted::{self, at};
 use crate::arch::Network;
 use crate::checkpoint::{self, CheckpointError};
 use crate::data::{self, DataError, DataSetInfo, Sets};
@@ -378,11 +379,6 @@ fn no_file(pattern: &str) -> String {
         Some(brackets) => format!("{brackets}; {hint}"),
         None => hint,
     }
-}
-
-pub(super) fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
-    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
-    layers.problem(&path, false, message)
 }
 
 /// An error and its causes on one line.

@@ -12,6 +12,7 @@ mod fuse;
 pub mod inputs;
 mod model_file;
 mod models;
+mod outcome;
 mod progress;
 mod run;
 mod samples;

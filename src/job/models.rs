@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{JobError, Resources};
+use candle_core::Device;
+
+use super::JobError;
 use crate::arch::Network;
 use crate::checkpoint::{self, Meta};
 use crate::plan::Dependency;
-use crate::result::Record;
+use crate::result::{Record, Store};
 
 /// Bytes of models that are kept for jobs to come; those in use are kept by their users.
 const BUDGET: usize = 512 << 20;
@@ -38,14 +40,14 @@ impl ModelCache {
         &self,
         need: &Dependency,
         classes: usize,
-        resources: &Resources,
+        from: (&Store, &Device),
     ) -> Result<Arc<Model>, JobError> {
         let slot = self.slot(&need.key);
         let mut place = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = &*place {
             return Ok(model.clone());
         }
-        let model = Arc::new(load(need, classes, resources)?);
+        let model = Arc::new(load(need, classes, from)?);
         *place = Some(model.clone());
         drop(place);
         self.make_room(&need.key, size(&model));
@@ -83,8 +85,7 @@ fn size(model: &Model) -> usize {
     numbers * 4 + (model.meta.train_indices.len() + model.meta.val_indices.len()) * 8
 }
 
-fn load(need: &Dependency, classes: usize, resources: &Resources) -> Result<Model, JobError> {
-    let store = &resources.store;
+fn load(need: &Dependency, classes: usize, (store, device): (&Store, &Device)) -> Result<Model, JobError> {
     let record = store.load(&need.job)?;
     // A name says little: the record may have been made anew, for other settings.
     if record.key != need.key {
@@ -99,7 +100,6 @@ fn load(need: &Dependency, classes: usize, resources: &Resources) -> Result<Mode
     })?;
     let loaded = checkpoint::load(&store.checkpoint_path(&need.job), Some(hash))?;
     let meta = loaded.meta;
-    let device = &resources.device;
     let network = Network::from_state(&meta.architecture, &meta.image, classes, &loaded.state, device)?;
     Ok(Model {
         record,

@@ -12,15 +12,7 @@ use super::{Context, JobError, Resources, finetune, fuse, train};
 use crate::event::JobEvent;
 use crate::gpu;
 use crate::plan::{JobSpec, Task};
-use crate::result::{Failure, Metrics, Place, Provenance, Record, SCHEMA, Status, StoreError};
-
-/// What a job found out.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub metrics: Metrics,
-    pub models: Vec<String>,
-    pub diagnostics: Value,
-}
+use crate::result::{Failure, Place, Provenance, Record, SCHEMA, Status, StoreError};
 
 /// Runs a job and returns its record, unsaved.
 pub fn run(
@@ -250,11 +242,6 @@ pub fn peak_memory(process: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
-}
-
-/// What `diagnostics` says about a written checkpoint.
-pub(super) fn checkpoint_entry(hash: &str) -> Value {
-    json!({ "blake3": hash })
 }
 
 #[cfg(test)]

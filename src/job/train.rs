@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::context::unchanged;
+use super::outcome::{Outcome, checkpoint_entry};
 use super::progress::{StateFile, Watch};
-use super::run::{Outcome, checkpoint_entry};
 use super::samples::{Resident, Samples, Variation};
 use super::{Context, JobError, evaluate, model_file};
 use crate::arch::Network;

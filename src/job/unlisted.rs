@@ -1,6 +1,5 @@
 //! Models whose files do not list the samples that they were trained on.
 
-use super::inputs::at;
 use crate::manifest::{FusionPoint, FusionPool, Layers, ModelOrder, Point, Problem, Selection, Settings};
 use crate::plan::{ModelFile, draw};
 
@@ -71,4 +70,9 @@ pub(super) fn no_class_counts(
         Some(problem.hint(hint))
     };
     weighted.filter_map(problem).collect()
+}
+
+pub(super) fn at(layers: &Layers, path: &[&str], message: impl Into<String>) -> Problem {
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    layers.problem(&path, false, message)
 }

@@ -4,7 +4,6 @@ use figment::value::{Dict, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BaseSettings;
 use crate::data::Augmentation;
 use crate::train::{OptimizerKind, OptimizerSettings, Schedule, ScheduleKind, Select};
 
@@ -129,24 +128,6 @@ impl FinetuneSettings {
     pub fn grid(&self) -> Vec<(f64, usize)> {
         let pairs = |&lr: &f64| self.epochs.iter().map(move |&epochs| (lr, epochs));
         self.lr.iter().flat_map(pairs).collect()
-    }
-
-    /// One pair as the settings of a training.
-    pub fn recipe(&self, lr: f64, epochs: usize) -> BaseSettings {
-        BaseSettings {
-            epochs,
-            batch_size: self.batch_size,
-            accumulate: self.accumulate,
-            optimizer: self.optimizer(lr),
-            warmup_epochs: self.warmup_epochs,
-            schedule: self.schedule.clone(),
-            min_lr: self.min_lr,
-            clip_norm: self.clip_norm,
-            augment: self.augment.clone(),
-            label_smoothing: self.label_smoothing,
-            select: self.select,
-            ..BaseSettings::default()
-        }
     }
 
     /// The optimiser with this learning rate.

@@ -265,6 +265,26 @@ impl Default for ReportSettings {
     }
 }
 
+impl FinetuneSettings {
+    /// One pair as the settings of a training.
+    pub fn recipe(&self, lr: f64, epochs: usize) -> BaseSettings {
+        BaseSettings {
+            epochs,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            optimizer: self.optimizer(lr),
+            warmup_epochs: self.warmup_epochs,
+            schedule: self.schedule.clone(),
+            min_lr: self.min_lr,
+            clip_norm: self.clip_norm,
+            augment: self.augment.clone(),
+            label_smoothing: self.label_smoothing,
+            select: self.select,
+            ..BaseSettings::default()
+        }
+    }
+}
+
 /// One point of the expanded manifest: everything a base model and its fusion set depend on, except the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::finetune::{Made, stem};
 use super::key::{Identity, key};
 use super::{Base, Cell, Dependency, Fuse, JobSpec, Task, draw};
 use crate::manifest::{FusionPoint, ModelOrder, Point, Problem, Resolved, Selection, Settings};
@@ -402,6 +401,27 @@ impl Builder<'_> {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// The jobs of one point and seed that are there already.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Base models, by model.
+    pub bases: Vec<usize>,
+    /// Fusions.
+    pub fusions: Vec<usize>,
+}
+
+/// What a fusion's job is called, less what goes before and after.
+pub(super) fn stem(fuse: &Fuse, is_group: bool) -> String {
+    let mut name = fuse.method.name().to_string();
+    if let Some(importance) = fuse.method.importance() {
+        name = format!("{name}-{}", importance.as_str());
+    }
+    if is_group {
+        name = format!("{name}-g{}", fuse.group());
+    }
+    name
 }
 
 #[cfg(test)]

@@ -1,19 +1,10 @@
 //! Jobs after all others of a point: fine-tuned models, and what is made of the fine-tuned base models.
 
-use super::build::Builder;
+use super::build::{Builder, Made, stem};
 use super::{Dependency, Fuse, JobSpec, Source, Task};
 use crate::fusion::Method;
 use crate::manifest::{FinetuneSettings, Point, Tuned};
 use crate::result::Input;
-
-/// The jobs of one point and seed that are there already.
-#[derive(Default)]
-pub(super) struct Made {
-    /// Base models, by model.
-    pub bases: Vec<usize>,
-    /// Fusions.
-    pub fusions: Vec<usize>,
-}
 
 impl Builder<'_> {
     /// Adds what `[finetune]` asks for.
@@ -127,18 +118,6 @@ fn is_ensemble(fuse: &Fuse) -> bool {
 
 fn is_group(job: &JobSpec) -> bool {
     job.axes.contains_key("fusion.groups")
-}
-
-/// What a fusion's job is called, less what goes before and after.
-pub(super) fn stem(fuse: &Fuse, is_group: bool) -> String {
-    let mut name = fuse.method.name().to_string();
-    if let Some(importance) = fuse.method.importance() {
-        name = format!("{name}-{}", importance.as_str());
-    }
-    if is_group {
-        name = format!("{name}-g{}", fuse.group());
-    }
-    name
 }
 
 /// The job's coordinates and those of the section.

@@ -15,6 +15,8 @@ pub enum ReportError {
         name: String,
         /// The most similar one there is.
         nearest: Option<String>,
+        /// All there are.
+        known: Vec<&'static str>,
     },
     /// A template makes other formats.
     #[error("the template `{name}` has no `.{ending}` file")]
@@ -163,8 +165,8 @@ impl ReportError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_string),
-            Self::UnknownMetric { nearest, .. } => {
-                let known = super::Metric::names().join(", ");
+            Self::UnknownMetric { nearest, known, .. } => {
+                let known = known.join(", ");
                 Some(match nearest {
                     Some(nearest) => format!("did you mean `{nearest}`? Known are: {known}"),
                     None => format!("known are: {known}"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::filters::escaped;
+use super::escape::escaped;
 use super::number::exact;
 use super::table::{Cell, Table};
 use super::{ReportError, Section};

@@ -1,11 +1,10 @@
 //! Filters that templates may use: `latex`, `prose`, `md`, `html`, `align`.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tera::{Tera, Value};
 
-use super::figure::xml;
+use super::escape::{is_hidden, xml};
 use super::symbols;
 
 /// Adds the filters.
@@ -62,25 +61,6 @@ pub fn prose(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// Whether a character is not seen itself but changes how others are: control characters, line separators, and what turns
-/// the direction of writing.
-pub fn is_hidden(c: char) -> bool {
-    let directs = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || directs(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
-
-/// Returns a text from a file as a terminal shows it literally, on one line: `\u{1b}` for an escape character.
-pub fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let shown = |c: char| match is_hidden(c) {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Text as Markdown shows it literally, on one line and in a table's cell too.
@@ -185,6 +165,8 @@ fn flush(table: &mut Vec<Vec<String>>, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::escape::escaped;
+    use std::borrow::Cow;
 
     #[test]
     fn every_special_character_is_escaped() {

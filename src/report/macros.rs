@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::LAYOUTS;
-use super::filters::escaped;
+use super::escape::escaped;
 use super::number::math;
 use super::table::{Cell, Column, Row, Table};
 

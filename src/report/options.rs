@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::error::nearest;
-use super::filters::is_hidden;
+use super::escape::is_hidden;
 use super::{Metric, ReportError};
 use crate::result::TableRequest;
 

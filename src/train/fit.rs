@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::trainer::Trainer;
-use super::{OptimizerSettings, Schedule, Snapshot, Source};
+use super::{Epoch, OptimizerSettings, Schedule, Snapshot, Source};
 use crate::arch::Network;
 use crate::gpu::Precision;
-use rand_chacha::ChaCha8Rng;
 
 /// Which epoch's weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -59,22 +57,6 @@ pub struct Data<'a> {
     pub measure: Option<&'a dyn Source>,
 }
 
-/// What one epoch gave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Epoch {
-    /// From 0.
-    pub epoch: usize,
-    /// Mean training loss over the epoch's batches, weighted by their size.
-    pub train_loss: f64,
-    /// Accuracy on the held-out samples.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub val_accuracy: Option<f64>,
-    /// Accuracy on the test samples, where it decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_accuracy: Option<f64>,
-}
-
 /// What the observer of a training wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Next {
@@ -110,52 +92,4 @@ pub struct Fitted {
     pub accuracy: Option<f64>,
     /// All epochs.
     pub history: Vec<Epoch>,
-}
-
-/// Training stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The caller said so.
-    #[error("training was stopped")]
-    Stopped,
-    /// The loss, a weight or a logit is not a number any more.
-    #[error(
-        "the training has diverged: its loss, weights or logits are not finite in epoch {epoch}, step {step}: a smaller \
-         learning rate may help"
-    )]
-    Diverged {
-        /// From 0.
-        epoch: usize,
-        /// The epoch's batch, from 0.
-        step: usize,
-    },
-    /// A snapshot of another training.
-    #[error("the saved training is of another network: {0}")]
-    Snapshot(String),
-    /// The system gives no thread.
-    #[error("starting a thread")]
-    Thread(#[source] std::io::Error),
-    /// Candle failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-}
-
-/// Trains `network`, from the start or from a snapshot of the same training.
-///
-/// The same settings, data and generator give the same bits, from the start as from any snapshot. `rng` is where it was
-/// at the beginning of the whole training in either case.
-pub fn fit(
-    network: &Network,
-    data: Data,
-    settings: &Fit,
-    rng: &mut ChaCha8Rng,
-    from: Option<Snapshot>,
-    observer: &mut dyn Observer,
-) -> Result<Fitted, TrainError> {
-    let mut trainer = match from {
-        None => Trainer::new(network, data, settings)?,
-        Some(snapshot) => Trainer::restored(network, data, settings, snapshot, rng)?,
-    };
-    trainer.run(rng, observer)?;
-    Ok(trainer.finish())
 }

@@ -4,6 +4,8 @@
 //! same generator and device kind it gives the same bits, also across an interruption ([`Snapshot`]).
 
 mod adam;
+mod epoch;
+mod error;
 mod fit;
 mod loss;
 mod optimizer;
@@ -15,9 +17,12 @@ mod tests;
 mod trainer;
 
 pub use crate::gpu::Precision;
-pub use fit::{Data, Epoch, Fit, Fitted, Next, Observer, Select, TrainError, fit};
+pub use epoch::Epoch;
+pub use error::TrainError;
+pub use fit::{Data, Fit, Fitted, Next, Observer, Select};
 pub use loss::cross_entropy;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerSettings};
 pub use schedule::{Course, Schedule, ScheduleKind};
 pub use snapshot::{Progress, Snapshot};
 pub use source::{Batch, Source};
+pub use trainer::fit;

@@ -13,6 +13,26 @@ use super::{
 };
 use crate::arch::{Network, Training};
 
+/// Trains `network`, from the start or from a snapshot of the same training.
+///
+/// The same settings, data and generator give the same bits, from the start as from any snapshot. `rng` is where it was
+/// at the beginning of the whole training in either case.
+pub fn fit(
+    network: &Network,
+    data: Data,
+    settings: &Fit,
+    rng: &mut ChaCha8Rng,
+    from: Option<Snapshot>,
+    observer: &mut dyn Observer,
+) -> Result<Fitted, TrainError> {
+    let mut trainer = match from {
+        None => Trainer::new(network, data, settings)?,
+        Some(snapshot) => Trainer::restored(network, data, settings, snapshot, rng)?,
+    };
+    trainer.run(rng, observer)?;
+    Ok(trainer.finish())
+}
+
 /// Samples of a pass that measures.
 const BATCH: usize = 250;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Format, StepFormat};
+use super::format::{Format, StepFormat};
 
 /// A manifest and changes to it.
 #[derive(Debug, Args)]

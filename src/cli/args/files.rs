@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, OutputArgs};
+use super::format::Format;
+use super::step::OutputArgs;
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]

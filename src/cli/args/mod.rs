@@ -2,6 +2,7 @@
 
 mod exec;
 mod files;
+mod format;
 mod report;
 mod step;
 
@@ -15,6 +16,7 @@ pub use exec::{
     WorkerArgs, WorkerKind,
 };
 pub use files::{ExportArgs, FetchArgs, ImportArgs, InspectArgs};
+pub use format::{Format, StepFormat};
 pub use report::{CompareArgs, PlotArgs, PlotFormat, ReportArgs, TableArgs, TableFormat};
 pub use step::{
     AlignArg, EvaluateArgs, FinetuneArgs, FuseArgs, ImportanceArgs, InterpolateArgs, OutputArgs, PlaceArg,
@@ -144,24 +146,4 @@ pub enum Command {
     /// Run one serialised job (used by executors)
     #[command(hide = true)]
     Worker(WorkerArgs),
-}
-
-/// Form of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Human,
-    /// One JSON document.
-    Json,
-    /// One JSON object a line, as things happen.
-    Jsonl,
-}
-
-/// Form of a single result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StepFormat {
-    /// For people.
-    Human,
-    /// One JSON document.
-    Json,
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{OutputArgs, StepFormat};
+use super::format::StepFormat;
+use super::step::OutputArgs;
 
 /// Arguments of `table`.
 #[derive(Debug, Args)]
@@ -100,6 +101,17 @@ pub enum PlotFormat {
     Png,
     /// For LaTeX: pgfplots.
     Tex,
+}
+
+impl PlotFormat {
+    /// What files of this form end in.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Tex => "tex",
+        }
+    }
 }
 
 /// Arguments of `report`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::StepFormat;
+use super::format::StepFormat;
 
 /// What every command that needs no manifest takes.
 #[derive(Debug, Args)]

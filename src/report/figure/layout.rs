@@ -1,9 +1,9 @@
 //! From a figure to a scene: the panels in a grid, the legend below.
 
 use super::model::{Figure, Sample, Style};
-use super::palette::{DASHES, shade, tinted};
+use super::palette::{DASHES, shade};
 use super::panels::Size;
-use super::scene::{Anchor, Ink, Mark, Scene};
+use super::scene::{Anchor, Ink, Mark, Scene, tinted};
 use super::text;
 
 /// Height of words.

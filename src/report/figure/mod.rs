@@ -33,7 +33,6 @@ mod text;
 
 pub use model::{Bar, Bars, Chart, Curve, Dot, Figure, Lines, Matrix, Panel, Point, Scatter, Style, Ticks};
 pub use svg::Theme;
-pub(super) use svg::xml;
 
 use super::error::nearest;
 use super::{Metric, ReportError, Results};

@@ -1,7 +1,5 @@
 //! Colours, dashes and marks.
 
-use super::scene::Ink;
-
 /// Red, green, blue.
 pub type Rgb = (u8, u8, u8);
 
@@ -31,22 +29,6 @@ pub fn bar(kind: usize) -> Rgb {
 /// The colour of curve `index`.
 pub fn series(index: usize) -> Rgb {
     SERIES[index % SERIES.len()]
-}
-
-/// The same, darker or lighter: what shares a colour in one panel.
-pub fn tinted(index: usize, tint: usize) -> Ink {
-    if index % SERIES.len() == SERIES.len() - 1 && tint.is_multiple_of(TINTS.len()) {
-        return Ink::Text;
-    }
-    let (r, g, b) = series(index);
-    let towards = match tint % TINTS.len() {
-        0 => return Ink::Series((r, g, b)),
-        1 => 0.0,
-        _ => 255.0,
-    };
-    let share = TINTS[tint % TINTS.len()];
-    let mix = |part: u8| (f64::from(part) * share + towards * (1.0 - share)).round() as u8;
-    Ink::Series((mix(r), mix(g), mix(b)))
 }
 
 /// How much of the colour is in each of its tints: itself, a darker and a lighter one.
@@ -104,6 +86,7 @@ fn contrast(a: Rgb, b: Rgb) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::figure::scene::{Ink, tinted};
 
     /// In all tints, and those of one colour in their order.
     #[test]

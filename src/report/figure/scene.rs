@@ -1,6 +1,6 @@
 //! Lines, boxes and words at places, in pixels from the upper left corner.
 
-use super::palette::Rgb;
+use super::palette::{Rgb, SERIES, TINTS, series};
 
 /// How many marks there are: as many as colours, so that a grey print tells curves apart, too.
 pub const SHAPES: usize = 8;
@@ -41,6 +41,22 @@ pub enum Ink {
     Series(Rgb),
     /// The colour of a kind of bar: that of the palette on paper; a dark page has its own.
     Bar(usize),
+}
+
+/// The same, darker or lighter: what shares a colour in one panel.
+pub fn tinted(index: usize, tint: usize) -> Ink {
+    if index % SERIES.len() == SERIES.len() - 1 && tint.is_multiple_of(TINTS.len()) {
+        return Ink::Text;
+    }
+    let (r, g, b) = series(index);
+    let towards = match tint % TINTS.len() {
+        0 => return Ink::Series((r, g, b)),
+        1 => 0.0,
+        _ => 255.0,
+    };
+    let share = TINTS[tint % TINTS.len()];
+    let mix = |part: u8| (f64::from(part) * share + towards * (1.0 - share)).round() as u8;
+    Ink::Series((mix(r), mix(g), mix(b)))
 }
 
 /// The side of a place on which words stand.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::model::Figure;
 use super::palette::{Rgb, bar, on_dark};
 use super::scene::{Anchor, Ink, Mark, Scene};
-use crate::report::filters::is_hidden;
+use crate::report::escape::xml;
 
 /// The page a picture is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,20 +183,4 @@ fn path(points: &[(f64, f64)]) -> String {
 fn digits(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").unwrap_or(&text).to_string()
-}
-
-/// Text as XML shows it literally; characters that XML cannot hold are dropped.
-pub fn xml(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c if is_hidden(c) => escaped.push(' '),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -4,7 +4,8 @@ use super::frame::Frame;
 use super::{BELOW, Size};
 use crate::report::figure::axis::Axis;
 use crate::report::figure::model::{Curve, Lines, Point, Ticks};
-use crate::report::figure::palette::{DASHES, tinted};
+use crate::report::figure::palette::DASHES;
+use crate::report::figure::scene::tinted;
 use crate::report::figure::scene::{Ink, Mark, Scene};
 
 const WIDTH: f64 = 462.0;

@@ -4,7 +4,7 @@ use super::frame::Frame;
 use super::{BELOW, Size};
 use crate::report::figure::axis::Axis;
 use crate::report::figure::model::{Dot, Scatter};
-use crate::report::figure::palette::tinted;
+use crate::report::figure::scene::tinted;
 use crate::report::figure::scene::{Ink, Scene};
 
 const WIDTH: f64 = 372.0;

@@ -11,7 +11,8 @@ use std::fmt::Write;
 use super::model::{Chart, Figure, Style};
 use super::palette::{BARS, SERIES, TINTS};
 use super::scene::{CORE, FILLS, RIM, SHAPES, corners};
-use crate::report::filters::{is_hidden, latex};
+use crate::report::escape::is_hidden;
+use crate::report::filters::latex;
 use crate::report::number::exact;
 use crate::report::symbols::width;
 
