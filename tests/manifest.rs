@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod adjust;
 mod axes;
+mod circles;
 mod files;
 mod groups;
 mod keys;

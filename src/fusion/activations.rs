@@ -72,6 +72,13 @@ pub(super) fn fill_columns(matrix: MatMut<'_, f64>, fill: impl Fn(usize, &mut [f
     });
 }
 
+/// An f32 tensor `[m, n]` as an f64 matrix.
+pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
+    let (m, n) = tensor.dims2()?;
+    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    Ok(Mat::from_fn(m, n, |i, j| values[i * n + j]))
+}
+
 /// A block of several models' activations side by side, `[count * positions, sum of n]`.
 pub(super) fn side_by_side<'a>(
     buffer: &'a mut Buffer,

@@ -36,13 +36,15 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
+use super::activations::matrix;
 use super::activations::{Buffer, blocks, positions, side_by_side};
 use super::compare::{Needs, require};
-use super::layers::{matrix, require_finite, scores, squared_distances};
+use super::layers::{require_finite, scores, squared_distances};
 use super::level::{LevelTrainer, Loss};
+use super::member::{totals, whole};
 use super::method::no_such_model;
 use super::on_device;
-use super::report::{LayerReport, errors, totals, whole};
+use super::report::{LayerReport, errors};
 use super::targets::{LevelTarget, mean_logits, weighted_means};
 use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo, head_weights};
 use crate::arch::Network;

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use faer::Mat;
 use faer::reborrow::ReborrowMut;
 
-use super::activations::{Buffer, blocks, layer_inputs, positions, side_by_side};
+use super::activations::{Buffer, blocks, layer_inputs, matrix, positions, side_by_side};
 use super::compare::{Needs, require};
 use super::on_device::{self, OnDevice};
 use super::{FusionError, Inputs};
@@ -232,13 +232,6 @@ pub(super) fn walk(
         (None, Err(error)) => Err(error.into()),
         (None, Ok(_)) => Ok(walk.fused),
     }
-}
-
-/// An f32 tensor `[m, n]` as an f64 matrix.
-pub(super) fn matrix(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
-    let (m, n) = tensor.dims2()?;
-    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    Ok(Mat::from_fn(m, n, |i, j| values[i * n + j]))
 }
 
 /// Activations `[N, n, ...]` with each neuron's scaled to unit norm. A dead neuron has no direction: it stays zero.

@@ -19,7 +19,8 @@ use serde_json::json;
 
 use super::compare::Needs;
 use super::level::{LevelSettings, LevelTrainer, Loss};
-use super::report::{LayerReport, errors, whole};
+use super::member::whole;
+use super::report::{LayerReport, errors};
 use super::targets::mean_logits;
 use super::{Arity, Compat, Fused, FusionError, FusionMethod, Inputs, MethodInfo};
 use crate::seed;

@@ -19,6 +19,7 @@ mod level;
 mod line;
 mod list;
 mod logit_kd;
+mod member;
 mod method;
 mod on_device;
 mod otfusion;

@@ -8,9 +8,8 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::FusionError;
-use super::activations::positions;
-use super::layers::matrix;
-use super::report::{Member, totals};
+use super::activations::{matrix, positions};
+use super::member::{Member, totals};
 use crate::arch::{Layer, LayerKind};
 use crate::gpu;
 use crate::linalg::{Cutoff, GRAM_LIMIT, LinalgError, Solution};

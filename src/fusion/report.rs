@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::activations::{Buffer, blocks, fill_columns, positions, side_by_side};
 use super::layers::preactivations_of;
+use super::member::{Member, totals, whole};
 use super::on_device;
 use super::{FusionError, Inputs};
 use crate::arch::Network;
@@ -105,30 +106,6 @@ impl LayerReport {
     }
 }
 
-/// A share of a neuron in a fused neuron.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Member {
-    /// Which one, counted over the neurons of all models in order.
-    pub neuron: usize,
-    /// The fused neuron.
-    pub cluster: usize,
-    /// What it counts there: its score, or with a transport plan the part of its score that is moved there.
-    pub weight: f64,
-}
-
-/// Every neuron in one cluster, with all of its score; both are `[model][neuron]`.
-pub fn whole(clusters: &[Vec<usize>], scores: &[Vec<f64>]) -> Vec<Member> {
-    let pairs = clusters.iter().flatten().zip(scores.iter().flatten());
-    pairs
-        .enumerate()
-        .map(|(neuron, (&cluster, &weight))| Member {
-            neuron,
-            cluster,
-            weight,
-        })
-        .collect()
-}
-
 /// The two errors of Theorem 1 for one layer: grouping, approximation.
 ///
 /// `activations[k]` is `[N, n_k, ...]`, `target` and `fused` are `[N, n, ...]`. Without a target it is the weighted mean of
@@ -167,15 +144,6 @@ pub fn errors(
 
 fn squared_distance(a: ColRef<'_, f64>, b: ColRef<'_, f64>) -> f64 {
     a.iter().zip(b.iter()).map(|(a, b)| (a - b) * (a - b)).sum()
-}
-
-/// Sum of the weights in each of `n` clusters.
-pub(super) fn totals(members: &[Member], n: usize) -> Vec<f64> {
-    let mut total = vec![0.0; n];
-    for member in members {
-        total[member.cluster] += member.weight;
-    }
-    total
 }
 
 /// Weighted means of the members' columns of `neurons [m, all]`: `[m, n]`; 0 for a cluster without members.

@@ -6,8 +6,9 @@ use candle_nn::ops::softmax;
 use faer::reborrow::IntoConst;
 
 use super::activations::{Buffer, blocks, positions, side_by_side, unflatten};
+use super::member::{totals, whole};
 use super::on_device;
-use super::report::{means, totals, whole};
+use super::report::means;
 use crate::gpu;
 
 /// Clusters of one level, the target they make, and what the clustering cost.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::data::Column;
 use super::layout::Layout;
-use super::table::Column;
 use super::{Group, Metric, labels};
 use crate::result::Kind;
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::data::{Cell, Table};
 use super::escape::escaped;
 use super::number::exact;
-use super::table::{Cell, Table};
 use super::{ReportError, Section};
 
 /// What formulas begin with; the wide forms are those of East Asian keyboards.

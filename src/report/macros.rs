@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::LAYOUTS;
+use super::data::{Cell, Column, Row, Table};
 use super::escape::escaped;
 use super::number::math;
-use super::table::{Cell, Column, Row, Table};
 
 /// One `\newcommand` per cell that has a value: `\MineMethodsBySplitAccuracyKFGradientUniformTwoModels` is `91.42 \pm 0.31`,
 /// for text and for math mode.

@@ -1,7 +1,7 @@
 //! Which numbers of a table stand out.
 
 use super::Metric;
-use super::table::{Cell, Column, Row, Section};
+use super::data::{Cell, Column, Row, Section};
 
 /// Marks, in each column of results, the best networks and the second best.
 ///

@@ -16,6 +16,7 @@ mod aggregate;
 mod budget;
 mod columns;
 mod compare;
+mod data;
 mod error;
 mod escape;
 mod export;
@@ -45,6 +46,7 @@ mod write;
 
 pub use aggregate::{SUMMARY_SCHEMA, Summary};
 pub use compare::{Comparison, Difference, compare};
+pub use data::{Cell, Column, Row, Section, Table};
 pub use error::ReportError;
 pub use escape::{escaped, is_hidden};
 pub use export::{to_csv, to_json};
@@ -61,6 +63,6 @@ pub use statistics::{
     Bootstrap, McNemar, Observation, PairedT, Statistics, Wilcoxon, bootstrap, holm, mcnemar, paired_t,
     smallest_wilcoxon_p, t_quantile_975, wilcoxon,
 };
-pub use table::{Cell, Column, Row, Section, Table, check_request};
+pub use table::check_request;
 pub use templates::Templates;
 pub use write::{Rendered, Results, load, render_all};

@@ -20,8 +20,9 @@
 use serde::Serialize;
 use tera::Context;
 
+use super::data::{Cell, Column, Row, Section, Table};
 use super::number::math;
-use super::table::{Cell, Column, Row, Section, Table, is_significant};
+use super::significance::is_significant;
 use super::{Format, Metric};
 use crate::result::safe_name;
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::columns::{Columns, is_row_axis};
+use super::data::Section;
 use super::layout::Layout;
-use super::table::Section;
 use super::{Group, labels};
 use crate::result::{Kind, canonical_json};
 

@@ -3,7 +3,6 @@
 use super::columns::Columns;
 use super::rows::Line;
 use super::statistics::{by_repetition, holm, mcnemar, mean, paired_t, smallest_wilcoxon_p, wilcoxon};
-use super::table::is_significant;
 use super::{Group, Metric, Observation, ReportError, Test};
 use crate::report::error::nearest;
 
@@ -249,4 +248,9 @@ fn examples(group: &Group, reference: &Group) -> Option<f64> {
         _ => None,
     };
     Some(mcnemar(&answers(group)?, &answers(reference)?)?.p)
+}
+
+/// Whether a difference is to be marked.
+pub(super) fn is_significant(p: Option<f64>) -> bool {
+    p.is_some_and(|p| p < LEVEL)
 }

@@ -147,7 +147,7 @@ fn errors_and_means_agree_with_the_cpu() {
     );
     // f64 means rounded to f32.
     Tolerance::new(1e-7, 1e-7).assert_all(&device, &host);
-    let members = crate::fusion::report::whole(&clusters, &scores);
+    let members = crate::fusion::member::whole(&clusters, &scores);
     let errors = || crate::fusion::errors(&activations, &members, None, &fused).expect("errors");
     let (host, device) = (errors(), emulated(errors));
     GRAM.assert(device.0, host.0);

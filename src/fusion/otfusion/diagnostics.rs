@@ -8,7 +8,8 @@ use candle_core::Tensor;
 use super::TransportReport;
 use crate::arch::Network;
 use crate::fusion::layers::preactivations_of;
-use crate::fusion::report::{LayerReport, Member, errors};
+use crate::fusion::member::Member;
+use crate::fusion::report::{LayerReport, errors};
 use crate::fusion::{FusionError, Inputs};
 use crate::tick::{Tick, go_on};
 

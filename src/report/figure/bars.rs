@@ -2,9 +2,9 @@
 
 use super::{Bar, Bars, Chart, Figure, Panel};
 use crate::report::columns::Columns;
+use crate::report::data::Section;
 use crate::report::layout::Layout;
 use crate::report::rows::rows;
-use crate::report::table::Section;
 use crate::report::{Metric, Summary};
 
 /// One figure per column of the tables.

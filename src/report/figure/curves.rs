@@ -8,9 +8,9 @@ use super::bars::file_name;
 use super::colours::{Colours, importance};
 use super::{Chart, Curve, Figure, Lines, Panel, Point, Style, Ticks};
 use crate::report::columns::Columns;
+use crate::report::data::Section;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
-use crate::report::table::Section;
 use crate::report::{Metric, Results};
 use crate::result::Record;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::colours::Colours;
 use super::{Chart, Curve, Figure, Lines, Panel, Point, Ticks};
 use crate::report::columns::Columns;
+use crate::report::data::Section;
 use crate::report::layout::Layout;
 use crate::report::rows::{Line, rows};
-use crate::report::table::Section;
 use crate::report::{Metric, Summary};
 
 /// One panel per block of columns, one curve per method, or a mark for what has one number of models; nothing where no method has two numbers of models.
