@@ -105,6 +105,17 @@ fn inline(code: &str) -> Vec<String> {
     paths.map(|path| path.trim_end_matches(':').to_string()).collect()
 }
 
+/// Modules of tests that have files of their own are left out, so that what stands behind them counts.
+fn without_declared_tests(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_declared = |at: usize| {
+        let next = lines.get(at + 1).copied().unwrap_or_default();
+        lines[at].trim() == "#[cfg(test)]" && next.contains("mod ") && next.ends_with(';')
+    };
+    let kept = (0..lines.len()).filter(|&at| !is_declared(at) && !(at > 0 && is_declared(at - 1)));
+    kept.map(|at| lines[at]).collect::<Vec<_>>().join("\n")
+}
+
 struct House {
     files: BTreeMap<Vec<String>, PathBuf>,
     /// What a module re-exports, by its path there: where it comes from.
@@ -123,13 +134,15 @@ impl House {
         let (mut code, mut exports) = (BTreeMap::new(), BTreeMap::new());
         for (path, file) in &files {
             let text = std::fs::read_to_string(file).expect("source");
-            let text = text.replace("#[cfg(test)]\nmod ", "mod ");
             let text = if text.contains("#![cfg(test)]") { "" } else { &text };
+            let text = without_declared_tests(text);
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
             let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             let text = lines.collect::<Vec<_>>().join("\n");
             let (declared, _) = declarations(&text);
-            for (_, tree) in declared.iter().filter(|(exported, _)| *exported) {
+            // What a root imports for itself its children can name as well.
+            let is_root = file.ends_with("mod.rs");
+            for (_, tree) in declared.iter().filter(|(exported, _)| *exported || is_root) {
                 for leaf in leaves(tree) {
                     let target = absolute(&leaf, path);
                     let name = target.last().cloned().unwrap_or_default();

@@ -13,12 +13,11 @@
 mod download;
 mod error;
 mod http;
+mod order;
 mod places;
 #[cfg(test)]
 mod server;
 mod sums;
-
-use std::path::{Path, PathBuf};
 
 use super::DataError;
 use super::catalogue::known;
@@ -27,47 +26,11 @@ use super::sources::{Entry, SOURCES};
 use download::Download;
 pub use error::FetchError;
 use http::Client;
+pub use order::{Fetch, Fetched, Progress};
 use sums::Sums;
-
-/// Which data set, from where, and to where.
-#[derive(Debug, Clone, Copy)]
-pub struct Fetch<'a> {
-    /// A known name.
-    pub name: &'a str,
-    /// Height and width, for sets of several sizes.
-    pub size: Option<usize>,
-    /// The data folder; files go into a folder of the set's name in it.
-    pub data_dir: &'a Path,
-    /// Another server with the same paths below this URL.
-    pub from: Option<&'a str>,
-    /// The server of the Hugging Face hub.
-    pub hub: &'a str,
-}
 
 /// The hub's own server.
 pub const HUB: &str = "https://huggingface.co";
-
-/// How far a file is.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// Its name.
-    pub file: &'a str,
-    /// Bytes there are.
-    pub done: u64,
-    /// Bytes there will be, where that is known.
-    pub total: Option<u64>,
-}
-
-/// What became of the files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fetched {
-    /// Where they are.
-    pub folder: PathBuf,
-    /// Those downloaded now.
-    pub new: Vec<String>,
-    /// Those that were there and are as they should be.
-    pub kept: Vec<String>,
-}
 
 /// The data sets that have files to download.
 pub fn names() -> Vec<&'static str> {
