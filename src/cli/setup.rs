@@ -86,6 +86,7 @@ fn warn_of_old_name(name: &str) {
 
 /// Keys of the manifest that environment variables set.
 pub fn environment() -> Result<Vec<Override>, CliError> {
+    static SAID: Once = Once::new();
     let (mut overrides, mut old_names) = (Vec::new(), Vec::new());
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with("RUNNER_")) else {
@@ -106,7 +107,6 @@ pub fn environment() -> Result<Vec<Override>, CliError> {
         overrides.push(item);
     }
     // Some commands read them more than once.
-    static SAID: Once = Once::new();
     SAID.call_once(|| old_names.iter().for_each(|name| warn_of_old_name(name)));
     overrides.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(overrides)

@@ -11,7 +11,7 @@
 //! | `published` | where files are published |
 //! | `own`, `folder` | data sets by path: folders of images, parquet files |
 //! | `layout`, `hub`, `rows`, `labels` | parquet files: which, their columns, their images, their labels |
-//! | `npz` | arrays of NumPy |
+//! | `npz` | arrays of `NumPy` |
 //! | `image` | PNG and JPEG |
 //! | `decoded`, `kept` | images decoded once and kept in a file |
 //! | [`fetch`] | downloads |

@@ -61,7 +61,7 @@ impl Score for Conductance {
                 let part = || slope * (next - output)?;
                 match totals.get_mut(l) {
                     Some(total) if gpu::active(total) => {
-                        *total = gpu::conductance(total, slope, next, output)?
+                        *total = gpu::conductance(total, slope, next, output)?;
                     }
                     Some(total) => *total = (&*total + part()?)?,
                     None => totals.push(part()?),

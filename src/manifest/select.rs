@@ -215,7 +215,7 @@ fn target(key: &str, settings: &Json, parameters: &[&str]) -> Option<Target> {
             let fixed = SECTIONS.iter().filter(|section| **section != "model");
             fixed.into_iter().find(|section| is_setting(&below(section)))
         });
-    known.map(|section| Target::Base(below(&section))).or_else(|| {
+    known.map(|section| Target::Base(below(section))).or_else(|| {
         parameters
             .contains(&key)
             .then(|| Target::Parameter(key.to_string()))

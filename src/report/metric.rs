@@ -300,7 +300,7 @@ impl FromStr for Metric {
         known.or(alias).ok_or_else(|| ReportError::UnknownMetric {
             name: name.to_string(),
             nearest: nearest(name, Self::names()),
-            known: Self::names().to_vec(),
+            known: Self::names(),
         })
     }
 }

@@ -112,7 +112,7 @@ fn without_declared_tests(text: &str) -> String {
         let next = lines.get(at + 1).copied().unwrap_or_default();
         lines[at].trim() == "#[cfg(test)]" && next.contains("mod ") && next.ends_with(';')
     };
-    let kept = (0..lines.len()).filter(|&at| !is_declared(at) && !(at > 0 && is_declared(at - 1)));
+    let kept = (0..lines.len()).filter(|&at| !(is_declared(at) || at > 0 && is_declared(at - 1)));
     kept.map(|at| lines[at]).collect::<Vec<_>>().join("\n")
 }
 
