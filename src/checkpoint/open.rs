@@ -204,7 +204,7 @@ impl File {
         self.format != Format::Safetensors
     }
 
-    /// Reads all tensors, on the CPU, of type [`Dtype::candle`]; tied ones stay tied.
+    /// Reads all tensors, on the CPU, of type [`Dtype::candle`](super::Dtype::candle); tied ones stay tied.
     pub fn load(mut self) -> Result<Vec<(String, Tensor)>, CheckpointError> {
         let plain = match &mut self.source {
             Source::Torch(opened) => return Ok(opened.load(&self.limits)?),

@@ -9,7 +9,7 @@ use crate::arch::Network;
 pub struct Inputs<'a> {
     /// The models, of equal architecture and on one device.
     pub models: &'a [Network],
-    /// Fusion set `[N, C, H, W]`, for methods with [`Method::uses_fusion_set`].
+    /// Fusion set `[N, C, H, W]`, for methods with [`Method::uses_fusion_set`](super::Method::uses_fusion_set).
     pub images: Option<&'a Tensor>,
     /// Labels of the fusion set `[N]` (u32), for importance scores other than uniform.
     pub labels: Option<&'a Tensor>,
