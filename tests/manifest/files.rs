@@ -318,9 +318,9 @@ fn problem_of_an_environment_variable() {
     error: `base.batch-size` must be a whole number, 0 or more, not "many"
       --> environment variable RUNNER__BASE__BATCH_SIZE
     "#);
-    assert_snapshot!(of("RUNNER_DATA_SET", "x"), @r#"
+    assert_snapshot!(of("RUNNER__DATA_SET", "x"), @r#"
     error: unknown key `data-set`
-      --> environment variable RUNNER_DATA_SET
+      --> environment variable RUNNER__DATA_SET
 
     hint: did you mean `dataset`? Or unset the variable, if it is another program's
     "#);
